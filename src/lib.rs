@@ -2,4 +2,5 @@
 //!
 //! `ARCHITECTURE.md` is the map.
 
+pub mod broker;
 pub mod report;
