@@ -8,10 +8,12 @@ mod admin;
 mod config;
 mod consumer;
 mod error;
+mod log;
 mod producer;
 
 pub use admin::{Admin, Topic};
 pub use config::{Connection, Property};
 pub use consumer::{Batch, Consumer, Item, Position, RebalanceEvent, Record, StartAt};
 pub use error::KafkaError;
+pub use log::{Range, read_log};
 pub use producer::{Producer, Undelivered};
