@@ -2,4 +2,5 @@
 //!
 //! `ARCHITECTURE.md` is the map.
 
+pub mod plot;
 pub mod report;
