@@ -77,6 +77,12 @@ impl MonthCell {
         u32::BITS - self.days.leading_zeros()
     }
 
+    /// The latest day counted, if this is the cell of `month` (0 is January) of `year`.
+    pub fn last_date(&self, month: usize, year: u16) -> Option<Date> {
+        let day = i8::try_from(self.last_day()).ok()?;
+        Date::new(i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?, day).ok()
+    }
+
     /// The days between the first and the last that have not been counted.
     pub fn missing_days(&self) -> impl Iterator<Item = u32> + '_ {
         (self.first_day()..self.last_day()).filter(|day| self.days & (1 << (day - 1)) == 0)
@@ -132,8 +138,7 @@ impl Statistics {
     /// The latest day counted.
     pub fn newest(&self) -> Option<Date> {
         let (month, year, cell) = self.cells().max_by_key(|(month, year, _)| (*year, *month))?;
-        let day = i8::try_from(cell.last_day()).ok()?;
-        Date::new(i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?, day).ok()
+        cell.last_date(month, year)
     }
 
     pub fn is_empty(&self) -> bool {

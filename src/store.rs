@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::report::RejectReason;
+use crate::status::Status;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -384,6 +385,11 @@ pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> 
         return Err(StoreError::unreadable(&path, reason));
     }
     Ok(Some(checkpoint))
+}
+
+/// What the consumer said last of a partition; nothing where it has said nothing, or nothing that can be read.
+pub fn load_status(paths: &Paths) -> Result<Option<Status>, StoreError> {
+    Ok(read_if_there(&paths.status())?.and_then(|json| serde_json::from_slice(&json).ok()))
 }
 
 /// Every checkpoint in DIR, with the path it was read from, in the order of partitions.
