@@ -3,3 +3,4 @@
 //! `ARCHITECTURE.md` is the map.
 
 pub mod report;
+pub mod source;
