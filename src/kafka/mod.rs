@@ -4,6 +4,8 @@
 //! the consumer speaks to the C library itself (all `unsafe` is there and in `admin`), because it needs what the
 //! wrapper lacks: records by the batch, rebalances as plain values, topic ids and leader epochs.
 
+#![allow(unsafe_code, reason = "the C library is called from here only, each time with its SAFETY")]
+
 mod admin;
 mod config;
 mod consumer;

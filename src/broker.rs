@@ -1,0 +1,272 @@
+//! A local Apache Kafka: KRaft, one node, all of its state in one directory.
+//!
+//! The JVM never outlives the process that started it (see [`process`]). Killing it loses no acknowledged
+//! record: a record is in the kernel's page cache when it is acknowledged, which outlives any process.
+//!
+//! Nothing here speaks Kafka's protocol: whether the broker answers is asked through a closure of the caller.
+
+mod data;
+mod error;
+mod files;
+mod jars;
+mod java;
+mod listeners;
+mod process;
+mod properties;
+
+use std::ffi::OsString;
+use std::fmt::{self, Display};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use self::data::{DataDir, LogMark};
+use self::listeners::Listeners;
+use self::process::Process;
+
+pub use self::error::BrokerError;
+pub use self::jars::kafka_version;
+
+/// How long Kafka may take from its start to its first answer.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long Kafka may take from SIGTERM to its end before it is killed.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a listener may take to turn out to be Kafka; it may just be starting.
+const RECOGNISE_DEADLINE: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// A free port that was chosen can be taken before the JVM binds it; then others are chosen.
+const PORT_ATTEMPTS: u32 = 3;
+
+/// `HOST:PORT`; an IPv6 address stands in brackets.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+/// What a broker is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where clients connect. Port 0 picks a free one.
+    pub listen: HostPort,
+    /// Holds everything that this broker keeps. Made if it is not there.
+    pub data: PathBuf,
+    /// Server properties that override ours; the last of a key wins.
+    pub set: Vec<(String, String)>,
+    pub env: Environment,
+}
+
+/// What is looked up in the environment, as values.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    pub java_home: Option<PathBuf>,
+    pub path: Option<OsString>,
+    /// Where Apache Kafka's jars are kept.
+    pub cache: Option<PathBuf>,
+}
+
+impl Environment {
+    /// From `JAVA_HOME`, `PATH`, and the first of `ALMANAC_CACHE`, `XDG_CACHE_HOME/almanac`, `HOME/.cache/almanac`.
+    pub fn from_process() -> Environment {
+        let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let home_cache = || var("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        // The XDG specification has relative paths ignored.
+        let user_cache = || var("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+        Environment {
+            java_home: var("JAVA_HOME").map(PathBuf::from),
+            path: var("PATH"),
+            cache: var("ALMANAC_CACHE")
+                .map(PathBuf::from)
+                .or_else(|| user_cache().or_else(home_cache).map(|cache| cache.join("almanac"))),
+        }
+    }
+}
+
+/// A running Kafka that answers. Dropping it kills the JVM; [`Broker::stop`] ends it in good order.
+#[derive(Debug)]
+pub struct Broker {
+    process: Process,
+    data: DataDir,
+    log: LogMark,
+    cluster_id: String,
+    bootstrap: String,
+}
+
+impl Broker {
+    /// Starts Kafka and returns once `is_ready`, called with the bootstrap address, says so.
+    ///
+    /// The first start ever gets Kafka's jars; the first start on a data directory formats it. `progress` is told
+    /// what takes time. When `stop` turns true, the start is undone and [`BrokerError::Stopped`] returned.
+    pub fn start(
+        settings: &Settings,
+        is_ready: &mut dyn FnMut(&str) -> bool,
+        progress: &mut dyn FnMut(&str),
+        stop: &AtomicBool,
+    ) -> Result<Broker, BrokerError> {
+        properties::check_overrides(&settings.set)?;
+        let java = java::find(&settings.env)?;
+        let data = DataDir::open(&settings.data)?;
+        // A used port is reported before the download, not after it.
+        Listeners::choose(&settings.listen, &settings.set)?;
+        let jars = jars::get(&settings.env, progress, stop)?;
+        let kafka = java::Kafka { java, jars };
+        let cluster_id = data.formatted(&kafka, stop)?;
+
+        let mut attempt = 1;
+        loop {
+            let listeners = Listeners::choose(&settings.listen, &settings.set)?;
+            progress(&format!("starting Apache Kafka {} on {}", kafka_version(), listeners.bootstrap));
+            let (mut process, log) = data.launch(&kafka, &listeners, &settings.set)?;
+            match wait_until_ready(&mut process, &data, &log, &listeners.bootstrap, is_ready, stop) {
+                Ok(()) => {
+                    return Ok(Broker { process, data, log, cluster_id, bootstrap: listeners.bootstrap });
+                }
+                Err(BrokerError::Exited { last_words, .. })
+                    if attempt < PORT_ATTEMPTS && last_words.contains("Address already in use") =>
+                {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// `HOST:PORT` for clients on this machine.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// How the JVM ended, if it did: for a supervisor that wants to see it die.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait()
+    }
+
+    /// What the broker logged last: its last error, or its last lines.
+    pub fn last_words(&self) -> String {
+        self.data.last_words(&self.log)
+    }
+
+    /// Ends Kafka in good order, or kills it when that takes too long. The data is kept either way.
+    pub fn stop(mut self) -> Result<(), BrokerError> {
+        self.process.terminate(STOP_DEADLINE).map_err(|source| BrokerError::Stop { source })
+    }
+}
+
+fn wait_until_ready(
+    process: &mut Process,
+    data: &DataDir,
+    log: &LogMark,
+    bootstrap: &str,
+    is_ready: &mut dyn FnMut(&str) -> bool,
+    stop: &AtomicBool,
+) -> Result<(), BrokerError> {
+    let deadline = Instant::now() + READY_DEADLINE;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            process.terminate(STOP_DEADLINE).map_err(|source| BrokerError::Stop { source })?;
+            return Err(BrokerError::Stopped);
+        }
+        if let Some(status) = process.try_wait() {
+            return Err(BrokerError::Exited {
+                status,
+                last_words: data.last_words(log),
+                log: data.kafka_log(),
+            });
+        }
+        if is_ready(bootstrap) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(BrokerError::NotReady {
+                bootstrap: bootstrap.to_owned(),
+                seconds: READY_DEADLINE.as_secs(),
+                last_words: data.last_words(log),
+                log: data.kafka_log(),
+            });
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// What is found at an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Listening {
+    Nobody,
+    Kafka,
+    SomethingElse,
+}
+
+/// Who listens at `address`. `is_kafka` is asked again for some seconds, as a Kafka may just be starting.
+pub fn who_listens(address: &HostPort, is_kafka: &mut dyn FnMut(&str) -> bool) -> Listening {
+    let bootstrap = address.to_string();
+    let deadline = Instant::now() + RECOGNISE_DEADLINE;
+    loop {
+        if !anybody_listens(address) {
+            return Listening::Nobody;
+        }
+        if is_kafka(&bootstrap) {
+            return Listening::Kafka;
+        }
+        if Instant::now() >= deadline {
+            return Listening::SomethingElse;
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+fn anybody_listens(address: &HostPort) -> bool {
+    let connects = |address: SocketAddr| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok();
+    address.resolve().is_ok_and(|addresses| addresses.into_iter().any(connects))
+}
+
+impl HostPort {
+    /// Every socket address that this means; `localhost` may be two.
+    fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect())
+    }
+
+    /// Whether only this machine can connect there.
+    pub fn is_loopback(&self) -> bool {
+        self.resolve().is_ok_and(|all| !all.is_empty() && all.iter().all(|one| one.ip().is_loopback()))
+    }
+}
+
+impl Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HostPort { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = HostPortError;
+
+    fn from_str(text: &str) -> Result<HostPort, HostPortError> {
+        let error = || HostPortError(text.to_owned());
+        let (host, port) = text.rsplit_once(':').ok_or_else(error)?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match bracketed {
+            Some(inner) => inner,
+            None if host.contains(':') => return Err(error()),
+            None => host,
+        };
+        if host.is_empty() || host.contains([',', '/', ' ', '[', ']']) {
+            return Err(error());
+        }
+        Ok(HostPort { host: host.to_owned(), port: port.parse().map_err(|_| error())? })
+    }
+}
+
+/// A text that is not `HOST:PORT`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not HOST:PORT\nhint: for example 127.0.0.1:9092 or [::1]:9092")]
+pub struct HostPortError(String);

@@ -1,0 +1,375 @@
+//! The broker's data directory.
+//!
+//! ```text
+//! lock               held by the living broker, names its process
+//! cluster-id         written before anything else: says that the directory is ours, and whose the log is
+//! server.properties  log4j2.xml     written at each start
+//! kafka.log          what Kafka logs, in at most three files   jvm.log   what the JVM itself prints
+//! logs/              Kafka's own; named so once it is formatted
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::java::Kafka;
+use super::listeners::Listeners;
+use super::process::Process;
+use super::properties::server_properties;
+use super::{BrokerError, files};
+
+pub const NODE_ID: u32 = 1;
+pub const LOGS: &str = "logs";
+pub const LOG4J: &str = "log4j2.xml";
+
+/// Where Kafka formats its log. A format that was interrupted leaves this, and is done again.
+const FORMATTING: &str = "logs.formatting";
+const CLUSTER_ID: &str = "cluster-id";
+const PROPERTIES: &str = "server.properties";
+const KAFKA_LOG: &str = "kafka.log";
+const JVM_LOG: &str = "jvm.log";
+
+/// What would be written over. None of it can be there before `cluster-id` is, in a directory of ours.
+const WRITTEN: [&str; 6] = [PROPERTIES, LOG4J, KAFKA_LOG, JVM_LOG, LOGS, "meta.properties"];
+
+/// A JVM that was killed together with its almanac may take a moment to be gone, and holds the lock until then.
+const LOCK_GRACE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How much of a log is read and told when Kafka fails.
+const TAIL_BYTES: u64 = 256 * 1024;
+const TAIL_LINES: usize = 8;
+
+/// Logs to a file of bounded size. The hook is Kafka's to run: log4j's own would lose what is logged at shutdown.
+const LOG4J_XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<!-- Written by almanac at each start. -->
+<Configuration status="ERROR" shutdownHook="disable">
+  <Appenders>
+    <RollingFile name="file" fileName="kafka.log" filePattern="kafka.log.%i">
+      <PatternLayout pattern="%d{yyyy-MM-dd HH:mm:ss,SSS} %p %m (%c{1})%n"/>
+      <SizeBasedTriggeringPolicy size="16 MB"/>
+      <DefaultRolloverStrategy max="2"/>
+    </RollingFile>
+  </Appenders>
+  <Loggers>
+    <Root level="INFO"><AppenderRef ref="file"/></Root>
+  </Loggers>
+</Configuration>
+"#;
+
+/// A data directory that this process holds.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    lock: File,
+}
+
+/// Where `kafka.log` ended when a broker was started.
+#[derive(Clone, Copy, Debug)]
+pub struct LogMark(u64);
+
+impl DataDir {
+    /// Makes the directory if it is not there, and locks it. A directory that is not ours is left as it is.
+    pub fn open(path: &Path) -> Result<DataDir, BrokerError> {
+        fs::create_dir_all(path).map_err(BrokerError::io("make", path))?;
+        let path = path.canonicalize().map_err(BrokerError::io("find", path))?;
+        if !path.join(CLUSTER_ID).exists()
+            && let Some(found) = WRITTEN.iter().find(|name| path.join(name).exists())
+        {
+            return Err(BrokerError::NotOurs { found: describe(&path, found), data: path });
+        }
+        let lock = lock(&path)?;
+        Ok(DataDir { path, lock })
+    }
+
+    pub fn kafka_log(&self) -> PathBuf {
+        self.path.join(KAFKA_LOG)
+    }
+
+    /// The cluster id of the log, which is formatted if there is none yet.
+    pub fn formatted(&self, kafka: &Kafka, stop: &AtomicBool) -> Result<String, BrokerError> {
+        let logs = self.path.join(LOGS);
+        if logs.exists() {
+            let cluster_id = self.recorded_cluster_id()?;
+            self.check_meta(&logs.join("meta.properties"), &cluster_id)?;
+            return Ok(cluster_id);
+        }
+        // Recorded before there is a log, so there is never a log of ours without its record. What an interrupted
+        // format recorded is of no use to anybody.
+        let cluster_id = random_uuid()?;
+        files::write_synced(&self.path.join(CLUSTER_ID), &format!("{cluster_id}\n"))?;
+        self.format(kafka, &cluster_id, stop)?;
+        Ok(cluster_id)
+    }
+
+    fn format(&self, kafka: &Kafka, cluster_id: &str, stop: &AtomicBool) -> Result<(), BrokerError> {
+        let formatting = self.path.join(FORMATTING);
+        files::remove_dir(&formatting)?;
+        // Without what the user set: that is for the broker to take or to refuse. The ports are not listened on.
+        self.write_config(&server_properties(FORMATTING, &Listeners::unused(), &[]))?;
+        let log = self.mark_log();
+        let mut command = kafka.command("kafka.tools.StorageTool", &self.path);
+        command.args(["format", "--cluster-id", cluster_id, "--config", PROPERTIES]);
+        let status = self.spawn(command)?.wait(stop).ok_or(BrokerError::Stopped)?;
+        if !status.success() {
+            let last_words = self.last_words(&log);
+            return Err(BrokerError::Format { data: self.path.clone(), status, last_words });
+        }
+        files::publish_dir(&formatting, &self.path.join(LOGS))
+    }
+
+    /// Starts Kafka on the formatted log.
+    pub fn launch(
+        &self,
+        kafka: &Kafka,
+        listeners: &Listeners,
+        set: &[(String, String)],
+    ) -> Result<(Process, LogMark), BrokerError> {
+        self.write_config(&server_properties(LOGS, listeners, set))?;
+        let log = self.mark_log();
+        let mut command = kafka.command("kafka.Kafka", &self.path);
+        command.arg(PROPERTIES);
+        Ok((self.spawn(command)?, log))
+    }
+
+    /// What Kafka said last since the mark: its last error, or its last lines; and what the JVM printed.
+    pub fn last_words(&self, mark: &LogMark) -> String {
+        let kafka = read_from(&self.path.join(KAFKA_LOG), mark.0).unwrap_or_default();
+        let jvm = read_from(&self.path.join(JVM_LOG), 0).unwrap_or_default();
+        let words = [last_error(&kafka), tail(&jvm)].concat();
+        if words.is_empty() { "it logged nothing".to_owned() } else { words.join("\n") }
+    }
+
+    fn recorded_cluster_id(&self) -> Result<String, BrokerError> {
+        let file = self.path.join(CLUSTER_ID);
+        let text = fs::read_to_string(&file).map_err(BrokerError::io("read", &file))?;
+        let id = text.trim();
+        if id.is_empty() || id.contains(char::is_whitespace) {
+            return Err(self.damaged(file, "does not hold a cluster id"));
+        }
+        Ok(id.to_owned())
+    }
+
+    /// Whether the log is the one that we formatted.
+    fn check_meta(&self, meta: &Path, recorded: &str) -> Result<(), BrokerError> {
+        let text = match fs::read_to_string(meta) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(self.damaged(meta.to_owned(), "is missing, though the log was formatted"));
+            }
+            result => result.map_err(BrokerError::io("read", meta))?,
+        };
+        let found = property(&text, "cluster.id").unwrap_or("(none)").to_owned();
+        if found != recorded {
+            let (data, recorded) = (self.path.clone(), recorded.to_owned());
+            return Err(BrokerError::OtherCluster { data, recorded, found });
+        }
+        let node = property(&text, "node.id").unwrap_or("(none)");
+        if node != NODE_ID.to_string() {
+            let (meta, found) = (meta.to_owned(), node.to_owned());
+            return Err(BrokerError::OtherNode { meta, expected: NODE_ID, found });
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, file: PathBuf, reason: &str) -> BrokerError {
+        BrokerError::Damaged { data: self.path.clone(), file, reason: reason.to_owned() }
+    }
+
+    fn write_config(&self, properties: &str) -> Result<(), BrokerError> {
+        for (name, text) in [(PROPERTIES, properties), (LOG4J, LOG4J_XML)] {
+            let path = self.path.join(name);
+            fs::write(&path, text).map_err(BrokerError::io("write", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Spawns a JVM whose standard input is the lock: so the lock is held until that JVM is gone, too.
+    fn spawn(&self, mut command: std::process::Command) -> Result<Process, BrokerError> {
+        let path = self.path.join(JVM_LOG);
+        let open = || {
+            let output = File::create(&path)?;
+            command.stdin(Stdio::from(self.lock.try_clone()?)).stderr(output.try_clone()?).stdout(output);
+            io::Result::Ok(command)
+        };
+        Process::spawn(open().map_err(BrokerError::io("write", &path))?)
+    }
+
+    fn mark_log(&self) -> LogMark {
+        LogMark(fs::metadata(self.path.join(KAFKA_LOG)).map_or(0, |meta| meta.len()))
+    }
+}
+
+/// Names what was found for the error; a log names its cluster.
+fn describe(data: &Path, found: &str) -> String {
+    let metas = [data.join("meta.properties"), data.join(LOGS).join("meta.properties")];
+    let text = metas.iter().find_map(|meta| fs::read_to_string(meta).ok()).unwrap_or_default();
+    match property(&text, "cluster.id") {
+        Some(id) => format!("{found} of cluster {id}"),
+        None => found.to_owned(),
+    }
+}
+
+fn lock(data: &Path) -> Result<File, BrokerError> {
+    let path = data.join("lock");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(BrokerError::io("open", &path))?;
+    let deadline = Instant::now() + LOCK_GRACE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::Error(source)) => return Err(BrokerError::io("lock", &path)(source)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                let owner = fs::read_to_string(&path).unwrap_or_default();
+                let owner = if owner.is_empty() { "another process" } else { owner.trim() };
+                return Err(BrokerError::DataInUse { data: data.to_owned(), owner: owner.to_owned() });
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(POLL_INTERVAL),
+        }
+    }
+    let mut name_owner = || {
+        file.set_len(0)?;
+        writeln!(file, "pid {}", std::process::id())
+    };
+    name_owner().map_err(BrokerError::io("write", &path))?;
+    Ok(file)
+}
+
+/// 16 random bytes as Kafka writes them: URL-safe base64 without padding. It reads a leading `-` as an option.
+fn random_uuid() -> Result<String, BrokerError> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let source = Path::new("/dev/urandom");
+    loop {
+        let mut bytes = [0; 16];
+        let mut read = || File::open(source)?.read_exact(&mut bytes);
+        read().map_err(BrokerError::io("read", source))?;
+        let id = URL_SAFE_NO_PAD.encode(bytes);
+        if !id.starts_with('-') {
+            return Ok(id);
+        }
+    }
+}
+
+/// The end of a file, from `start` on; all of it if it is shorter now, as it was rolled over.
+fn read_from(path: &Path, start: u64) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let start = if start <= len { start } else { 0 };
+    file.seek(SeekFrom::Start(start.max(len.saturating_sub(TAIL_BYTES))))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The value of a key in the properties that Kafka wrote. Its ids hold nothing that is escaped.
+fn property<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::trim)
+}
+
+/// The last error with its causes but without its stack frames; where there is no error, the last lines.
+fn last_error(log: &str) -> Vec<&str> {
+    let lines: Vec<_> = log.lines().filter(|line| !line.starts_with('\t')).collect();
+    // What does not begin with a date belongs to the line before.
+    let is_entry = |line: &str| line.starts_with(|c: char| c.is_ascii_digit());
+    let level = |line: &str| line.split(' ').nth(2).map(str::to_owned);
+    let is_error =
+        |line: &&str| is_entry(line) && level(line).is_some_and(|it| it == "ERROR" || it == "FATAL");
+    match lines.iter().rposition(is_error) {
+        Some(start) => {
+            let (first, rest) = lines.split_at(start + 1);
+            let causes = rest.iter().take_while(|line| !is_entry(line));
+            first.last().into_iter().chain(causes).take(TAIL_LINES).copied().collect()
+        }
+        None => tail(log),
+    }
+}
+
+fn tail(text: &str) -> Vec<&str> {
+    let mut lines: Vec<_> =
+        text.lines().filter(|line| !line.starts_with('\t') && !line.trim().is_empty()).collect();
+    lines.split_off(lines.len().saturating_sub(TAIL_LINES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_is_told_with_its_causes() {
+        let log = "2026-01-01 00:00:00,000 INFO starting (Kafka)\n\
+                   2026-01-01 00:00:00,001 ERROR first (Kafka)\n\
+                   2026-01-01 00:00:00,002 ERROR exiting (Kafka)\n\
+                   java.lang.RuntimeException: outer\n\tat kafka.Kafka.main(Kafka.scala)\n\
+                   Caused by: inner\n\t... 3 more\n\
+                   2026-01-01 00:00:00,003 INFO closed ERROR (Metrics)\n";
+        assert_eq!(
+            last_error(log),
+            [
+                "2026-01-01 00:00:00,002 ERROR exiting (Kafka)",
+                "java.lang.RuntimeException: outer",
+                "Caused by: inner"
+            ]
+        );
+        assert_eq!(last_error("2026-01-01 00:00:00,000 INFO a\n\n2026-01-01 00:00:00,000 INFO b\n").len(), 2);
+        assert!(last_error("").is_empty());
+    }
+
+    #[test]
+    fn the_lock_names_its_holder() {
+        let temp = tempfile::tempdir().unwrap();
+        let held = DataDir::open(temp.path()).unwrap();
+        let error = DataDir::open(temp.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("is in use by pid {}\n", std::process::id())), "{error}");
+        drop(held);
+        DataDir::open(temp.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_not_ours_is_left_alone() {
+        for (file, text, found) in [
+            ("meta.properties", "#\nnode.id=1\ncluster.id=abc\n", "meta.properties of cluster abc"),
+            ("server.properties", "", "server.properties"),
+        ] {
+            let temp = tempfile::tempdir().unwrap();
+            fs::write(temp.path().join(file), text).unwrap();
+            let error = DataDir::open(temp.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("holds {found}, but was not made by almanac")), "{error}");
+            assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_log_that_we_did_not_format_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let data = DataDir::open(temp.path()).unwrap();
+        let meta = temp.path().join("meta.properties");
+        let check = |text: &str| {
+            fs::write(&meta, text).unwrap();
+            data.check_meta(&meta, "abc")
+        };
+        assert!(check("version=1\nnode.id=1\ncluster.id=abc\n").is_ok());
+        let other = check("node.id=1\ncluster.id=xyz\n").unwrap_err().to_string();
+        assert!(other.contains("belongs to cluster abc, but its logs to cluster xyz"), "{other}");
+        let node = check("node.id=2\ncluster.id=abc\n").unwrap_err().to_string();
+        assert!(node.contains("is of node 2, and this is node 1"), "{node}");
+        fs::remove_file(&meta).unwrap();
+        let missing = data.check_meta(&meta, "abc").unwrap_err().to_string();
+        assert!(missing.contains("is missing, though the log was formatted"), "{missing}");
+    }
+
+    #[test]
+    fn ids_are_kafkas_uuids() {
+        let (one, two) = (random_uuid().unwrap(), random_uuid().unwrap());
+        assert_eq!(one.len(), 22);
+        assert_ne!(one, two);
+    }
+}

@@ -1,0 +1,121 @@
+//! `server.properties`: ours, then what the user set.
+
+use std::fmt::Write;
+
+use super::BrokerError;
+use super::data::NODE_ID;
+use super::listeners::Listeners;
+
+const HEADER: &str = "# Written by almanac at each start. Changes are lost; use --set KEY=VALUE.\n";
+
+/// Which properties decide where the data is and whose it is; with another value the data would be another broker's.
+const OWN: [&str; 10] = [
+    "process.roles",
+    "node.id",
+    "broker.id",
+    "log.dir",
+    "log.dirs",
+    "metadata.log.dir",
+    "controller.listener.names",
+    "controller.quorum.voters",
+    "controller.quorum.bootstrap.servers",
+    "cluster.id",
+];
+
+/// Why these differ from Kafka's own: one node can hold one replica of its internal topics, and a few partitions
+/// of them start sooner than fifty; with nobody else about to join, a group need not wait before it begins; and a
+/// topic that comes into being because somebody asked for it has the wrong partitions and retention.
+const DEFAULTS: [(&str, &str); 10] = [
+    ("auto.create.topics.enable", "false"),
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("offsets.topic.replication.factor", "1"),
+    ("offsets.topic.num.partitions", "4"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("transaction.state.log.num.partitions", "4"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    ("share.coordinator.state.topic.num.partitions", "4"),
+];
+
+pub fn check_overrides(set: &[(String, String)]) -> Result<(), BrokerError> {
+    match set.iter().find(|(key, _)| OWN.contains(&key.as_str())) {
+        Some((key, _)) => Err(BrokerError::OwnProperty { key: key.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// The text of `server.properties` for a broker that keeps its log in `log_dir`.
+pub fn server_properties(log_dir: &str, listeners: &Listeners, set: &[(String, String)]) -> String {
+    let mut text = HEADER.to_owned();
+    for (key, value) in DEFAULTS {
+        push(&mut text, key, value);
+    }
+    push(&mut text, "process.roles", "broker,controller");
+    push(&mut text, "node.id", &NODE_ID.to_string());
+    push(&mut text, "log.dirs", log_dir);
+    for (key, value) in listeners.properties(set) {
+        push(&mut text, &key, &value);
+    }
+    // Java lets the last of a key win, as we do.
+    for (key, value) in set.iter().filter(|(key, _)| !Listeners::merges(key)) {
+        push(&mut text, key, value);
+    }
+    text
+}
+
+fn push(text: &mut String, key: &str, value: &str) {
+    escape(text, key, true);
+    text.push('=');
+    escape(text, value, false);
+    text.push('\n');
+}
+
+/// Escapes as java.util.Properties reads: a backslash before what would end a key or be trimmed, and `\uXXXX` for
+/// all that is not printable ASCII, as Kafka reads the file as Latin-1.
+fn escape(text: &mut String, part: &str, is_key: bool) {
+    for (index, c) in part.chars().enumerate() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            ' ' if is_key || index == 0 => text.push_str("\\ "),
+            '=' | ':' | '#' | '!' if is_key => text.extend(['\\', c]),
+            ' '..='~' => text.push(c),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String can't fail.
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_properties_are_refused() {
+        let set = [("a".to_owned(), "1".to_owned()), ("node.id".to_owned(), "7".to_owned())];
+        assert_eq!(
+            check_overrides(&set).unwrap_err().to_string(),
+            "the server property node.id is the broker's own and can't be set"
+        );
+    }
+
+    #[test]
+    fn text_survives_the_trip_through_java() {
+        let mut text = String::new();
+        push(&mut text, "a key:=", " C:\\dir \n°𝄞");
+        assert_eq!(text, "a\\ key\\:\\==\\ C:\\\\dir \\u000a\\u00b0\\ud834\\udd1e\n");
+    }
+
+    #[test]
+    fn what_was_set_comes_last() {
+        let listeners = Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &[]).unwrap();
+        let set = [("auto.create.topics.enable".to_owned(), "true".to_owned())];
+        let text = server_properties("logs", &listeners, &set);
+        let values: Vec<_> = text.lines().filter(|line| line.starts_with("auto.create")).collect();
+        assert_eq!(values, ["auto.create.topics.enable=false", "auto.create.topics.enable=true"]);
+    }
+}
