@@ -89,7 +89,7 @@ pub enum SourceError {
     NoTemperatures { name: String },
 
     #[error(
-        "no temperatures found in {name}: all {flagged} of them carry a quality flag\n\
+        "no temperatures found in {name}; {flagged} with a quality flag were left out\n\
          hint: take them nevertheless with `--keep-flagged`"
     )]
     OnlyFlagged { name: String, flagged: usize },

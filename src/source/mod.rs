@@ -91,7 +91,7 @@ pub struct Options {
 
 impl Options {
     /// Whether anything is said that only [`InputFormat::Csv`] can use.
-    fn describe_csv(&self) -> bool {
+    fn describes_csv(&self) -> bool {
         self.date_column.is_some() || self.degrees_column.is_some() || self.unit.is_some()
     }
 }
@@ -125,11 +125,11 @@ pub fn read(name: &str, mut bytes: impl BufRead, options: &Options) -> Result<Ve
 fn format_of(head: &[u8], name: &str, options: &Options) -> Result<InputFormat, SourceError> {
     match options.format {
         Some(InputFormat::Csv) => Ok(InputFormat::Csv),
-        Some(format) if options.describe_csv() => {
+        Some(format) if options.describes_csv() => {
             Err(SourceError::ColumnsOfOtherFormat { name: name.to_owned(), format })
         }
         Some(format) => Ok(format),
-        None if options.describe_csv() => Ok(InputFormat::Csv),
+        None if options.describes_csv() => Ok(InputFormat::Csv),
         None => recognise(head, name).ok_or_else(|| SourceError::UnknownFormat { name: name.to_owned() }),
     }
 }

@@ -30,7 +30,7 @@ fn splitmix64(state: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Noise, splitmix64};
 
     /// The first outputs of the reference generator (java.util.SplittableRandom's constants) for seed 1234567.
     #[test]

@@ -22,7 +22,9 @@ const HINT: &str = "ask Open-Meteo for `daily=temperature_2m_max`";
 /// Whether the first line of a file is that of Open-Meteo's CSV, with its preamble or without.
 pub(super) fn is_csv(fields: &[&[u8]]) -> bool {
     match fields {
-        [b"latitude", b"longitude", ..] | [b"location_id", b"latitude", ..] => true,
+        [b"latitude", ..] | [b"location_id", b"latitude", ..] => {
+            fields.contains(&b"utc_offset_seconds".as_slice())
+        }
         [b"time", ..] | [b"location_id", b"time", ..] => {
             fields.iter().any(|field| field.starts_with(VARIABLE.as_bytes()))
         }

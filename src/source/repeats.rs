@@ -103,7 +103,8 @@ mod tests {
     use jiff::civil::{Date, date};
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{DELAY_MAX, Repeats, Sent};
+    use crate::report::Report;
     use crate::source::Synthetic;
 
     fn days(count: usize) -> impl Iterator<Item = Report> {

@@ -202,7 +202,7 @@ fn is_missing(field: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Rows;
 
     /// Each record as its line and its fields, `|` between them; or the message of the first error.
     fn rows(text: &str) -> Result<Vec<String>, String> {

@@ -93,7 +93,10 @@ fn days_since(epoch: Date, date: Date) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use jiff::civil::{Date, date};
+
+    use super::{MEMORY, NORMALS, SPREADS, Synthetic, TREND_MAX, trend};
+    use crate::report::Report;
 
     /// The contract's numbers, in °F as NOAA publishes them.
     const NORMALS_F: [f64; 12] = [26.4, 31.1, 43.2, 56.6, 68.7, 78.6, 82.2, 80.0, 72.8, 59.7, 45.0, 31.9];

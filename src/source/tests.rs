@@ -1,13 +1,12 @@
 //! Every format, read as a file is read: from bytes, by [`read`].
 
-use std::io::Write;
+use std::io::BufReader;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use jiff::civil::date;
+use clap::ValueEnum;
 use proptest::prelude::*;
 
-use super::*;
+use super::{InputFormat, Options, Unit, read, recognise};
+use crate::report::is_valid_degrees;
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -319,7 +318,7 @@ fn a_file_without_temperatures_is_an_error() {
     check(
         ("bad.csv", b"XX000000001,20240101,TMAX,1,,G,Z,\n"),
         &Options::default(),
-        "no temperatures found in bad.csv: all 1 of them carry a quality flag\n\
+        "no temperatures found in bad.csv; 1 with a quality flag were left out\n\
          hint: take them nevertheless with `--keep-flagged`",
     );
     check_changed(
@@ -423,7 +422,7 @@ fn formats_are_recognised() {
     }
     // The order form's export is in the unit that was ordered, which it doesn't say.
     let ordered = b"\"STATION\",\"NAME\",\"DATE\",\"TMAX\",\"TMAX_ATTRIBUTES\"\n".as_slice();
-    for bytes in [ordered, b"date,tmax\n", b"time,temperature\n", b"\x1F\x8B\x08"] {
+    for bytes in [ordered, b"date,tmax\n", b"time,temperature\n", b"latitude,day,tmax\n", b"\x1F\x8B\x08"] {
         assert_eq!(recognise(bytes, "x.csv"), None);
     }
 }
@@ -431,7 +430,7 @@ fn formats_are_recognised() {
 #[test]
 fn a_reader_that_hands_out_single_bytes_makes_no_difference() {
     for file in [BY_STATION, ACCESS, FIXED_WIDTH, OPEN_METEO, OPEN_METEO_JSON] {
-        let slow = std::io::BufReader::with_capacity(1, file.1);
+        let slow = BufReader::with_capacity(1, file.1);
         let reports = read(file.0, slow, &Options::default()).unwrap();
         assert_eq!(reports, read(file.0, file.1, &Options::default()).unwrap());
     }
@@ -444,51 +443,6 @@ fn units() {
     }
     assert_eq!(Unit::TenthsC.to_celsius(-177.0), -17.7);
     assert_eq!(Unit::Celsius.to_celsius(-17.7), -17.7);
-}
-
-fn compressed(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-#[test]
-fn files_are_opened_unpacked_and_joined() {
-    let dir = tempfile::tempdir().unwrap();
-    let plain = dir.path().join("by_station.csv");
-    let packed = dir.path().join("two_members.csv.gz");
-    std::fs::write(&plain, BY_STATION.1).unwrap();
-    // `cat a.gz b.gz` is a gzip file, too.
-    let other = compressed(b"XX000000001,20250101,TMAX,5,,,Z,\n");
-    std::fs::write(&packed, [other.as_slice(), &compressed(b"XX000000001,20250102,TMAX,6,,,Z,\n")].concat())
-        .unwrap();
-    let reports = file::read_files(&[packed, plain], &Options::default()).unwrap();
-    let dates: Vec<_> = reports.iter().map(|report| report.date).collect();
-    assert_eq!(dates, [date(2025, 1, 1), date(2025, 1, 2), date(2024, 2, 28), date(2024, 2, 29)]);
-}
-
-#[test]
-fn a_compressed_file_cut_off_is_an_error_wherever_it_is_cut() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("cut.csv.gz");
-    let bytes = compressed(BY_STATION.1);
-    for length in 2..bytes.len() {
-        std::fs::write(&path, &bytes[..length]).unwrap();
-        let error = file::read_files(std::slice::from_ref(&path), &Options::default()).unwrap_err();
-        assert!(matches!(error, SourceError::CutOff { .. }), "{length}: {error:?}");
-    }
-    let mut damaged = bytes;
-    let crc = damaged.len() - 8;
-    damaged[crc] ^= 1;
-    std::fs::write(&path, &damaged).unwrap();
-    let error = file::read_files(&[path], &Options::default()).unwrap_err();
-    assert!(matches!(error, SourceError::Read { .. }), "{error:?}");
-}
-
-#[test]
-fn a_file_that_is_not_there_is_named() {
-    let error = file::read_files(&["no/such.csv".into()], &Options::default()).unwrap_err();
-    assert_eq!(error.to_string(), "can't open no/such.csv");
 }
 
 /// Bytes that come near a real file: a fixture with a stretch of it replaced.
@@ -524,7 +478,7 @@ proptest! {
         if let Ok(reports) = read("damaged", bytes.as_slice(), &options) {
             prop_assert!(!reports.is_empty());
             for report in reports {
-                prop_assert!(crate::report::is_valid_degrees(report.degrees));
+                prop_assert!(is_valid_degrees(report.degrees));
                 prop_assert!((1..=9999).contains(&report.date.year()));
             }
         }
