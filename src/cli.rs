@@ -165,7 +165,13 @@ pub struct Pace {
 #[derive(Args, Clone, Debug)]
 pub struct Synthetic {
     /// Seed of the synthetic weather
-    #[arg(long, value_name = "N", default_value = "0", env = "ALMANAC_SEED", help_heading = "Synthetic weather")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        env = "ALMANAC_SEED",
+        help_heading = "Synthetic weather"
+    )]
     pub seed: u64,
     /// First day [default: 1990-01-01; with --append, the first in the topic]
     #[arg(long, value_name = "DATE", env = "ALMANAC_START", value_parser = parse_start,
@@ -268,7 +274,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|rate| (0.0..=1000.0).contains(rate)).ok_or_else(|| "it is not from 0 to 1000".to_owned())
+    text.parse()
+        .ok()
+        .filter(|rate| (0.0..=1000.0).contains(rate))
+        .ok_or_else(|| "it is not from 0 to 1000".to_owned())
 }
 
 fn parse_degrees(text: &str) -> Result<f64, String> {
@@ -279,11 +288,15 @@ fn parse_degrees(text: &str) -> Result<f64, String> {
 }
 
 fn parse_start(text: &str) -> Result<Date, String> {
-    parse_date(text.as_bytes()).ok_or_else(|| "it is not a day from 0001-01-01 to 9999-12-31, as YYYY-MM-DD".to_owned())
+    parse_date(text.as_bytes())
+        .ok_or_else(|| "it is not a day from 0001-01-01 to 9999-12-31, as YYYY-MM-DD".to_owned())
 }
 
 fn parse_partition(text: &str) -> Result<i32, String> {
-    text.parse().ok().filter(|partition| *partition >= 0).ok_or_else(|| "a partition is a number from 0 on".to_owned())
+    text.parse()
+        .ok()
+        .filter(|partition| *partition >= 0)
+        .ok_or_else(|| "a partition is a number from 0 on".to_owned())
 }
 
 fn parse_month(text: &str) -> Result<usize, String> {

@@ -26,7 +26,8 @@ impl Line<'_> {
                 let _ = write!(line, ", 'date': '{date}', 'degrees': {}}}", python_float(degrees));
             }
             Err(reason) => {
-                let value = self.value.map_or("None".to_owned(), |value| format!("'{}'", STANDARD.encode(value)));
+                let value =
+                    self.value.map_or("None".to_owned(), |value| format!("'{}'", STANDARD.encode(value)));
                 let _ = write!(line, ", 'error': '{}', 'value': {value}}}", name(reason));
             }
         }
@@ -162,15 +163,23 @@ mod tests {
             ("\u{2028}\u{7f}é".as_bytes(), r"'\u2028\u007fé'"),
         ] {
             let line = line(Some(key), None).python(&mut decoder);
-            assert_eq!(line, format!("{{'partition': 2, 'key': {literal}, 'error': 'no_value', 'value': None}}"));
+            assert_eq!(
+                line,
+                format!("{{'partition': 2, 'key': {literal}, 'error': 'no_value', 'value': None}}")
+            );
         }
     }
 
     #[test]
     fn floats_are_as_python_prints_them() {
-        for (number, text) in
-            [(0.0, "0.0"), (-0.0, "-0.0"), (1e9, "1000000000.0"), (1e-4, "0.0001"), (-1.5e-5, "-1.5e-05"), (5e-324, "5e-324")]
-        {
+        for (number, text) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1e9, "1000000000.0"),
+            (1e-4, "0.0001"),
+            (-1.5e-5, "-1.5e-05"),
+            (5e-324, "5e-324"),
+        ] {
             assert_eq!(python_float(number), text);
         }
     }

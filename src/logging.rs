@@ -36,7 +36,9 @@ pub fn start(logging: &Logging) {
     let targets = Targets::new().with_target("almanac", level).with_target(NOTE, notes);
     let registry = tracing_subscriber::registry().with(targets);
     match logging.log_format {
-        LogFormat::Json => registry.with(Layer::new().json().flatten_event(true).with_writer(io::stderr)).init(),
+        LogFormat::Json => {
+            registry.with(Layer::new().json().flatten_event(true).with_writer(io::stderr)).init()
+        }
         LogFormat::Text => {
             let format = Text { has_time: logging.verbose > 0, has_colour: has_colour() };
             registry.with(Layer::new().event_format(format).with_writer(io::stderr)).init();

@@ -77,9 +77,16 @@ pub fn prepare(connection: &Connection, plan: &TopicPlan) -> Result<Prepared, Pr
     let found = admin.describe(&plan.topic, ANSWER_MAX)?;
     if let Some(found) = &found {
         if plan.append {
-            read_log(connection, &admin, &plan.topic, found.partitions, Range::All, dates_into(|date| {
-                prepared.present.insert(date);
-            }))?;
+            read_log(
+                connection,
+                &admin,
+                &plan.topic,
+                found.partitions,
+                Range::All,
+                dates_into(|date| {
+                    prepared.present.insert(date);
+                }),
+            )?;
             return Ok(prepared);
         }
         if !plan.recreate && !connection.is_loopback() {
@@ -110,9 +117,16 @@ fn delete(
 ) -> Result<(i64, Option<Date>), ProduceError> {
     let mut newest = None;
     let tail = Range::Tail(TAIL_RECORDS);
-    let records = read_log(connection, admin, topic, found.partitions, tail, dates_into(|date| {
-        newest = newest.max(Some(date));
-    }))?;
+    let records = read_log(
+        connection,
+        admin,
+        topic,
+        found.partitions,
+        tail,
+        dates_into(|date| {
+            newest = newest.max(Some(date));
+        }),
+    )?;
     admin.delete(topic, ANSWER_MAX)?;
     let is_gone = || Ok(admin.describe(topic, ANSWER_MAX)?.is_none_or(|now| now.id != found.id));
     match wait_until(is_gone)? {
@@ -124,8 +138,10 @@ fn delete(
 /// Creates the topic and verifies it: its partitions, and that it is not the former one.
 fn create(admin: &Admin, plan: &TopicPlan, former: Option<&Topic>) -> Result<(), ProduceError> {
     // "Exists already" may still mean the former topic, so it is asked for again until a deadline.
-    let is_created = || Ok(admin.create(&plan.topic, plan.partitions, plan.replication, ANSWER_MAX)?
-        || is_another(admin.describe(&plan.topic, ANSWER_MAX)?.as_ref(), former));
+    let is_created = || {
+        Ok(admin.create(&plan.topic, plan.partitions, plan.replication, ANSWER_MAX)?
+            || is_another(admin.describe(&plan.topic, ANSWER_MAX)?.as_ref(), former))
+    };
     if !wait_until(is_created)? {
         return Err(ProduceError::NotGone { topic: plan.topic.clone() });
     }

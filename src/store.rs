@@ -5,6 +5,8 @@
 //! the partition removes the epochs below its own. A former owner that wakes up finds its directory gone: its
 //! rename fails, and nothing of the new owner's is overwritten. The lock only says who is alive.
 
+#![allow(clippy::disallowed_methods, reason = "the one place that renames")]
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -132,8 +132,7 @@ fn exit_of_store(error: &StoreError) -> Exit {
 
 /// Brokers and client properties, refused at once if they can't be used.
 fn connection(options: &cli::Kafka) -> Result<Connection, KafkaError> {
-    let connection =
-        Connection { brokers: options.brokers.clone(), properties: options.properties.clone() };
+    let connection = Connection { brokers: options.brokers.clone(), properties: options.properties.clone() };
     connection.check()?;
     Ok(connection)
 }

@@ -22,8 +22,9 @@ pub fn run(options: &cli::Plot) -> Result<()> {
 
 /// The bars of these months, after a warning for each one that two files hold.
 pub(super) fn bars(dir: &Path, months: &[usize]) -> Result<Vec<MonthBar>> {
-    let checkpoints = store::checkpoints_in(dir)
-        .with_context(|| format!("no checkpoints to plot\nhint: --dir names their directory, now {}", dir.display()))?;
+    let checkpoints = store::checkpoints_in(dir).with_context(|| {
+        format!("no checkpoints to plot\nhint: --dir names their directory, now {}", dir.display())
+    })?;
     let cells = checkpoints.iter().flat_map(|(path, checkpoint)| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         checkpoint.statistics.cells().filter_map(move |(month, year, cell)| {
@@ -48,7 +49,9 @@ fn nothing_to_draw(dir: &Path, months: &[usize]) -> Result<String> {
     let files = store::checkpoints_in(dir)?.len();
     let place = dir.display();
     Ok(match files {
-        0 => format!("{place} has no partition-N.json\nhint: 'almanac consumer' writes them; --dir names their directory"),
+        0 => format!(
+            "{place} has no partition-N.json\nhint: 'almanac consumer' writes them; --dir names their directory"
+        ),
         _ if months.len() < MONTHS.len() => {
             let names: Vec<&str> = months.iter().filter_map(|month| MONTHS.get(*month).copied()).collect();
             format!("no day of {} has been counted in {place} yet", names.join(", "))

@@ -35,7 +35,8 @@ pub fn run(options: &cli::Producer) -> Result<()> {
     tell(&plan, &prepared);
     let progress = Progress::default();
     let reports = weather.reports(prepared.present, &options.pace);
-    let result = with_bar(&progress, || send(&connection, &plan.topic, reports, &options.pace, &stop, &progress));
+    let result =
+        with_bar(&progress, || send(&connection, &plan.topic, reports, &options.pace, &stop, &progress));
     note!("sent {}", summary(&progress));
     result
 }
@@ -75,7 +76,8 @@ fn with_bar<T>(progress: &Progress, work: impl FnOnce() -> T) -> T {
         return work();
     }
     let bar = ProgressBar::new_spinner().with_style(
-        ProgressStyle::with_template("{spinner} {msg} ({elapsed})").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     let done = Stop::default();
     std::thread::scope(|scope| {

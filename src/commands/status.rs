@@ -9,13 +9,15 @@ use crate::cli;
 use crate::status::Status;
 use crate::store::{self, Paths};
 
-const HEADINGS: [&str; 8] = ["PARTITION", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "LAST DURABLE", "OWNER"];
+const HEADINGS: [&str; 8] =
+    ["PARTITION", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "LAST DURABLE", "OWNER"];
 const UNKNOWN: &str = "-";
 
 pub fn run(options: &cli::Status) -> Result<()> {
     let dir = &options.dir.dir;
-    let checkpoints = store::checkpoints_in(dir)
-        .with_context(|| format!("no checkpoints to look at\nhint: --dir names their directory, now {}", dir.display()))?;
+    let checkpoints = store::checkpoints_in(dir).with_context(|| {
+        format!("no checkpoints to look at\nhint: --dir names their directory, now {}", dir.display())
+    })?;
     if checkpoints.is_empty() {
         bail!("{} has no partition-N.json\nhint: 'almanac consumer' writes them", dir.display());
     }

@@ -108,9 +108,8 @@ impl Machine<'_> {
         let dir = &options.dir.dir;
         note!("checkpoints and month.svg are in {}; Ctrl-C stops everything", dir.display());
         thread::scope(|scope| {
-            let producer = scope.spawn(|| {
-                send(&self.connection, &plan.topic, reports, &options.pace, &producing, &progress)
-            });
+            let producer = scope
+                .spawn(|| send(&self.connection, &plan.topic, reports, &options.pace, &producing, &progress));
             let consumer = scope.spawn(|| Ok(pipeline::run(&settings, &consuming)?));
             let watched = watch(&self.stop, self.broker.as_mut(), dir, &progress, &producer, &consumer);
             // The reports first, then what is made of them.

@@ -3,9 +3,9 @@ use std::future::Future;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::bindings as sys;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafka;
 
 use super::config::{Context, property_error};
@@ -106,10 +106,7 @@ fn wait_for<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// The result for the only topic that was asked about.
-fn one_result(
-    results: Result<Vec<Result<String, (String, Code)>>, rdkafka::error::KafkaError>,
-    action: &str,
-) -> Result<(), KafkaError> {
+fn one_result(results: KafkaResult<Vec<TopicResult>>, action: &str) -> Result<(), KafkaError> {
     let results = results.map_err(|error| KafkaError::client(action, &error))?;
     match results.into_iter().next() {
         Some(Ok(_)) => Ok(()),

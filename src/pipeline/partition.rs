@@ -85,11 +85,10 @@ impl Partition {
                 self.rejected.push(Rejected::new(record.offset, reason, record.key, record.value));
             }
         }
-        if let Some(epoch) = record.leader_epoch {
-            if self.log.leader_epochs.last().is_none_or(|last| last.epoch < epoch) {
-                self.log.leader_epochs.push(LeaderEpoch { epoch, first_offset: record.offset });
-                self.is_log_dirty = true;
-            }
+        let last_epoch = self.log.leader_epochs.last().map(|last| last.epoch);
+        if let Some(epoch) = record.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch)) {
+            self.log.leader_epochs.push(LeaderEpoch { epoch, first_offset: record.offset });
+            self.is_log_dirty = true;
         }
     }
 
