@@ -3,4 +3,18 @@
 //! `ARCHITECTURE.md` is the map.
 
 pub mod broker;
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod debug;
+pub mod kafka;
+pub mod logging;
+pub mod pipeline;
+pub mod plot;
+pub mod producer;
 pub mod report;
+pub mod source;
+pub mod stats;
+pub mod status;
+pub mod stop;
+pub mod store;

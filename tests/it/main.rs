@@ -1,6 +1,7 @@
-//! Tests of the whole against the real things. One binary, so that it is linked once.
+//! almanac as its users meet it: the binary, a real Kafka, real files. One test binary, so that it is linked once.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
 mod broker;
+mod real_weather;
 mod support;

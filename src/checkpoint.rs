@@ -1,0 +1,312 @@
+//! What one `partition-N.json` holds: the month cells and the offset together. Bytes in, values out; no IO.
+
+use std::fmt;
+
+use jiff::civil::Date;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use crate::report::{Decoder, MONTHS, RejectReason, is_valid_degrees, parse_date};
+use crate::stats::{MonthCell, Statistics};
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    Counted,
+    Duplicate,
+    Rejected(RejectReason),
+}
+
+/// The record lies before the checkpoint's offset: it has had its outcome already, and nothing was changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AlreadyPassed;
+
+/// The statistics of a partition's log from its first offset up to, not including, `offset`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    pub partition: i32,
+    /// The next offset to read.
+    pub offset: i64,
+    pub statistics: Statistics,
+}
+
+impl Checkpoint {
+    /// Nothing counted yet, and `offset` the first to read.
+    pub fn empty(partition: i32, offset: i64) -> Self {
+        Checkpoint { partition, offset, statistics: Statistics::default() }
+    }
+
+    /// Takes the record at `offset` into the statistics.
+    ///
+    /// | offset              | value                      | outcome         | statistics | offset becomes |
+    /// |---------------------|----------------------------|-----------------|------------|----------------|
+    /// | below the next one  | any                        | `AlreadyPassed` | unchanged  | unchanged      |
+    /// | at it, or past it   | not a valid report         | `Rejected`      | unchanged  | `offset + 1`   |
+    /// | at it, or past it   | a day counted already      | `Duplicate`     | unchanged  | `offset + 1`   |
+    /// | at it, or past it   | a day not counted yet      | `Counted`       | day added  | `offset + 1`   |
+    ///
+    /// Offsets rise but are sparse (transaction markers, aborted records), so one past the next is in order.
+    pub fn apply(
+        &mut self,
+        offset: i64,
+        value: Option<&[u8]>,
+        decoder: &mut Decoder,
+    ) -> Result<Outcome, AlreadyPassed> {
+        if offset < self.offset {
+            return Err(AlreadyPassed);
+        }
+        self.offset = offset.saturating_add(1);
+        Ok(match decoder.decode(value) {
+            Err(reason) => Outcome::Rejected(reason),
+            Ok(report) if self.statistics.add(&report) => Outcome::Counted,
+            Ok(_) => Outcome::Duplicate,
+        })
+    }
+
+    /// Moves past offsets that hold no record for a reader of committed data, up to `end`.
+    pub fn skip_to(&mut self, end: i64) -> bool {
+        let moved = end > self.offset;
+        if moved {
+            self.offset = end;
+        }
+        moved
+    }
+
+    /// The file's bytes: `partition` and `offset` first, then months and years in calendar order.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = format!("{{\"partition\":{},\"offset\":{}", self.partition, self.offset).into_bytes();
+        let mut open_month = None;
+        for (month, year, cell) in self.statistics.cells() {
+            if open_month == Some(month) {
+                json.extend_from_slice(b",\n  ");
+            } else {
+                if open_month.is_some() {
+                    json.push(b'}');
+                }
+                json.extend_from_slice(b",\n \"");
+                json.extend_from_slice(MONTHS[month].as_bytes());
+                json.extend_from_slice(b"\":{");
+                open_month = Some(month);
+            }
+            json.push(b'"');
+            push_digits(&mut json, u32::from(year), 4);
+            json.extend_from_slice(b"\":");
+            push_cell(&mut json, month, year, cell);
+        }
+        if open_month.is_some() {
+            json.push(b'}');
+        }
+        json.extend_from_slice(b"}\n");
+        json
+    }
+
+    /// Reads a file's bytes, and refuses what the fold could not have written. The error names line and column.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+}
+
+fn push_cell(json: &mut Vec<u8>, month: usize, year: u16, cell: &MonthCell) {
+    json.extend_from_slice(b"{\"count\":");
+    json.extend_from_slice(cell.count().to_string().as_bytes());
+    for (name, degrees) in [
+        (&b",\"sum\":"[..], cell.sum()),
+        (b",\"avg\":", cell.avg()),
+        (b",\"min\":", cell.min()),
+        (b",\"max\":", cell.max()),
+    ] {
+        json.extend_from_slice(name);
+        push_f64(json, degrees);
+    }
+    json.extend_from_slice(b",\"start\":");
+    push_date(json, month, year, cell.first_day());
+    json.extend_from_slice(b",\"end\":");
+    push_date(json, month, year, cell.last_day());
+    let mut separator = &b",\"missing\":["[..];
+    for day in cell.missing_days() {
+        json.extend_from_slice(separator);
+        push_date(json, month, year, day);
+        separator = b",";
+    }
+    if separator == b"," {
+        json.push(b']');
+    }
+    json.push(b'}');
+}
+
+/// Writes the shortest digits that read back to the same double. Sums of valid degrees are always finite.
+fn push_f64(json: &mut Vec<u8>, number: f64) {
+    let written = serde_json::to_writer(json, &number);
+    debug_assert!(written.is_ok(), "writing to memory");
+}
+
+fn push_date(json: &mut Vec<u8>, month: usize, year: u16, day: u32) {
+    json.push(b'"');
+    push_digits(json, u32::from(year), 4);
+    json.push(b'-');
+    push_digits(json, month as u32 + 1, 2);
+    json.push(b'-');
+    push_digits(json, day, 2);
+    json.push(b'"');
+}
+
+fn push_digits(json: &mut Vec<u8>, number: u32, width: u32) {
+    json.extend((0..width).rev().map(|place| b'0' + (number / 10_u32.pow(place) % 10) as u8));
+}
+
+impl<'de> Deserialize<'de> for Checkpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(CheckpointVisitor)
+    }
+}
+
+struct CheckpointVisitor;
+
+impl<'de> Visitor<'de> for CheckpointVisitor {
+    type Value = Checkpoint;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("a checkpoint: an object with partition, offset and months")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checkpoint, A::Error> {
+        let (mut partition, mut offset, mut seen) = (None, None, [false; 12]);
+        let mut statistics = Statistics::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "partition" => set_once(&mut partition, "partition", map.next_value::<i32>()?)?,
+                "offset" => set_once(&mut offset, "offset", map.next_value::<i64>()?)?,
+                name => {
+                    let month = MONTHS
+                        .iter()
+                        .position(|month| *month == name)
+                        .ok_or_else(|| de::Error::custom(format_args!("{name:?} is not a month")))?;
+                    if std::mem::replace(&mut seen[month], true) {
+                        return Err(de::Error::custom(format_args!("{name} is there twice")));
+                    }
+                    map.next_value_seed(YearsSeed { month, statistics: &mut statistics })?;
+                }
+            }
+        }
+        let partition = partition.ok_or_else(|| de::Error::missing_field("partition"))?;
+        let offset = offset.ok_or_else(|| de::Error::missing_field("offset"))?;
+        if partition < 0 || offset < 0 {
+            return Err(de::Error::custom("partition and offset can't be negative"));
+        }
+        Ok(Checkpoint { partition, offset, statistics })
+    }
+}
+
+fn set_once<T, E: de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(name)),
+    }
+}
+
+/// Reads one month's object of years into the statistics.
+struct YearsSeed<'a> {
+    month: usize,
+    statistics: &'a mut Statistics,
+}
+
+impl<'de> de::DeserializeSeed<'de> for YearsSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for YearsSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "the years of {}", MONTHS[self.month])
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let name = MONTHS[self.month];
+        while let Some(key) = map.next_key::<String>()? {
+            let year = parse_year(&key).ok_or_else(|| {
+                de::Error::custom(format_args!("{name}: {key:?} is not a year from 0001 to 9999"))
+            })?;
+            let file = map.next_value::<CellFile>()?;
+            let cell = file
+                .to_cell(self.month, year)
+                .map_err(|reason| de::Error::custom(format_args!("{name} {key}: {reason}")))?;
+            let slot = self.statistics.cell_mut(self.month, year);
+            if !slot.is_empty() {
+                return Err(de::Error::custom(format_args!("{name} {key} is there twice")));
+            }
+            *slot = cell;
+        }
+        Ok(())
+    }
+}
+
+fn parse_year(key: &str) -> Option<u16> {
+    let digits = key.len() == 4 && key.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| key.parse().ok()).flatten().filter(|year| *year > 0)
+}
+
+/// A month cell as the file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CellFile {
+    count: u32,
+    sum: f64,
+    avg: f64,
+    min: f64,
+    max: f64,
+    start: String,
+    end: String,
+    #[serde(default)]
+    missing: Option<Vec<String>>,
+}
+
+impl CellFile {
+    /// The cell, or what in it the fold could not have written.
+    fn to_cell(&self, month: usize, year: u16) -> Result<MonthCell, String> {
+        let day = |field: &str, text: &str| day_in_month(field, text, month, year);
+        let start = day("start", &self.start)?;
+        let end = day("end", &self.end)?;
+        if start > end {
+            return Err(format!("start {} is after end {}", self.start, self.end));
+        }
+        let mut days = (u32::MAX >> (u32::BITS - (end - start + 1))) << (start - 1);
+        for text in self.missing.iter().flatten() {
+            let missing = day("missing", text)?;
+            if missing <= start || missing >= end || days & (1 << (missing - 1)) == 0 {
+                return Err(format!("missing day {text} is not between start and end, or is there twice"));
+            }
+            days &= !(1 << (missing - 1));
+        }
+        let cell = MonthCell::from_parts(days, self.sum, self.min, self.max);
+        if cell.count() != self.count {
+            return Err(format!(
+                "count is {}, but start, end and missing make {} days",
+                self.count,
+                cell.count()
+            ));
+        }
+        if !is_valid_degrees(self.min) || !is_valid_degrees(self.max) || self.min > self.max {
+            return Err(format!("min {} and max {} can't be", self.min, self.max));
+        }
+        // NaN and infinities can't be written in JSON, so the comparison is between finite numbers.
+        if cell.avg().to_bits() != self.avg.to_bits() {
+            return Err(format!("avg is {}, but sum / count is {}", self.avg, cell.avg()));
+        }
+        Ok(cell)
+    }
+}
+
+fn day_in_month(field: &str, text: &str, month: usize, year: u16) -> Result<u32, String> {
+    let in_month = |date: &Date| {
+        usize::from(date.month().unsigned_abs()) == month + 1 && date.year().unsigned_abs() == year
+    };
+    parse_date(text.as_bytes())
+        .filter(in_month)
+        .map(|date| u32::from(date.day().unsigned_abs()))
+        .ok_or_else(|| format!("{field} {text:?} is not a day of that month"))
+}

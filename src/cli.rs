@@ -1,0 +1,307 @@
+//! What can be typed: definitions only. The doc comments are the help text.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+use jiff::civil::Date;
+
+use crate::broker::HostPort;
+use crate::kafka::Property;
+use crate::report::parse_date;
+use crate::source::{InputFormat, Unit};
+
+/// Daily weather through Apache Kafka into month-by-month statistics, counted exactly once
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 bad input file, 4 Kafka, \
+                        5 checkpoint refused, 6 owned by another process, 7 disk.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub logging: Logging,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: Kafka, producer, consumer, plot
+    Up(Up),
+    /// Run only a local Apache Kafka
+    Broker(Broker),
+    /// Send daily reports, synthetic or from files
+    Producer(Producer),
+    /// Show records as they come
+    Debug(Debug),
+    /// Keep the checkpoints: month-by-month statistics, counted exactly once
+    Consumer(Consumer),
+    /// Draw DIR/month.svg
+    Plot(Plot),
+    /// Show how far each partition is
+    Status(Status),
+    /// Print the schema of the record's value
+    Proto,
+}
+
+#[derive(Args, Debug)]
+pub struct Logging {
+    /// Log more; twice, or three times, even more
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Log errors only
+    #[arg(short, long, env = "ALMANAC_QUIET", global = true)]
+    pub quiet: bool,
+    /// How to log, on stderr
+    #[arg(long, value_name = "FORMAT", default_value = "text", env = "ALMANAC_LOG_FORMAT", global = true)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Kafka {
+    /// Kafka brokers, HOST:PORT[,HOST:PORT…]
+    #[arg(short, long, value_name = "BROKERS", default_value = "localhost:9092", env = "ALMANAC_BROKERS")]
+    pub brokers: String,
+    /// Topic
+    #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
+    pub topic: String,
+    /// Client property, as in kcat: security.*, ssl.*, sasl.*, fetch.*, …
+    #[arg(short = 'X', value_name = "KEY=VALUE", env = "ALMANAC_X", value_delimiter = '\n')]
+    pub properties: Vec<Property>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Dir {
+    /// Where the checkpoints and the plot are
+    #[arg(short, long, default_value = "files", env = "ALMANAC_DIR")]
+    pub dir: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct LocalKafka {
+    /// Where the local Kafka keeps its data [default: ~/.local/share/almanac/kafka]
+    #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
+    pub data: Option<PathBuf>,
+    /// Server property of the local Kafka
+    #[arg(long, value_name = "KEY=VALUE", env = "ALMANAC_SET", value_delimiter = '\n')]
+    pub set: Vec<Property>,
+}
+
+#[derive(Args, Debug)]
+pub struct Up {
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub dir: Dir,
+    #[command(flatten)]
+    pub local: LocalKafka,
+    /// Begin again: delete the topic, archive what was counted
+    #[arg(long, env = "ALMANAC_FRESH")]
+    pub fresh: bool,
+    #[command(flatten)]
+    pub pace: Pace,
+    #[command(flatten)]
+    pub synthetic: Synthetic,
+}
+
+#[derive(Args, Debug)]
+pub struct Broker {
+    /// Where clients connect; port 0 picks a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "ALMANAC_LISTEN")]
+    pub listen: HostPort,
+    #[command(flatten)]
+    pub local: LocalKafka,
+}
+
+#[derive(Args, Debug)]
+pub struct Producer {
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub pace: Pace,
+    /// Keep the topic: send the days that are missing in it, then go on
+    #[arg(long, env = "ALMANAC_APPEND", conflicts_with = "recreate")]
+    pub append: bool,
+    /// Delete the topic even if the broker is another machine
+    #[arg(long, env = "ALMANAC_RECREATE")]
+    pub recreate: bool,
+    /// Partitions of the topic
+    #[arg(long, value_name = "N", default_value = "4", env = "ALMANAC_PARTITIONS",
+          value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub partitions: i32,
+    /// Replicas of each partition
+    #[arg(long, value_name = "N", default_value = "1", env = "ALMANAC_REPLICATION",
+          value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub replication: i32,
+    #[command(flatten)]
+    pub synthetic: Synthetic,
+    #[command(flatten)]
+    pub files: Files,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Pace {
+    /// Time from day to day; 0: as fast as it goes
+    #[arg(long, value_name = "TIME", default_value = "100ms", env = "ALMANAC_INTERVAL", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// Stop after so many distinct days
+    #[arg(long, value_name = "N", env = "ALMANAC_DAYS")]
+    pub days: Option<u64>,
+    /// Mean number of repeats of a day [default: 0.05; 0 with --file]
+    #[arg(long, value_name = "RATE", env = "ALMANAC_DUPLICATES", value_parser = parse_rate)]
+    pub duplicates: Option<f64>,
+    /// What the repeats carry, in °C, so that counting one shows
+    #[arg(long, value_name = "DEGREES", env = "ALMANAC_DUPLICATE_DEGREES",
+          value_parser = parse_degrees, allow_negative_numbers = true)]
+    pub duplicate_degrees: Option<f64>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Synthetic {
+    /// Seed of the synthetic weather
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        env = "ALMANAC_SEED",
+        help_heading = "Synthetic weather"
+    )]
+    pub seed: u64,
+    /// First day [default: 1990-01-01; with --append, the first in the topic]
+    #[arg(long, value_name = "DATE", env = "ALMANAC_START", value_parser = parse_start,
+          help_heading = "Synthetic weather")]
+    pub start: Option<Date>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Real weather")]
+pub struct Files {
+    /// Files to send: GHCN-Daily, NOAA, Open-Meteo, or any CSV; .gz too
+    #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
+    pub files: Vec<PathBuf>,
+    /// Format of the files, if it is not recognised
+    #[arg(long, value_name = "FORMAT", requires = "files", env = "ALMANAC_INPUT_FORMAT")]
+    pub input_format: Option<InputFormat>,
+    /// Which station of several
+    #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION")]
+    pub station: Option<String>,
+    /// Send observations that failed a quality check, too
+    #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED")]
+    pub keep_flagged: bool,
+    /// Column of the date in a CSV
+    #[arg(long, value_name = "NAME", requires = "files", env = "ALMANAC_DATE_COLUMN")]
+    pub date_column: Option<String>,
+    /// Column of the temperature in a CSV
+    #[arg(long, value_name = "NAME", requires = "files", env = "ALMANAC_DEGREES_COLUMN")]
+    pub degrees_column: Option<String>,
+    /// Unit of that column
+    #[arg(long, requires = "files", env = "ALMANAC_UNIT")]
+    pub unit: Option<Unit>,
+}
+
+#[derive(Args, Debug)]
+pub struct Debug {
+    #[command(flatten)]
+    pub kafka: Kafka,
+    /// Consumer group; nothing is committed to it
+    #[arg(long, default_value = "debug", env = "ALMANAC_GROUP")]
+    pub group: String,
+    /// How to print a record
+    #[arg(long, default_value = "python", env = "ALMANAC_FORMAT")]
+    pub format: DebugFormat,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum DebugFormat {
+    /// As Python prints a dict
+    Python,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub struct Consumer {
+    /// Partitions to keep; none: those that the group assigns
+    #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
+    pub partitions: Vec<i32>,
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub dir: Dir,
+    /// Consumer group; all its members share DIR
+    #[arg(long, default_value = "almanac", env = "ALMANAC_GROUP")]
+    pub group: String,
+    /// Take partitions from a living owner
+    #[arg(long, env = "ALMANAC_TAKE_OVER")]
+    pub take_over: bool,
+    /// How long to wait for the former owner of an assigned partition
+    #[arg(long, value_name = "TIME", default_value = "10s", env = "ALMANAC_HANDOVER_TIMEOUT", value_parser = parse_duration)]
+    pub handover_timeout: Duration,
+    /// Time from checkpoint to checkpoint [default: as short as takes 5 % of the time]
+    #[arg(long, value_name = "TIME", env = "ALMANAC_CHECKPOINT_EVERY", value_parser = parse_duration)]
+    pub checkpoint_every: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub struct Plot {
+    #[command(flatten)]
+    pub dir: Dir,
+    /// Only these months, in calendar order
+    #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
+    pub month: Vec<usize>,
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    pub dir: Dir,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "it is not a time such as 100ms, 5s or 1m".to_owned())
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.0..=1000.0).contains(rate))
+        .ok_or_else(|| "it is not from 0 to 1000".to_owned())
+}
+
+fn parse_degrees(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|degrees| crate::report::is_valid_degrees(*degrees))
+        .ok_or_else(|| "it is not a number of degrees".to_owned())
+}
+
+fn parse_start(text: &str) -> Result<Date, String> {
+    parse_date(text.as_bytes())
+        .ok_or_else(|| "it is not a day from 0001-01-01 to 9999-12-31, as YYYY-MM-DD".to_owned())
+}
+
+fn parse_partition(text: &str) -> Result<i32, String> {
+    text.parse()
+        .ok()
+        .filter(|partition| *partition >= 0)
+        .ok_or_else(|| "a partition is a number from 0 on".to_owned())
+}
+
+fn parse_month(text: &str) -> Result<usize, String> {
+    crate::report::MONTHS
+        .iter()
+        .position(|month| month.eq_ignore_ascii_case(text))
+        .ok_or_else(|| "it is not a month's English name".to_owned())
+}

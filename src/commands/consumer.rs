@@ -1,0 +1,33 @@
+//! `almanac consumer`: keeps the checkpoints.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::UsageError;
+use crate::cli;
+use crate::pipeline::{self, Settings};
+use crate::stop::Stop;
+
+pub fn run(options: &cli::Consumer) -> Result<()> {
+    let stop = Stop::on_signals()?;
+    Ok(pipeline::run(&settings(options)?, &stop)?)
+}
+
+fn settings(options: &cli::Consumer) -> Result<Settings> {
+    let mut named = BTreeSet::new();
+    if let Some(twice) = options.partitions.iter().find(|partition| !named.insert(**partition)) {
+        return Err(UsageError(format!("partition {twice} is named twice")).into());
+    }
+    Ok(Settings {
+        connection: super::connection(&options.kafka)?,
+        topic: options.kafka.topic.clone(),
+        dir: options.dir.dir.clone(),
+        group: options.group.clone(),
+        partitions: (!named.is_empty()).then(|| named.into_iter().collect()),
+        take_over: options.take_over,
+        handover_timeout: options.handover_timeout,
+        checkpoint_every: options.checkpoint_every,
+        accept_new_log: false,
+    })
+}

@@ -1,0 +1,160 @@
+//! One file per command: what was typed → checked settings → run. Only here is anything printed.
+
+mod broker;
+mod consumer;
+mod debug;
+mod plot;
+mod producer;
+mod proto;
+mod status;
+mod up;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::broker::BrokerError;
+use crate::cli::{self, Command};
+use crate::kafka::{Connection, KafkaError};
+use crate::pipeline::PipelineError;
+use crate::producer::ProduceError;
+use crate::source::SourceError;
+use crate::store::StoreError;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or stopped as asked; also when whoever reads the output goes away.
+    Done = 0,
+    /// Failed in a way that has no number of its own.
+    Failed = 1,
+    /// What was typed can't be meant: an option, a partition, a client property. clap's own number.
+    Usage = 2,
+    /// A weather file can't be read, or is not what it should be.
+    Input = 3,
+    /// Kafka can't be reached, can't be started, refused something, or lost something.
+    Kafka = 4,
+    /// The files in DIR can't be gone on with: unreadable, of another log, or past a gap in it.
+    Checkpoint = 5,
+    /// Another process owns, or has taken, the partition.
+    Owner = 6,
+    /// A file or directory can't be written or read: full, read-only, forbidden.
+    Disk = 7,
+}
+
+/// What was typed is well-formed, but can't be done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+pub fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up(options) => up::run(&options),
+        Command::Broker(options) => broker::run(&options),
+        Command::Producer(options) => producer::run(&options),
+        Command::Debug(options) => debug::run(&options),
+        Command::Consumer(options) => consumer::run(&options),
+        Command::Plot(options) => plot::run(&options),
+        Command::Status(options) => status::run(&options),
+        Command::Proto => proto::run(),
+    }
+}
+
+/// Says what went wrong, and gives it its number.
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    let exit = match result {
+        Ok(()) => Exit::Done,
+        Err(error) if is_closed_pipe(&error) => Exit::Done,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            exit_of(&error)
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<PipelineError>() {
+        return match error {
+            PipelineError::Kafka(error) => exit_of_kafka(error),
+            PipelineError::Store(error) => exit_of_store(error),
+            PipelineError::NoSuchPartition { .. } => Exit::Usage,
+            PipelineError::Gap { .. } | PipelineError::OtherLog { .. } | PipelineError::WithoutLog { .. } => {
+                Exit::Checkpoint
+            }
+        };
+    }
+    if let Some(error) = error.downcast_ref::<ProduceError>() {
+        return match error {
+            ProduceError::Kafka(error) => exit_of_kafka(error),
+            ProduceError::WouldDelete { .. } => Exit::Usage,
+            _ => Exit::Kafka,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<KafkaError>() {
+        return exit_of_kafka(error);
+    }
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return exit_of_store(error);
+    }
+    match () {
+        () if error.is::<SourceError>() => Exit::Input,
+        () if error.is::<BrokerError>() => Exit::Kafka,
+        () if error.is::<UsageError>() => Exit::Usage,
+        () => Exit::Failed,
+    }
+}
+
+fn exit_of_kafka(error: &KafkaError) -> Exit {
+    match error {
+        KafkaError::Property { .. } => Exit::Usage,
+        KafkaError::Unreachable { .. } | KafkaError::Client { .. } => Exit::Kafka,
+    }
+}
+
+fn exit_of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Held { .. } | StoreError::TakenOver { .. } => Exit::Owner,
+        StoreError::Unreadable { .. } => Exit::Checkpoint,
+        StoreError::Io { .. } => Exit::Disk,
+    }
+}
+
+/// Brokers and client properties, refused at once if they can't be used.
+fn connection(options: &cli::Kafka) -> Result<Connection, KafkaError> {
+    let connection = Connection { brokers: options.brokers.clone(), properties: options.properties.clone() };
+    connection.check()?;
+    Ok(connection)
+}
+
+/// Where a local Kafka keeps its data if nothing else is said.
+fn data_dir(options: &cli::LocalKafka) -> Result<PathBuf> {
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data_home = || {
+        // The XDG specification has relative paths ignored.
+        var("XDG_DATA_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| var("HOME").map(|home| home.join(".local/share")))
+    };
+    options
+        .data
+        .clone()
+        .or_else(|| data_home().map(|home| home.join("almanac/kafka")))
+        .context("neither HOME nor XDG_DATA_HOME is set\nhint: say where the local Kafka keeps its data with --data DIR")
+}
+
+/// Prints to stdout; that nobody reads it any more is an error like any other here.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("can't write to stdout")
+}

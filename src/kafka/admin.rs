@@ -1,0 +1,210 @@
+use std::ffi::{CStr, CString};
+use std::future::Future;
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
+use rdkafka::bindings as sys;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafka;
+
+use super::config::{Context, property_error};
+use super::{Connection, KafkaError};
+
+/// A topic as the brokers describe it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Topic {
+    /// URL-safe base64, as kafka-topics prints it. Never reused.
+    pub id: String,
+    pub partitions: i32,
+}
+
+/// Questions and orders about topics.
+pub struct Admin {
+    client: AdminClient<Context>,
+    brokers: String,
+}
+
+impl Admin {
+    pub fn new(connection: &Connection) -> Result<Self, KafkaError> {
+        let client = connection
+            .client()
+            .create_with_context(Context::default())
+            .map_err(|error| property_error(&error))?;
+        Ok(Admin { client, brokers: connection.brokers.clone() })
+    }
+
+    /// The cluster's id, asked for until `timeout`.
+    pub fn cluster_id(&self, timeout: Duration) -> Result<String, KafkaError> {
+        self.client.inner().fetch_cluster_id(timeout).ok_or_else(|| self.unreachable(timeout))
+    }
+
+    /// The topic, or nothing where there is none.
+    pub fn describe(&self, topic: &str, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
+        // SAFETY: the handle lives as long as `self.client`, which outlives the call.
+        unsafe { describe(self.client.inner().native_ptr(), topic, timeout) }
+            .map_err(|error| if error.is_transient() { self.unreachable(timeout) } else { error })
+    }
+
+    /// The first offset and the high watermark of a partition.
+    pub fn watermarks(
+        &self,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<(i64, i64), KafkaError> {
+        self.client.inner().fetch_watermarks(topic, partition, timeout).map_err(|error| {
+            KafkaError::client(format!("can't ask for the offsets of {topic} [{partition}]"), &error)
+        })
+    }
+
+    /// Orders the topic to be created. `Ok(false)`: there is one of that name already.
+    pub fn create(
+        &self,
+        topic: &str,
+        partitions: i32,
+        replication: i32,
+        timeout: Duration,
+    ) -> Result<bool, KafkaError> {
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication))
+            // Its offsets are our history: nothing may be dropped.
+            .set("retention.ms", "-1")
+            .set("retention.bytes", "-1")
+            .set("cleanup.policy", "delete");
+        let results = wait_for(self.client.create_topics([&new], &options(timeout)));
+        match one_result(results, &format!("can't create topic {topic}")) {
+            Err(KafkaError::Client { code: Code::TopicAlreadyExists, .. }) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Orders the topic to be deleted; it is gone some time after. `Ok(false)`: there is none.
+    pub fn delete(&self, topic: &str, timeout: Duration) -> Result<bool, KafkaError> {
+        let results = wait_for(self.client.delete_topics(&[topic], &options(timeout)));
+        match one_result(results, &format!("can't delete topic {topic}")) {
+            Err(error) if error.is_unknown_topic() => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    fn unreachable(&self, timeout: Duration) -> KafkaError {
+        let silent = || format!("nothing heard for {} s", timeout.as_secs_f32());
+        KafkaError::Unreachable {
+            brokers: self.brokers.clone(),
+            reason: self.client.inner().context().last_error().unwrap_or_else(silent),
+        }
+    }
+}
+
+fn options(timeout: Duration) -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
+}
+
+/// Waits for an answer of the client's own thread.
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    futures_executor::block_on(future)
+}
+
+/// The result for the only topic that was asked about.
+fn one_result(results: KafkaResult<Vec<TopicResult>>, action: &str) -> Result<(), KafkaError> {
+    let results = results.map_err(|error| KafkaError::client(action, &error))?;
+    match results.into_iter().next() {
+        Some(Ok(_)) => Ok(()),
+        Some(Err((_, code))) => Err(KafkaError::code(action, code)),
+        None => Err(KafkaError::code(action, Code::BadMessage)),
+    }
+}
+
+/// Describes one topic.
+///
+/// # Safety
+/// `client` must be a living librdkafka handle, and stay so during the call.
+pub(super) unsafe fn describe(
+    client: *mut RDKafka,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<Topic>, KafkaError> {
+    let action = || format!("can't describe topic {topic}");
+    let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).max(1);
+    let deadline = Instant::now() + timeout + Duration::from_secs(1);
+    let mut error_text = [0_i8; 256];
+    // SAFETY: `client` is living; every object made here is destroyed here, after its last use; the collection
+    // copies the name; strings read from the event are copied before it goes.
+    unsafe {
+        let queue = sys::rd_kafka_queue_new(client);
+        let options = sys::rd_kafka_AdminOptions_new(
+            client,
+            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+        );
+        sys::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            timeout_ms,
+            error_text.as_mut_ptr().cast(),
+            error_text.len(),
+        );
+        let mut names = [name.as_ptr()];
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        sys::rd_kafka_DescribeTopics(client, topics, options, queue);
+        let mut event: *mut sys::rd_kafka_event_t = ptr::null_mut();
+        while event.is_null() && Instant::now() < deadline {
+            event = sys::rd_kafka_queue_poll(queue, timeout_ms);
+        }
+        let described = described(event).map_err(|code| KafkaError::code(action(), code));
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_queue_destroy(queue);
+        match described {
+            Err(error) if error.is_unknown_topic() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
+/// # Safety
+/// `event` must be null or the living answer to a DescribeTopics of one topic.
+unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Topic, Code> {
+    // SAFETY: pointers are checked before use, and live as long as the event.
+    unsafe {
+        if event.is_null() {
+            return Err(Code::OperationTimedOut);
+        }
+        check(sys::rd_kafka_event_error(event))?;
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return Err(Code::BadMessage);
+        }
+        let mut count = 0;
+        let descriptions = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        if descriptions.is_null() || count != 1 {
+            return Err(Code::BadMessage);
+        }
+        let description = *descriptions;
+        check(sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(description)))?;
+        let id = sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(description));
+        if id.is_null() {
+            return Err(Code::BadMessage);
+        }
+        let mut partitions = 0;
+        sys::rd_kafka_TopicDescription_partitions(description, &mut partitions);
+        Ok(Topic {
+            id: url_safe(&CStr::from_ptr(id).to_string_lossy()),
+            partitions: i32::try_from(partitions).map_err(|_| Code::BadMessage)?,
+        })
+    }
+}
+
+fn check(error: sys::rd_kafka_resp_err_t) -> Result<(), Code> {
+    match Code::from(error) {
+        Code::NoError => Ok(()),
+        code => Err(code),
+    }
+}
+
+/// librdkafka prints ids in the standard base64 alphabet; Kafka's tools, and file names, want the URL-safe one.
+fn url_safe(id: &str) -> String {
+    id.trim_end_matches('=').replace('+', "-").replace('/', "_")
+}

@@ -1,0 +1,216 @@
+use std::str::FromStr;
+use std::sync::Mutex;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError as ClientError;
+
+use super::KafkaError;
+
+/// Where the brokers are, and how to speak to them.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// `HOST:PORT[,HOST:PORT…]`
+    pub brokers: String,
+    pub properties: Vec<Property>,
+}
+
+/// One `-X KEY=VALUE`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Property {
+    pub key: String,
+    pub value: String,
+}
+
+impl FromStr for Property {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Property { key: key.trim().to_owned(), value: value.to_owned() })
+            }
+            _ => Err("it is not KEY=VALUE".to_owned()),
+        }
+    }
+}
+
+/// Properties that carry the invariant, or that a flag sets, with the reason that is given for the refusal.
+const REFUSED: &[(&str, &str)] = &[
+    ("bootstrap.servers", "use --brokers"),
+    ("metadata.broker.list", "use --brokers"),
+    ("group.id", "use --group"),
+    ("group.protocol", "handing over partitions is built on the classic protocol"),
+    ("partition.assignment.strategy", "handing over partitions is built on the cooperative one"),
+    ("enable.auto.commit", "the checkpoint is the only commit"),
+    ("auto.commit.enable", "the checkpoint is the only commit"),
+    ("auto.commit.interval.ms", "the checkpoint is the only commit"),
+    ("enable.auto.offset.store", "the checkpoint is the only commit"),
+    ("auto.offset.reset", "an offset outside the log must be an error, not a jump"),
+    ("check.crcs", "flipped bytes must be caught"),
+    ("isolation.level", "only committed records count"),
+    ("allow.auto.create.topics", "no topic may come into being by accident"),
+    ("enable.partition.eof", "the end of a partition moves the offset"),
+    ("enable.idempotence", "retries must neither reorder nor repeat"),
+    ("enable.gapless.guarantee", "retries must neither reorder nor repeat"),
+    ("transactional.id", "the producer does not use transactions"),
+    ("acks", "a report counts as sent when all in-sync replicas have it"),
+    ("request.required.acks", "a report counts as sent when all in-sync replicas have it"),
+    ("retries", "retries must neither reorder nor repeat"),
+    ("message.send.max.retries", "retries must neither reorder nor repeat"),
+    ("max.in.flight", "retries must neither reorder nor repeat"),
+    ("max.in.flight.requests.per.connection", "retries must neither reorder nor repeat"),
+    ("partitioner", "a month must lie in the same partition whoever wrote it"),
+    ("test.mock.num.brokers", "almanac speaks to a real Kafka"),
+    ("plugin.library.paths", "no foreign code is loaded"),
+];
+
+impl Connection {
+    /// Refuses properties that are unknown, badly set, or not the user's to set.
+    pub fn check(&self) -> Result<(), KafkaError> {
+        for Property { key, .. } in &self.properties {
+            if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| refused == key) {
+                return Err(KafkaError::Property {
+                    key: key.clone(),
+                    reason: format!("can't be set: {reason}"),
+                });
+            }
+        }
+        self.client().create_native_config().map(drop).map_err(|error| property_error(&error))
+    }
+
+    /// Whether every broker named is this machine's own.
+    pub fn is_loopback(&self) -> bool {
+        self.brokers.split(',').all(|broker| {
+            let broker = broker.trim().rsplit("://").next().unwrap_or_default();
+            let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        })
+    }
+
+    /// What all clients have in common.
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.log_level = RDKafkaLogLevel::Info;
+        config
+            .set("client.id", "almanac")
+            .set("bootstrap.servers", &self.brokers)
+            // A broker that comes back is found again within a second, not within ten.
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            // A topic deleted and created again must be believed at once, not after 30 s of cached metadata.
+            .set("topic.metadata.propagation.max.ms", "1000")
+            // librdkafka's default for a consumer, but not for a producer.
+            .set("allow.auto.create.topics", "false");
+        for Property { key, value } in &self.properties {
+            config.set(key, value);
+        }
+        config
+    }
+
+    /// A consumer whose offsets are the checkpoints'.
+    pub(super) fn consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", group)
+            // The checkpoint is the only commit: a committed offset would be a second truth.
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // Default `largest`: it would skip to the end, silently, when the offset is outside the log.
+            .set("auto.offset.reset", "error")
+            // Default false: flipped bytes would be counted.
+            .set("check.crcs", "true")
+            // Aborted records are not part of the log as the invariant reads it.
+            .set("isolation.level", "read_committed")
+            // The end of a partition may lie past its last record, and the offset with it.
+            .set("enable.partition.eof", "true")
+            // Members that go on keep reading while others join and leave.
+            .set("partition.assignment.strategy", "cooperative-sticky");
+        self.set_defaults(&mut config);
+        config
+    }
+
+    /// What the user may set otherwise. Memory does not grow with the log: the limits hold per partition, and each
+    /// queued record costs some 300 bytes beside its own.
+    fn set_defaults(&self, config: &mut ClientConfig) {
+        for (key, value) in [
+            // A killed member's partitions go to another after 10 s, not 45 s.
+            ("session.timeout.ms", "10000"),
+            ("queued.min.messages", "30000"),
+            ("queued.max.messages.kbytes", "16384"),
+            ("fetch.message.max.bytes", "1048576"),
+            // Default 1000 ms: a full queue would stop its partition for a second.
+            ("fetch.queue.backoff.ms", "2"),
+        ] {
+            if !self.properties.iter().any(|property| property.key == key) {
+                config.set(key, value);
+            }
+        }
+    }
+
+    /// A consumer that watches: it starts at the end, and leaves no trace in its group.
+    pub(super) fn watcher(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer(group);
+        config.set("auto.offset.reset", "latest").set("enable.partition.eof", "false");
+        config
+    }
+
+    pub(super) fn producer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            // Default false: a retry could reorder or repeat records.
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("retries", "10")
+            // Default CRC32: months would lie elsewhere than where Java and Python clients put them.
+            .set("partitioner", "murmur2_random");
+        config
+    }
+}
+
+pub(super) fn property_error(error: &ClientError) -> KafkaError {
+    match error {
+        ClientError::ClientConfig(_, reason, key, _) => {
+            KafkaError::Property { key: key.clone(), reason: reason.clone() }
+        }
+        ClientError::ClientCreation(reason) => {
+            KafkaError::Property { key: "-X".to_owned(), reason: reason.clone() }
+        }
+        other => KafkaError::client("can't make a Kafka client", other),
+    }
+}
+
+/// Takes the client's own log into ours, and remembers the last thing that went wrong.
+#[derive(Default)]
+pub(super) struct Context {
+    last_error: Mutex<Option<String>>,
+}
+
+impl Context {
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().ok().and_then(|error| error.clone())
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+        if let Ok(mut last) = self.last_error.lock() {
+            *last = Some(reason.to_owned());
+        }
+    }
+}
+
+/// librdkafka reports each failed connection; what of that the user must know is said by those who wait for it.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Debug => tracing::trace!(facility, "{message}"),
+        _ => tracing::debug!(facility, "{message}"),
+    }
+}

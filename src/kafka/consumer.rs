@@ -1,0 +1,491 @@
+//! A consumer of one topic: batches of records in, positions out, rebalances as values.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr;
+use std::slice;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
+
+use super::config::{log, property_error};
+use super::{Connection, KafkaError, Topic, admin};
+
+/// A record as the broker gave it, valid as long as its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    pub partition: i32,
+    pub offset: i64,
+    /// Not given by brokers and log formats of old.
+    pub leader_epoch: Option<i32>,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+}
+
+/// One thing that a poll brought.
+#[derive(Debug)]
+pub enum Item<'a> {
+    Record(Record<'a>),
+    /// Everything below `next_offset` has been read, and there is no more for now.
+    EndOfPartition {
+        partition: i32,
+        next_offset: i64,
+    },
+    /// `partition` is `None` where the error concerns all of them.
+    Failed {
+        partition: Option<i32>,
+        error: KafkaError,
+    },
+}
+
+/// Where to read a partition from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Position {
+    pub partition: i32,
+    pub start: StartAt,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StartAt {
+    /// `leader_epoch`: that of the last record read, so that the broker can tell whether the log is still the
+    /// one that was read.
+    Offset {
+        next_offset: i64,
+        leader_epoch: Option<i32>,
+    },
+    End,
+}
+
+/// The group's word on who reads what. Until it is answered by [`Consumer::add`] and [`Consumer::remove`], the
+/// rebalance waits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RebalanceEvent {
+    Assigned(Vec<i32>),
+    Revoked(Vec<i32>),
+    /// Revoked already: another member may have them by now.
+    Lost(Vec<i32>),
+}
+
+/// Shared with librdkafka's callbacks by pointer.
+#[derive(Default)]
+struct Shared {
+    rebalances: Mutex<VecDeque<RebalanceEvent>>,
+    last_error: Mutex<Option<String>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub struct Consumer {
+    client: *mut RDKafka,
+    queue: *mut sys::rd_kafka_queue_t,
+    topic: CString,
+    shared: Box<Shared>,
+    is_closed: bool,
+}
+
+// SAFETY: librdkafka's handle and queues may be used from any thread; nothing here is bound to the one that made
+// them.
+unsafe impl Send for Consumer {}
+
+impl Consumer {
+    /// A consumer whose offsets are given by the caller, at every assignment.
+    pub fn new(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
+        Self::from_config(&connection.consumer(group), topic)
+    }
+
+    /// A consumer that watches from the end on.
+    pub fn watcher(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
+        Self::from_config(&connection.watcher(group), topic)
+    }
+
+    fn from_config(config: &ClientConfig, topic: &str) -> Result<Self, KafkaError> {
+        let topic_name = CString::new(topic)
+            .map_err(|_| KafkaError::code(format!("can't read topic {topic:?}"), Code::InvalidTopic))?;
+        let native = config.create_native_config().map_err(|error| property_error(&error))?;
+        let shared = Box::new(Shared::default());
+        let mut error_text = [0_u8; 512];
+        // SAFETY: the configuration is duplicated, since rd_kafka_new takes it over when it succeeds, and is
+        // destroyed here when it does not. `shared` is boxed, so its address is stable, and it is dropped after
+        // the client that holds the pointer (see `drop`).
+        unsafe {
+            let conf = sys::rd_kafka_conf_dup(native.ptr());
+            sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref::<Shared>(&shared).cast_mut().cast());
+            sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
+            sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
+            sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
+            let client = sys::rd_kafka_new(
+                sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
+                conf,
+                error_text.as_mut_ptr().cast(),
+                error_text.len(),
+            );
+            if client.is_null() {
+                sys::rd_kafka_conf_destroy(conf);
+                let reason = CStr::from_bytes_until_nul(&error_text)
+                    .map(|text| text.to_string_lossy().into_owned())
+                    .unwrap_or_default();
+                return Err(KafkaError::Property { key: "-X".to_owned(), reason });
+            }
+            sys::rd_kafka_poll_set_consumer(client);
+            let queue = sys::rd_kafka_queue_get_consumer(client);
+            Ok(Consumer { client, queue, topic: topic_name, shared, is_closed: false })
+        }
+    }
+
+    /// Reads just these partitions, from these positions.
+    pub fn assign(&self, positions: &[Position]) -> Result<(), KafkaError> {
+        let list = self.list(positions)?;
+        // SAFETY: client and list are living; librdkafka copies the list.
+        let error = unsafe { sys::rd_kafka_assign(self.client, list.0) };
+        self.check(error, "can't assign partitions of")
+    }
+
+    /// Joins the group, which then says by rebalances what to read.
+    pub fn subscribe(&self) -> Result<(), KafkaError> {
+        let list = PartitionList::new(1);
+        // SAFETY: client, list and name are living; librdkafka copies list and name.
+        let error = unsafe {
+            sys::rd_kafka_topic_partition_list_add(list.0, self.topic.as_ptr(), -1);
+            sys::rd_kafka_subscribe(self.client, list.0)
+        };
+        self.check(error, "can't subscribe to")
+    }
+
+    /// Reads these partitions as well.
+    pub fn add(&self, positions: &[Position]) -> Result<(), KafkaError> {
+        let list = self.list(positions)?;
+        // SAFETY: client and list are living; librdkafka copies the list, and the error returned is ours.
+        unsafe {
+            let error = sys::rd_kafka_incremental_assign(self.client, list.0);
+            self.take_error(error, "can't add partitions of")
+        }
+    }
+
+    /// Reads these partitions no more.
+    pub fn remove(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+        let positions: Vec<Position> =
+            partitions.iter().map(|&partition| Position { partition, start: StartAt::End }).collect();
+        let list = self.list(&positions)?;
+        // SAFETY: as in `add`.
+        unsafe {
+            let error = sys::rd_kafka_incremental_unassign(self.client, list.0);
+            self.take_error(error, "can't remove partitions of")
+        }
+    }
+
+    /// Waits up to `timeout` for something to come, then takes what is there, up to `batch`'s capacity.
+    pub fn poll(&self, batch: &mut Batch, timeout: Duration) {
+        batch.clear();
+        // The call below returns when the batch is full or the time is over, so it may only wait for one.
+        if self.take(batch, 1, timeout) > 0 {
+            let rest = batch.capacity - 1;
+            self.take(batch, rest, Duration::ZERO);
+        }
+    }
+
+    fn take(&self, batch: &mut Batch, count: usize, timeout: Duration) -> usize {
+        let timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        let room = &mut batch.messages.spare_capacity_mut()[..count];
+        // SAFETY: queue is living; the spare capacity has room for `count` pointers (`Batch` keeps its
+        // capacity), and librdkafka initialises as many as it says.
+        unsafe {
+            let taken =
+                sys::rd_kafka_consume_batch_queue(self.queue, timeout_ms, room.as_mut_ptr().cast(), count);
+            let taken = usize::try_from(taken).unwrap_or(0).min(count);
+            batch.messages.set_len(batch.messages.len() + taken);
+            taken
+        }
+    }
+
+    /// The rebalances since the last call, in order.
+    pub fn take_rebalances(&self) -> Vec<RebalanceEvent> {
+        locked(&self.shared.rebalances).drain(..).collect()
+    }
+
+    /// The last thing that went wrong with the connections, once.
+    pub fn take_error_text(&self) -> Option<String> {
+        locked(&self.shared.last_error).take()
+    }
+
+    /// The topic of this name as it is now, or nothing where there is none.
+    pub fn describe(&self, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
+        // SAFETY: the client is living.
+        unsafe { admin::describe(self.client, &self.topic.to_string_lossy(), timeout) }
+    }
+
+    /// The high watermark that the last fetch brought.
+    pub fn high_watermark(&self, partition: i32) -> Option<i64> {
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: client and name are living, and the two numbers are ours.
+        let error = unsafe {
+            sys::rd_kafka_get_watermark_offsets(
+                self.client,
+                self.topic.as_ptr(),
+                partition,
+                &mut low,
+                &mut high,
+            )
+        };
+        (Code::from(error) == Code::NoError && high >= 0).then_some(high)
+    }
+
+    /// Tells the group how far the checkpoints are, for lag displays. Nothing depends on it.
+    pub fn publish_offsets(&self, next_offsets: &[(i32, i64)]) {
+        let position = |&(partition, next_offset): &(i32, i64)| Position {
+            partition,
+            start: StartAt::Offset { next_offset, leader_epoch: None },
+        };
+        let positions: Vec<Position> = next_offsets.iter().map(position).collect();
+        let Ok(list) = self.list(&positions) else { return };
+        // SAFETY: client and list are living; librdkafka copies the list.
+        let error = unsafe { sys::rd_kafka_commit(self.client, list.0, 1) };
+        if Code::from(error) != Code::NoError {
+            tracing::debug!(error = %Code::from(error), "offsets not published to the group");
+        }
+    }
+
+    fn list(&self, positions: &[Position]) -> Result<PartitionList, KafkaError> {
+        let list = PartitionList::new(positions.len());
+        for position in positions {
+            // SAFETY: list and name are living; the entry returned is part of the list.
+            unsafe {
+                let entry =
+                    sys::rd_kafka_topic_partition_list_add(list.0, self.topic.as_ptr(), position.partition);
+                match position.start {
+                    StartAt::End => (*entry).offset = sys::RD_KAFKA_OFFSET_END.into(),
+                    StartAt::Offset { next_offset, leader_epoch } => {
+                        (*entry).offset = next_offset;
+                        if let Some(epoch) = leader_epoch {
+                            sys::rd_kafka_topic_partition_set_leader_epoch(entry, epoch);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(list)
+    }
+
+    fn check(&self, error: RDKafkaRespErr, action: &str) -> Result<(), KafkaError> {
+        match Code::from(error) {
+            Code::NoError => Ok(()),
+            code => Err(KafkaError::code(format!("{action} {}", self.topic.to_string_lossy()), code)),
+        }
+    }
+
+    /// # Safety
+    /// `error` must be null or an error object that nobody else destroys.
+    unsafe fn take_error(&self, error: *mut sys::rd_kafka_error_t, action: &str) -> Result<(), KafkaError> {
+        if error.is_null() {
+            return Ok(());
+        }
+        // SAFETY: not null, and ours to destroy after its last use.
+        let code = unsafe {
+            let code = sys::rd_kafka_error_code(error);
+            sys::rd_kafka_error_destroy(error);
+            code
+        };
+        self.check(code, action)
+    }
+
+    /// Leaves the group. What is revoked by that is let go without a word: the caller has released it.
+    pub fn close(mut self) {
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        if std::mem::replace(&mut self.is_closed, true) {
+            return;
+        }
+        // SAFETY: the client is living, and closed once. Closing runs as events on a queue of ours, so that the
+        // final revocation can be answered here; the queue outlives it.
+        unsafe {
+            let queue = sys::rd_kafka_queue_new(self.client);
+            let error = sys::rd_kafka_consumer_close_queue(self.client, queue);
+            if error.is_null() {
+                while sys::rd_kafka_consumer_closed(self.client) == 0 {
+                    let mut message = ptr::null_mut();
+                    let taken = sys::rd_kafka_consume_batch_queue(queue, 50, &mut message, 1);
+                    if taken > 0 && !message.is_null() {
+                        sys::rd_kafka_message_destroy(message);
+                    }
+                    if !self.take_rebalances().is_empty() {
+                        sys::rd_kafka_assign(self.client, ptr::null());
+                    }
+                }
+            } else {
+                sys::rd_kafka_error_destroy(error);
+            }
+            sys::rd_kafka_queue_destroy(queue);
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.leave();
+        // SAFETY: the queue goes before the client, both once; `shared` is a field, dropped after this, when no
+        // callback can run any more.
+        unsafe {
+            sys::rd_kafka_queue_destroy(self.queue);
+            sys::rd_kafka_destroy(self.client);
+        }
+    }
+}
+
+/// Up to a fixed number of records, owned until the next poll.
+pub struct Batch {
+    messages: Vec<*mut RDKafkaMessage>,
+    capacity: usize,
+}
+
+impl Batch {
+    pub fn with_capacity(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        Batch { messages: Vec::with_capacity(capacity), capacity }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
+        // SAFETY: each message is living until `clear`, which needs the batch to itself.
+        self.messages.iter().map(|&message| unsafe { item(&*message) })
+    }
+
+    fn clear(&mut self) {
+        for message in self.messages.drain(..) {
+            // SAFETY: each message is ours, and destroyed once.
+            unsafe { sys::rd_kafka_message_destroy(message) };
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// # Safety
+/// `message` must have come from librdkafka and not have been destroyed.
+unsafe fn item(message: &RDKafkaMessage) -> Item<'_> {
+    match Code::from(message.err) {
+        Code::NoError => Item::Record(Record {
+            partition: message.partition,
+            offset: message.offset,
+            // SAFETY: the message is living.
+            leader_epoch: Some(unsafe { sys::rd_kafka_message_leader_epoch(message) })
+                .filter(|epoch| *epoch >= 0),
+            // SAFETY: pointer and length belong together, and live as long as the message.
+            key: unsafe { bytes(message.key, message.key_len) },
+            // SAFETY: the same.
+            value: unsafe { bytes(message.payload, message.len) },
+        }),
+        Code::PartitionEOF => {
+            Item::EndOfPartition { partition: message.partition, next_offset: message.offset }
+        }
+        code => {
+            let partition = (!message.rkt.is_null() && message.partition >= 0).then_some(message.partition);
+            // SAFETY: an error's payload is its text.
+            let text = unsafe { bytes(message.payload, message.len) }.map(String::from_utf8_lossy);
+            let reason = text.map_or_else(|| code.to_string(), |text| format!("{text} ({code})"));
+            let action = partition.map_or("can't read".to_owned(), |partition| {
+                format!("can't read partition {partition} at offset {}", message.offset)
+            });
+            Item::Failed { partition, error: KafkaError::Client { action, code, reason } }
+        }
+    }
+}
+
+/// # Safety
+/// `data` must be null or point to `len` bytes that live for `'a`.
+unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    (!data.is_null()).then(|| unsafe { slice::from_raw_parts(data.cast(), len) })
+}
+
+/// A librdkafka list of partitions, freed with its owner.
+struct PartitionList(*mut sys::rd_kafka_topic_partition_list_t);
+
+impl PartitionList {
+    fn new(capacity: usize) -> Self {
+        // SAFETY: allocates; librdkafka aborts where it can't.
+        PartitionList(unsafe {
+            sys::rd_kafka_topic_partition_list_new(c_int::try_from(capacity).unwrap_or(c_int::MAX))
+        })
+    }
+}
+
+impl Drop for PartitionList {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, destroyed once.
+        unsafe { sys::rd_kafka_topic_partition_list_destroy(self.0) };
+    }
+}
+
+/// Runs inside a poll, on the polling thread; the answer is given later, by the owner of the consumer.
+unsafe extern "C" fn on_rebalance(
+    client: *mut RDKafka,
+    error: RDKafkaRespErr,
+    list: *mut sys::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka gives its own living objects, and the opaque pointer set in `from_config`.
+    let (shared, partitions, is_lost) = unsafe {
+        let elements: &[_] = match list.as_ref() {
+            Some(list) if !list.elems.is_null() => {
+                slice::from_raw_parts(list.elems, usize::try_from(list.cnt).unwrap_or(0))
+            }
+            _ => &[],
+        };
+        let partitions = elements.iter().map(|element| element.partition).collect();
+        (&*opaque.cast::<Shared>(), partitions, sys::rd_kafka_assignment_lost(client) != 0)
+    };
+    let event = match Code::from(error) {
+        Code::AssignPartitions => RebalanceEvent::Assigned(partitions),
+        _ if is_lost => RebalanceEvent::Lost(partitions),
+        _ => RebalanceEvent::Revoked(partitions),
+    };
+    locked(&shared.rebalances).push_back(event);
+}
+
+unsafe extern "C" fn on_error(
+    _client: *mut RDKafka,
+    error: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: the opaque pointer set in `from_config`, and librdkafka's own text, copied at once.
+    let (shared, reason) = unsafe { (&*opaque.cast::<Shared>(), text(reason)) };
+    tracing::debug!(error, reason, "kafka client");
+    *locked(&shared.last_error) = Some(reason);
+}
+
+unsafe extern "C" fn on_log(
+    _client: *const RDKafka,
+    level: c_int,
+    facility: *const c_char,
+    message: *const c_char,
+) {
+    // SAFETY: librdkafka's own texts, copied at once.
+    let (facility, message) = unsafe { (text(facility), text(message)) };
+    let level = if level <= 6 { RDKafkaLogLevel::Info } else { RDKafkaLogLevel::Debug };
+    log(level, &facility, &message);
+}
+
+/// # Safety
+/// `text` must be null or a C string.
+unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: as the caller promises.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}

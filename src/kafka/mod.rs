@@ -1,0 +1,21 @@
+//! Apache Kafka, as the rest of almanac sees it. The only place that names the client crate.
+//!
+//! The client is librdkafka by way of rdkafka. Its safe wrapper serves for settings, topics and the producer;
+//! the consumer speaks to the C library itself (all `unsafe` is there and in `admin`), because it needs what the
+//! wrapper lacks: records by the batch, rebalances as plain values, topic ids and leader epochs.
+
+#![allow(unsafe_code, reason = "the C library is called from here only, each time with its SAFETY")]
+
+mod admin;
+mod config;
+mod consumer;
+mod error;
+mod log;
+mod producer;
+
+pub use admin::{Admin, Topic};
+pub use config::{Connection, Property};
+pub use consumer::{Batch, Consumer, Item, Position, RebalanceEvent, Record, StartAt};
+pub use error::KafkaError;
+pub use log::{Range, read_log};
+pub use producer::{Producer, Undelivered};

@@ -1,0 +1,89 @@
+//! What goes to stderr: notes, which are for everybody, and the log.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, Layer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::cli::{LogFormat, Logging};
+
+/// The target of what a command says of its work without being asked for more.
+pub const NOTE: &str = "note";
+
+/// Says something of a command's work on stderr, unless `--quiet`.
+#[macro_export]
+macro_rules! note {
+    ($($text:tt)+) => { tracing::info!(target: $crate::logging::NOTE, $($text)+) };
+}
+
+/// Sends what is logged from here on to stderr.
+pub fn start(logging: &Logging) {
+    let level = match (logging.quiet, logging.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, 2) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    let notes = if logging.quiet { LevelFilter::ERROR } else { level.max(LevelFilter::INFO) };
+    let targets = Targets::new().with_target("almanac", level).with_target(NOTE, notes);
+    let registry = tracing_subscriber::registry().with(targets);
+    match logging.log_format {
+        LogFormat::Json => {
+            registry.with(Layer::new().json().flatten_event(true).with_writer(io::stderr)).init()
+        }
+        LogFormat::Text => {
+            let format = Text { has_time: logging.verbose > 0, has_colour: has_colour() };
+            registry.with(Layer::new().event_format(format).with_writer(io::stderr)).init();
+        }
+    }
+}
+
+fn has_colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `almanac: warning: what happened`, as command line tools say it; with the time when more is asked for.
+struct Text {
+    has_time: bool,
+    has_colour: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if self.has_time {
+            SystemTime.format_time(&mut writer)?;
+            writer.write_char(' ')?;
+        }
+        let (name, colour) = match *event.metadata().level() {
+            Level::ERROR => ("error: ", "31"),
+            Level::WARN => ("warning: ", "33"),
+            Level::INFO if event.metadata().target() == NOTE => ("", "0"),
+            Level::INFO => ("info: ", "32"),
+            Level::DEBUG => ("debug: ", "34"),
+            Level::TRACE => ("trace: ", "35"),
+        };
+        match self.has_colour && !name.is_empty() {
+            true => write!(writer, "almanac: \x1b[{colour}m{name}\x1b[0m")?,
+            false => write!(writer, "almanac: {name}")?,
+        }
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}

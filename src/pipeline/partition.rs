@@ -1,0 +1,254 @@
+//! One partition in a session: its claim, its checkpoint, and what has been taken since the last save.
+
+use std::time::{Duration, Instant};
+
+use super::{ANSWER_MAX, PAST_END_MAX, PipelineError, Source};
+use crate::checkpoint::{Checkpoint, Outcome};
+use crate::kafka::{Position, Record, StartAt};
+use crate::report::Decoder;
+use crate::status::Status;
+use crate::stop::Stop;
+use crate::store::{Claim, LeaderEpoch, Loaded, Log, Rejected, StoreError};
+
+/// Rejected records kept in memory, in bytes, before a checkpoint is due whatever the pace.
+const REJECTED_BYTES_MAX: usize = 8 << 20;
+
+pub(super) struct Partition {
+    claim: Claim,
+    log: Log,
+    checkpoint: Checkpoint,
+    is_dirty: bool,
+    is_log_dirty: bool,
+    rejected: Vec<Rejected>,
+    rejected_bytes: usize,
+    tally: Tally,
+    unpublished: Option<i64>,
+}
+
+/// What the status says beside the checkpoint.
+#[derive(Default)]
+struct Tally {
+    counted: u64,
+    duplicates: u64,
+    rejected: u64,
+    /// Records of all outcomes when the last status was written.
+    records_reported: u64,
+    last_durable: Option<jiff::Timestamp>,
+    checkpoint_seconds: f64,
+}
+
+impl Partition {
+    /// Claims a partition and finds where to go on. `None`: the log is no longer the session's, or the process is
+    /// to stop.
+    pub(super) fn take(
+        source: &Source,
+        number: i32,
+        take_over: bool,
+        stop: &Stop,
+    ) -> Result<Option<Self>, PipelineError> {
+        let (mut claim, loaded) = Claim::new(&source.settings.dir, number, take_over)?;
+        let Some((log, checkpoint)) = go_on(source, &mut claim, loaded, stop)? else { return Ok(None) };
+        Ok(Some(Partition {
+            claim,
+            log,
+            unpublished: Some(checkpoint.offset),
+            checkpoint,
+            is_dirty: false,
+            is_log_dirty: false,
+            rejected: Vec::new(),
+            rejected_bytes: 0,
+            tally: Tally::default(),
+        }))
+    }
+
+    /// Where reading goes on.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            partition: self.claim.partition(),
+            start: StartAt::Offset {
+                next_offset: self.checkpoint.offset,
+                leader_epoch: self.log.leader_epochs.last().map(|last| last.epoch),
+            },
+        }
+    }
+
+    pub(super) fn apply(&mut self, record: &Record, decoder: &mut Decoder) {
+        let Ok(outcome) = self.checkpoint.apply(record.offset, record.value, decoder) else { return };
+        self.is_dirty = true;
+        match outcome {
+            Outcome::Counted => self.tally.counted += 1,
+            Outcome::Duplicate => self.tally.duplicates += 1,
+            Outcome::Rejected(reason) => {
+                self.tally.rejected += 1;
+                self.rejected_bytes +=
+                    [record.key, record.value].iter().flatten().map(|b| b.len()).sum::<usize>();
+                self.rejected.push(Rejected::new(record.offset, reason, record.key, record.value));
+            }
+        }
+        let last_epoch = self.log.leader_epochs.last().map(|last| last.epoch);
+        if let Some(epoch) = record.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch)) {
+            self.log.leader_epochs.push(LeaderEpoch { epoch, first_offset: record.offset });
+            self.is_log_dirty = true;
+        }
+    }
+
+    pub(super) fn skip_to(&mut self, next_offset: i64) {
+        self.is_dirty |= self.checkpoint.skip_to(next_offset);
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
+    /// Whether a checkpoint is due for the memory that waits for it.
+    pub(super) fn is_full(&self) -> bool {
+        self.rejected_bytes >= REJECTED_BYTES_MAX
+    }
+
+    /// Makes durable what has been taken: rejected records and leader epochs before the checkpoint that passes
+    /// them.
+    pub(super) fn save(&mut self) -> Result<(), StoreError> {
+        if !self.is_dirty {
+            return Ok(());
+        }
+        let start = Instant::now();
+        if !self.rejected.is_empty() {
+            self.claim.reject(&self.rejected)?;
+            self.rejected.clear();
+            self.rejected_bytes = 0;
+        }
+        if self.is_log_dirty {
+            self.claim.set_log(&self.log)?;
+            self.is_log_dirty = false;
+        }
+        self.claim.replace(&self.checkpoint)?;
+        self.is_dirty = false;
+        self.unpublished = Some(self.checkpoint.offset);
+        self.tally.last_durable = Some(jiff::Timestamp::now());
+        self.tally.checkpoint_seconds = start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// The durable offset, if the group has not heard of it yet.
+    pub(super) fn take_unpublished(&mut self) -> Option<i64> {
+        self.unpublished.take()
+    }
+
+    pub(super) fn write_status(
+        &mut self,
+        high_watermark: Option<i64>,
+        elapsed: Duration,
+    ) -> Result<(), StoreError> {
+        let tally = &mut self.tally;
+        let records = tally.counted + tally.duplicates + tally.rejected;
+        let fresh = records - std::mem::replace(&mut tally.records_reported, records);
+        let status = Status {
+            partition: self.claim.partition(),
+            topic: self.log.topic.clone(),
+            offset: self.checkpoint.offset,
+            high_watermark,
+            lag: high_watermark.map(|high| (high - self.checkpoint.offset).max(0)),
+            rate: fresh as f64 / elapsed.as_secs_f64().max(0.001),
+            counted: tally.counted,
+            duplicates: tally.duplicates,
+            rejected: tally.rejected,
+            days: self.checkpoint.statistics.days(),
+            newest: self.checkpoint.statistics.newest().map(|date| date.to_string()),
+            last_durable: tally.last_durable.map(rfc3339),
+            checkpoint_seconds: tally.checkpoint_seconds,
+            owner: self.claim.owner().clone(),
+            written: rfc3339(jiff::Timestamp::now()),
+        };
+        self.claim.set_status(&status)
+    }
+}
+
+fn rfc3339(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// Holds what was found in DIR against the log as it is now: goes on, begins, begins again, or refuses.
+fn go_on(
+    source: &Source,
+    claim: &mut Claim,
+    loaded: Loaded,
+    stop: &Stop,
+) -> Result<Option<(Log, Checkpoint)>, PipelineError> {
+    let settings = source.settings;
+    let number = claim.partition();
+    let Some((low, mut high)) = watermarks(source, number)? else { return Ok(None) };
+    let found = Log {
+        cluster_id: source.cluster_id.clone(),
+        topic: settings.topic.clone(),
+        topic_id: source.topic.id.clone(),
+        first_offset: low,
+        leader_epochs: Vec::new(),
+    };
+    let Loaded { log, checkpoint } = loaded;
+    let Some(log) = log else {
+        if checkpoint.is_some() {
+            return Err(PipelineError::WithoutLog { dir: settings.dir.clone(), partition: number });
+        }
+        let checkpoint = claim.start_over(None, &found)?;
+        return Ok(Some((found, checkpoint)));
+    };
+    let is_other = log.cluster_id != found.cluster_id || log.topic != found.topic;
+    if is_other && !settings.accept_new_log {
+        let name = |log: &Log| format!("{} of cluster {}", log.topic, log.cluster_id);
+        return Err(PipelineError::OtherLog {
+            dir: settings.dir.clone(),
+            theirs: name(&log),
+            ours: name(&found),
+        });
+    }
+    if log.topic_id != found.topic_id {
+        tracing::warn!(
+            "partition {number}: topic {} has been created again; what was counted of the former one is in archive/{}",
+            found.topic,
+            log.topic_id
+        );
+        let checkpoint = claim.start_over(Some(&log), &found)?;
+        return Ok(Some((found, checkpoint)));
+    }
+    let is_new = checkpoint.is_none();
+    let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::empty(number, log.first_offset));
+    let deadline = Instant::now() + PAST_END_MAX;
+    while checkpoint.offset > high && Instant::now() < deadline {
+        if stop.wait(Duration::from_millis(200)) {
+            return Ok(None);
+        }
+        let Some(now) = watermarks(source, number)? else { return Ok(None) };
+        high = now.1;
+    }
+    if checkpoint.offset < low || checkpoint.offset > high {
+        // The numbers may be those of a topic that has just been created again.
+        if !source.is_same_topic()? {
+            return Ok(None);
+        }
+        let (topic, offset) = (found.topic, checkpoint.offset);
+        return Err(PipelineError::Gap { topic, partition: number, offset, low, high });
+    }
+    if is_new {
+        claim.replace(&checkpoint)?;
+    }
+    Ok(Some((log, checkpoint)))
+}
+
+/// First offset and high watermark; nothing where the partition, or the broker, is gone meanwhile.
+fn watermarks(source: &Source, number: i32) -> Result<Option<(i64, i64)>, PipelineError> {
+    match source.admin.watermarks(&source.settings.topic, number, ANSWER_MAX) {
+        Ok(watermarks) => Ok(Some(watermarks)),
+        Err(error) if error.is_transient() || error.is_unknown_topic() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Source<'_> {
+    fn is_same_topic(&self) -> Result<bool, PipelineError> {
+        match self.admin.describe(&self.settings.topic, ANSWER_MAX) {
+            Ok(topic) => Ok(topic.is_some_and(|topic| topic.id == self.topic.id)),
+            Err(error) if error.is_transient() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

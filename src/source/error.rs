@@ -1,0 +1,140 @@
+//! What can be wrong with a file, said with the place and with what to type next.
+
+use std::fmt::Display;
+use std::io;
+
+use clap::ValueEnum;
+use thiserror::Error;
+
+use super::InputFormat;
+
+/// How much of a field is shown; a field can be as long as its file.
+const SHOWN_LENGTH_MAX: usize = 40;
+
+/// Why no reports could be had from a file.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    #[error("can't open {name}")]
+    Open { name: String, source: io::Error },
+
+    #[error("can't read {name}")]
+    Read { name: String, source: io::Error },
+
+    #[error("{name} is cut off: {place}\nhint: fetch the file again")]
+    CutOff { name: String, place: String },
+
+    #[error(
+        "the format of {name} is not known\n\
+         hint: say which it is with `--input-format` ({}), \
+         or what a CSV holds with `--date-column`, `--degrees-column` and `--unit`",
+        format_names()
+    )]
+    UnknownFormat { name: String },
+
+    #[error(
+        "{name} is to be read as {}, which `--date-column`, `--degrees-column` and `--unit` have no part in\n\
+         hint: leave them out, or use `--input-format csv`",
+        format_name(*format)
+    )]
+    ColumnsOfOtherFormat { name: String, format: InputFormat },
+
+    #[error("{name} is to be read as csv, but `{flag}` is missing\nhint: add `{flag} {value}`")]
+    MissingFlag { name: String, flag: &'static str, value: &'static str },
+
+    #[error(
+        "`--station` was given, but {name} is to be read as csv, which has no stations\nhint: leave `--station` out"
+    )]
+    StationOfCsv { name: String },
+
+    #[error("{name}, line {line}: there is no column {missing:?} among {columns}\nhint: {hint}")]
+    MissingColumn { name: String, line: u64, missing: String, columns: String, hint: &'static str },
+
+    #[error(
+        "{name}, line {line}: {found} fields instead of {expected}\n\
+         hint: if the file is cut off or damaged there, fetch it again"
+    )]
+    FieldCount { name: String, line: u64, found: usize, expected: usize },
+
+    #[error(
+        "{name}, {place}: a quote is opened and never closed\nhint: if the file is cut off, fetch it again"
+    )]
+    OpenQuote { name: String, place: String },
+
+    #[error(
+        "{name}, {place}: there is text behind the closing quote\nhint: a quote inside a field is written \"\""
+    )]
+    TextAfterQuote { name: String, place: String },
+
+    #[error("{name}, {place}: {found:?} is not {expected}")]
+    Invalid { name: String, place: String, found: String, expected: &'static str },
+
+    #[error("{name} is not the JSON that Open-Meteo sends: {what}")]
+    Json { name: String, what: String },
+
+    #[error(
+        "{name} holds Open-Meteo's refusal instead of data: {reason}\nhint: correct the request and fetch it again"
+    )]
+    Refusal { name: String, reason: String },
+
+    #[error("{name} holds {count} stations: {ids}\nhint: pick one with `--station ID`")]
+    SeveralStations { name: String, count: usize, ids: String },
+
+    #[error(
+        "{name} has no temperatures of station {station:?}; it holds {count} stations: {ids}\n\
+         hint: pick one of those with `--station ID`"
+    )]
+    UnknownStation { name: String, station: String, count: usize, ids: String },
+
+    #[error("no temperatures found in {name}")]
+    NoTemperatures { name: String },
+
+    #[error(
+        "no temperatures found in {name}; {flagged} with a quality flag were left out\n\
+         hint: take them nevertheless with `--keep-flagged`"
+    )]
+    OnlyFlagged { name: String, flagged: usize },
+}
+
+impl SourceError {
+    /// Tells a file that breaks off inside its compressed data from one that can't be read.
+    pub(super) fn read(name: &str, error: io::Error) -> SourceError {
+        let name = name.to_owned();
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                SourceError::CutOff { name, place: "its compressed data has no end".to_owned() }
+            }
+            _ => SourceError::Read { name, source: error },
+        }
+    }
+
+    pub(super) fn invalid(
+        name: &str,
+        place: impl Display,
+        found: &[u8],
+        expected: &'static str,
+    ) -> SourceError {
+        SourceError::Invalid {
+            name: name.to_owned(),
+            place: place.to_string(),
+            found: shown(found),
+            expected,
+        }
+    }
+}
+
+/// A field as a message shows it.
+fn shown(field: &[u8]) -> String {
+    let text = String::from_utf8_lossy(field);
+    match text.char_indices().nth(SHOWN_LENGTH_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.into_owned(),
+    }
+}
+
+fn format_name(format: InputFormat) -> String {
+    format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+fn format_names() -> String {
+    InputFormat::value_variants().iter().map(|format| format_name(*format)).collect::<Vec<_>>().join(", ")
+}

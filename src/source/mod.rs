@@ -1,0 +1,179 @@
+//! Where reports come from: synthetic weather, and the files in which real weather is kept.
+//!
+//! A file is read as a whole before its first report is handed on, so that a bad one costs nothing. Its parsers take
+//! bytes; only [`file`] opens anything.
+
+mod csv;
+mod error;
+pub mod file;
+mod ghcn;
+mod lines;
+mod noise;
+mod open_meteo;
+pub mod repeats;
+mod rows;
+mod stations;
+pub mod synthetic;
+#[cfg(test)]
+mod tests;
+
+use std::io::{BufRead, Read};
+
+use clap::ValueEnum;
+
+use self::stations::Stations;
+use crate::report::Report;
+
+pub use self::error::SourceError;
+pub use self::repeats::{Repeats, Sent};
+pub use self::synthetic::Synthetic;
+
+/// How many bytes of a file are looked at to recognise its format; the longest header known has 2,000.
+const HEAD_LENGTH: u64 = 64 * 1024;
+
+/// The format of a file of daily temperatures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum InputFormat {
+    /// GHCN-Daily by_station or by_year CSV, with or without a header
+    GhcnCsv,
+    /// NOAA "access" CSV of GHCN-Daily: STATION, DATE, …, TMAX, TMAX_ATTRIBUTES
+    GhcnAccess,
+    /// GHCN-Daily fixed width (.dly)
+    GhcnDly,
+    /// Open-Meteo CSV with temperature_2m_max
+    OpenMeteoCsv,
+    /// Open-Meteo JSON with temperature_2m_max
+    OpenMeteoJson,
+    /// Any CSV with a header; its columns and its unit are named
+    Csv,
+}
+
+/// The unit that a CSV's degrees are in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Unit {
+    /// Degrees Celsius
+    #[value(name = "c")]
+    Celsius,
+    /// Degrees Fahrenheit
+    #[value(name = "f")]
+    Fahrenheit,
+    /// Tenths of a degree Celsius
+    TenthsC,
+}
+
+impl Unit {
+    /// `value`, which is in this unit, in °C.
+    pub fn to_celsius(self, value: f64) -> f64 {
+        match self {
+            Unit::Celsius => value,
+            Unit::Fahrenheit => (value - 32.0) * 5.0 / 9.0,
+            Unit::TenthsC => value / 10.0,
+        }
+    }
+}
+
+/// What is known of a file beside its bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The format; recognised by content and name if none is given.
+    pub format: Option<InputFormat>,
+    /// The station to pick; a file may hold several.
+    pub station: Option<String>,
+    /// Whether observations that failed a quality check are taken, too.
+    pub keep_flagged: bool,
+    /// The header of the date's column in [`InputFormat::Csv`].
+    pub date_column: Option<String>,
+    /// The header of the temperature's column in [`InputFormat::Csv`].
+    pub degrees_column: Option<String>,
+    /// The unit of the temperature's column in [`InputFormat::Csv`].
+    pub unit: Option<Unit>,
+}
+
+impl Options {
+    /// Whether anything is said that only [`InputFormat::Csv`] can use.
+    fn describes_csv(&self) -> bool {
+        self.date_column.is_some() || self.degrees_column.is_some() || self.unit.is_some()
+    }
+}
+
+/// The reports in a file called `name`, in the order of the file: every day of the one station that has a temperature.
+pub fn read(name: &str, mut bytes: impl BufRead, options: &Options) -> Result<Vec<Report>, SourceError> {
+    let mut head = Vec::new();
+    bytes
+        .by_ref()
+        .take(HEAD_LENGTH)
+        .read_to_end(&mut head)
+        .map_err(|error| SourceError::read(name, error))?;
+    let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&head);
+    let mut stations = Stations::new(name, options);
+    if !head.trim_ascii().is_empty() {
+        let format = format_of(head, name, options)?;
+        let bytes = head.chain(bytes);
+        match format {
+            InputFormat::GhcnCsv => ghcn::read_csv(name, bytes, &mut stations)?,
+            InputFormat::GhcnAccess => ghcn::read_access(name, bytes, &mut stations)?,
+            InputFormat::GhcnDly => ghcn::read_dly(name, bytes, &mut stations)?,
+            InputFormat::OpenMeteoCsv => open_meteo::read_csv(name, bytes, &mut stations)?,
+            InputFormat::OpenMeteoJson => open_meteo::read_json(name, bytes, &mut stations)?,
+            InputFormat::Csv => csv::read(name, bytes, options, &mut stations)?,
+        }
+    }
+    stations.into_reports()
+}
+
+/// The format that was asked for or, failing that, recognised.
+fn format_of(head: &[u8], name: &str, options: &Options) -> Result<InputFormat, SourceError> {
+    match options.format {
+        Some(InputFormat::Csv) => Ok(InputFormat::Csv),
+        Some(format) if options.describes_csv() => {
+            Err(SourceError::ColumnsOfOtherFormat { name: name.to_owned(), format })
+        }
+        Some(format) => Ok(format),
+        None if options.describes_csv() => Ok(InputFormat::Csv),
+        None => recognise(head, name).ok_or_else(|| SourceError::UnknownFormat { name: name.to_owned() }),
+    }
+}
+
+/// The format of a file by its first bytes or, where they say nothing, by its name.
+///
+/// [`InputFormat::Csv`] is never recognised: which of its columns is meant, and in which unit, only its reader knows.
+pub fn recognise(head: &[u8], name: &str) -> Option<InputFormat> {
+    recognise_content(head).or_else(|| recognise_name(name))
+}
+
+fn recognise_content(head: &[u8]) -> Option<InputFormat> {
+    let line = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty())?;
+    if matches!(line, [b'{' | b'[', ..]) {
+        return Some(InputFormat::OpenMeteoJson);
+    }
+    if ghcn::is_dly(line) {
+        return Some(InputFormat::GhcnDly);
+    }
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == b',').map(unquoted).collect();
+    if ghcn::is_csv(&fields) {
+        Some(InputFormat::GhcnCsv)
+    } else if ghcn::is_access(&fields) {
+        Some(InputFormat::GhcnAccess)
+    } else if open_meteo::is_csv(&fields) {
+        Some(InputFormat::OpenMeteoCsv)
+    } else {
+        None
+    }
+}
+
+fn recognise_name(name: &str) -> Option<InputFormat> {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    if name.ends_with(".dly") {
+        Some(InputFormat::GhcnDly)
+    } else if name.ends_with(".json") {
+        Some(InputFormat::OpenMeteoJson)
+    } else {
+        None
+    }
+}
+
+fn unquoted(field: &[u8]) -> &[u8] {
+    let field = field.trim_ascii();
+    field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\"")).unwrap_or(field)
+}

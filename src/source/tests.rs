@@ -1,0 +1,486 @@
+//! Every format, read as a file is read: from bytes, by [`read`].
+
+use std::io::BufReader;
+
+use clap::ValueEnum;
+use proptest::prelude::*;
+
+use super::{InputFormat, Options, Unit, read, recognise};
+use crate::report::is_valid_degrees;
+
+macro_rules! fixture {
+    ($name:literal) => {
+        ($name, include_bytes!(concat!("../../tests/fixtures/weather/", $name)).as_slice())
+    };
+}
+
+const BY_STATION: (&str, &[u8]) = fixture!("by_station.csv");
+const BY_YEAR_HEADER: (&str, &[u8]) = fixture!("by_year_header.csv");
+const ACCESS: (&str, &[u8]) = fixture!("access.csv");
+const FIXED_WIDTH: (&str, &[u8]) = fixture!("fixed_width.dly");
+const OPEN_METEO: (&str, &[u8]) = fixture!("open_meteo.csv");
+const OPEN_METEO_FAHRENHEIT: (&str, &[u8]) = fixture!("open_meteo_fahrenheit.csv");
+const OPEN_METEO_PLACES: (&str, &[u8]) = fixture!("open_meteo_places.csv");
+const OPEN_METEO_JSON: (&str, &[u8]) = fixture!("open_meteo.json");
+const OPEN_METEO_PLACES_JSON: (&str, &[u8]) = fixture!("open_meteo_places.json");
+const ANY: (&str, &[u8]) = fixture!("any.csv");
+
+const FIXTURES: [(&str, &[u8]); 10] = [
+    BY_STATION,
+    BY_YEAR_HEADER,
+    ACCESS,
+    FIXED_WIDTH,
+    OPEN_METEO,
+    OPEN_METEO_FAHRENHEIT,
+    OPEN_METEO_PLACES,
+    OPEN_METEO_JSON,
+    OPEN_METEO_PLACES_JSON,
+    ANY,
+];
+
+fn station(id: &str) -> Options {
+    Options { station: Some(id.to_owned()), ..Options::default() }
+}
+
+fn columns(date: &str, degrees: &str, unit: Unit) -> Options {
+    Options {
+        date_column: Some(date.to_owned()),
+        degrees_column: Some(degrees.to_owned()),
+        unit: Some(unit),
+        ..Options::default()
+    }
+}
+
+/// What a file holds, as `2024-02-28 -1.5, 2024-02-29 10.7`; or the message of its error.
+fn text_of((name, bytes): (&str, &[u8]), options: &Options) -> String {
+    match read(name, bytes, options) {
+        Ok(reports) => {
+            let reports: Vec<_> = reports.iter().map(|r| format!("{} {}", r.date, r.degrees)).collect();
+            reports.join(", ")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[track_caller]
+fn check(file: (&str, &[u8]), options: &Options, expected: &str) {
+    assert_eq!(text_of(file, options), expected);
+}
+
+/// Reads `from` replaced by `to` in a fixture.
+#[track_caller]
+fn check_changed((name, bytes): (&str, &[u8]), from: &str, to: &str, options: &Options, expected: &str) {
+    let text = str::from_utf8(bytes).unwrap();
+    assert!(text.contains(from), "{name} has no {from:?}");
+    check((name, text.replacen(from, to, 1).as_bytes()), options, expected);
+}
+
+const TWO_DAYS: &str = "2024-02-28 -1.5, 2024-02-29 10.7";
+
+#[test]
+fn ghcn_layouts_hold_the_same_weather() {
+    for file in [BY_STATION, ACCESS, FIXED_WIDTH] {
+        check(file, &Options::default(), TWO_DAYS);
+        check(file, &station("XX000000001"), TWO_DAYS);
+        let keep_flagged = Options { keep_flagged: true, ..Options::default() };
+        check(file, &keep_flagged, "2024-02-28 -1.5, 2024-02-29 10.7, 2024-03-02 99.9");
+    }
+}
+
+#[test]
+fn open_meteo_declares_its_unit() {
+    for file in [OPEN_METEO, OPEN_METEO_JSON] {
+        check(file, &Options::default(), TWO_DAYS);
+    }
+    check(OPEN_METEO_FAHRENHEIT, &Options::default(), "2024-02-28 -5, 2024-02-29 10");
+    check_changed(
+        OPEN_METEO_FAHRENHEIT,
+        "°F",
+        "K",
+        &Options::default(),
+        "open_meteo_fahrenheit.csv, line 4, column 2 (temperature_2m_max): \"temperature_2m_max (K)\" is not \
+         a unit that is known here (°C or °F)",
+    );
+    check_changed(
+        OPEN_METEO_JSON,
+        "°C",
+        "K",
+        &Options::default(),
+        "open_meteo.json, daily_units.temperature_2m_max: \"K\" is not a unit that is known here (°C or °F)",
+    );
+}
+
+#[test]
+fn any_csv_by_its_columns() {
+    check(ANY, &columns("day", "max", Unit::Fahrenheit), "2024-02-28 -5, 2024-02-29 10");
+    check(ANY, &columns("day", "max", Unit::Celsius), "2024-02-28 23, 2024-02-29 50");
+    check(ANY, &columns("day", "max", Unit::TenthsC), "2024-02-28 2.3, 2024-02-29 5");
+    check(
+        ANY,
+        &columns("day", "tmax", Unit::Celsius),
+        "any.csv, line 1: there is no column \"tmax\" among note, day, max\n\
+         hint: name another with `--degrees-column`",
+    );
+}
+
+#[test]
+fn a_csv_is_described_in_full_or_not_read() {
+    let csv = Options { format: Some(InputFormat::Csv), ..Options::default() };
+    check(
+        ANY,
+        &csv,
+        "any.csv is to be read as csv, but `--date-column` is missing\nhint: add `--date-column HEADER`",
+    );
+    check(
+        ANY,
+        &Options { unit: None, ..columns("day", "max", Unit::Celsius) },
+        "any.csv is to be read as csv, but `--unit` is missing\nhint: add `--unit c|f|tenths-c`",
+    );
+    check(
+        ANY,
+        &Options { station: Some("0".to_owned()), ..columns("day", "max", Unit::Celsius) },
+        "`--station` was given, but any.csv is to be read as csv, which has no stations\n\
+         hint: leave `--station` out",
+    );
+    check(
+        ACCESS,
+        &Options { format: Some(InputFormat::GhcnAccess), ..columns("DATE", "TMAX", Unit::TenthsC) },
+        "access.csv is to be read as ghcn-access, which `--date-column`, `--degrees-column` and `--unit` have no \
+         part in\nhint: leave them out, or use `--input-format csv`",
+    );
+    check(
+        ANY,
+        &Options::default(),
+        "the format of any.csv is not known\n\
+         hint: say which it is with `--input-format` (ghcn-csv, ghcn-access, ghcn-dly, open-meteo-csv, \
+         open-meteo-json, csv), or what a CSV holds with `--date-column`, `--degrees-column` and `--unit`",
+    );
+}
+
+#[test]
+fn one_station_of_several() {
+    check(BY_YEAR_HEADER, &station("XX000000001"), "2024-01-01 1.1, 2024-01-02 1.2");
+    check(BY_YEAR_HEADER, &station("XX000000002"), "2024-01-01 2.1, 2024-01-02 2.2");
+    check(
+        BY_YEAR_HEADER,
+        &Options::default(),
+        "by_year_header.csv holds 2 stations: XX000000001, XX000000002\nhint: pick one with `--station ID`",
+    );
+    // Station 3 is in the file, but not with temperatures.
+    check(
+        BY_YEAR_HEADER,
+        &station("XX000000003"),
+        "by_year_header.csv has no temperatures of station \"XX000000003\"; it holds 2 stations: XX000000001, \
+         XX000000002\nhint: pick one of those with `--station ID`",
+    );
+    for places in [OPEN_METEO_PLACES, OPEN_METEO_PLACES_JSON] {
+        let name = places.0;
+        check(
+            places,
+            &Options::default(),
+            &format!("{name} holds 2 stations: 0, 1\nhint: pick one with `--station ID`"),
+        );
+    }
+    check(OPEN_METEO_PLACES, &station("1"), "2024-02-28 -2.5, 2024-02-29 20.7");
+    check(OPEN_METEO_PLACES_JSON, &station("0"), "2024-02-28 -5");
+    check(OPEN_METEO_PLACES_JSON, &station("1"), "2024-02-28 -2.5");
+}
+
+#[test]
+fn a_long_list_of_stations_is_cut() {
+    let rows: String = (0..25).map(|n| format!("XX0000000{n:02},20240101,TMAX,1,,,Z,\n")).collect();
+    let message = text_of(("many.csv", rows.as_bytes()), &Options::default());
+    assert!(message.starts_with("many.csv holds 25 stations: XX000000000, XX000000001, "), "{message}");
+    assert!(message.contains(", XX000000019, …\nhint:"), "{message}");
+}
+
+#[test]
+fn dates_outside_the_calendar_are_placed() {
+    let day = "a day of the calendar";
+    for (file, from, to, expected) in [
+        (
+            BY_STATION,
+            "20240229,TMAX",
+            "20230229,TMAX",
+            format!(
+                "by_station.csv, line 3, column 2 (DATE): \"20230229\" is not {day} (YYYY-MM-DD or YYYYMMDD)"
+            ),
+        ),
+        (
+            ACCESS,
+            "2024-02-29",
+            "1999-02-30",
+            format!(
+                "access.csv, line 3, column 2 (DATE): \"1999-02-30\" is not {day} (YYYY-MM-DD or YYYYMMDD)"
+            ),
+        ),
+        (
+            FIXED_WIDTH,
+            "202402TMAX",
+            "202302TMAX",
+            format!("fixed_width.dly, line 2, columns 246-250 (VALUE29): \"2023-02-29\" is not {day}"),
+        ),
+        (
+            OPEN_METEO,
+            "2024-02-29,",
+            "2024-02-30,",
+            format!(
+                "open_meteo.csv, line 10, column 1 (time): \"2024-02-30\" is not {day} (YYYY-MM-DD or YYYYMMDD)"
+            ),
+        ),
+        (
+            OPEN_METEO_JSON,
+            "2024-02-29",
+            "2024-02-30",
+            format!(
+                "open_meteo.json is not the JSON that Open-Meteo sends: invalid value: string \"2024-02-30\", \
+                 expected {day} (YYYY-MM-DD) in daily.time at line 3 column 46"
+            ),
+        ),
+    ] {
+        check_changed(file, from, to, &Options::default(), &expected);
+    }
+}
+
+#[test]
+fn numbers_that_are_no_temperatures_are_placed() {
+    let options = columns("day", "max", Unit::Celsius);
+    for number in ["12,5", "warm", "NaN", "inf", "-1e10", "1e999"] {
+        check_changed(
+            ANY,
+            "50.0",
+            &format!("\"{number}\""),
+            &options,
+            &format!("any.csv, line 4, column 3 (max): \"{number}\" is not a temperature"),
+        );
+    }
+    let tenths = "a temperature in whole tenths of °C";
+    check_changed(
+        BY_STATION,
+        "107",
+        "10.7",
+        &Options::default(),
+        &format!("by_station.csv, line 3, column 4 (DATA_VALUE): \"10.7\" is not {tenths}"),
+    );
+    check_changed(
+        ACCESS,
+        "  107",
+        "1e300",
+        &Options::default(),
+        &format!("access.csv, line 3, column 9 (TMAX): \"1e300\" is not {tenths}"),
+    );
+    check_changed(
+        FIXED_WIDTH,
+        "  107H",
+        "1 07 H",
+        &Options::default(),
+        &format!("fixed_width.dly, line 2, columns 246-250 (VALUE29): \"1 07 \" is not {tenths}"),
+    );
+    check_changed(
+        OPEN_METEO_JSON,
+        "10.7",
+        "\"warm\"",
+        &Options::default(),
+        "open_meteo.json is not the JSON that Open-Meteo sends: invalid type: string \"warm\", expected a \
+         temperature or null in daily.temperature_2m_max at line 4 column 46",
+    );
+    check_changed(
+        OPEN_METEO_JSON,
+        "10.7",
+        "1e10",
+        &Options::default(),
+        "open_meteo.json is not the JSON that Open-Meteo sends: invalid value: floating point `10000000000.0`, \
+         expected a temperature or null in daily.temperature_2m_max at line 4 column 44",
+    );
+}
+
+#[test]
+fn flagged_observations_are_checked_as_well() {
+    check_changed(
+        BY_STATION,
+        "TMAX,999,",
+        "TMAX,x,",
+        &Options::default(),
+        "by_station.csv, line 5, column 4 (DATA_VALUE): \"x\" is not a temperature in whole tenths of °C",
+    );
+}
+
+#[test]
+fn a_file_without_temperatures_is_an_error() {
+    for file in [("empty.csv", b"".as_slice()), ("blank.csv", b"\n\n"), ("bom.csv", b"\xEF\xBB\xBF")] {
+        check(file, &Options::default(), &format!("no temperatures found in {}", file.0));
+    }
+    check(
+        ("rain.csv", b"XX000000001,20240101,PRCP,1,,,Z,\n"),
+        &Options::default(),
+        "no temperatures found in rain.csv",
+    );
+    check(
+        ("bad.csv", b"XX000000001,20240101,TMAX,1,,G,Z,\n"),
+        &Options::default(),
+        "no temperatures found in bad.csv; 1 with a quality flag were left out\n\
+         hint: take them nevertheless with `--keep-flagged`",
+    );
+    check_changed(
+        OPEN_METEO,
+        "temperature_2m_max (°C)",
+        "temperature_2m_max_other_model (°C)",
+        &Options::default(),
+        "open_meteo.csv, line 8: there is no column \"temperature_2m_max\" among time, \
+         temperature_2m_max_other_model (°C), temperature_2m_min (°C)\n\
+         hint: ask Open-Meteo for `daily=temperature_2m_max`",
+    );
+}
+
+#[test]
+fn open_meteos_refusal_is_passed_on() {
+    check(
+        ("answer.json", br#"{"error": true, "reason": "Daily API request limit exceeded."}"#),
+        &Options::default(),
+        "answer.json holds Open-Meteo's refusal instead of data: Daily API request limit exceeded.\n\
+         hint: correct the request and fetch it again",
+    );
+}
+
+/// Cut anywhere, a file is an error, or lacks whole lines only: no number changes.
+#[test]
+fn a_file_cut_off_never_reads_as_another() {
+    for (name, bytes) in FIXTURES {
+        if name == ANY.0 {
+            // Programs that leave out the last line's end are as common as CSV itself, so a cut within the last
+            // number can't be told.
+            continue;
+        }
+        let options = Options {
+            keep_flagged: true,
+            station: name.contains("places").then(|| "1".to_owned()),
+            ..Options::default()
+        };
+        let options = if name == BY_YEAR_HEADER.0 { station("XX000000001") } else { options };
+        let whole = read(name, bytes, &options).unwrap();
+        for length in 0..bytes.len() {
+            let Ok(reports) = read(name, &bytes[..length], &options) else { continue };
+            assert!(whole.starts_with(&reports), "{name} cut at {length}: {reports:?}");
+            if length > 0 && bytes[length - 1] != b'\n' {
+                let line_end = length + bytes[length..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
+                let uncut = read(name, &bytes[..line_end], &options).unwrap();
+                assert_eq!(reports, uncut, "{name} lost a report when cut at {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn cut_files_say_where() {
+    let cut = |(name, bytes): (&'static str, &'static [u8]), length: usize| (name, &bytes[..length]);
+    let options = Options::default();
+    check(
+        cut(FIXED_WIDTH, 400),
+        &options,
+        "fixed_width.dly is cut off: line 2 has 130 characters instead of 269\nhint: fetch the file again",
+    );
+    check(
+        cut(ACCESS, 390),
+        &options,
+        "access.csv, line 5, column 2: a quote is opened and never closed\n\
+         hint: if the file is cut off, fetch it again",
+    );
+    check(
+        cut(BY_STATION, 60),
+        &options,
+        "by_station.csv, line 2: 3 fields instead of 8\n\
+         hint: if the file is cut off or damaged there, fetch it again",
+    );
+    check(
+        cut(OPEN_METEO_FAHRENHEIT, 164),
+        &options,
+        "open_meteo_fahrenheit.csv is cut off: line 6, its last, has no end and its last number may lack digits\n\
+         hint: fetch the file again",
+    );
+    check(
+        cut(OPEN_METEO_JSON, 150),
+        &options,
+        "open_meteo.json is cut off: its JSON ends at line 3, column 28\nhint: fetch the file again",
+    );
+}
+
+#[test]
+fn formats_are_recognised() {
+    for ((name, bytes), format) in [
+        (BY_STATION, InputFormat::GhcnCsv),
+        (BY_YEAR_HEADER, InputFormat::GhcnCsv),
+        (ACCESS, InputFormat::GhcnAccess),
+        (FIXED_WIDTH, InputFormat::GhcnDly),
+        (OPEN_METEO, InputFormat::OpenMeteoCsv),
+        (OPEN_METEO_PLACES, InputFormat::OpenMeteoCsv),
+        (OPEN_METEO_JSON, InputFormat::OpenMeteoJson),
+        (OPEN_METEO_PLACES_JSON, InputFormat::OpenMeteoJson),
+        (("x", b"time,temperature_2m_max (\xC2\xB0C)\n"), InputFormat::OpenMeteoCsv),
+        (("x.DLY.gz", b"damaged"), InputFormat::GhcnDly),
+    ] {
+        assert_eq!(recognise(bytes, name), Some(format), "{name}");
+    }
+    // The order form's export is in the unit that was ordered, which it doesn't say.
+    let ordered = b"\"STATION\",\"NAME\",\"DATE\",\"TMAX\",\"TMAX_ATTRIBUTES\"\n".as_slice();
+    for bytes in [ordered, b"date,tmax\n", b"time,temperature\n", b"latitude,day,tmax\n", b"\x1F\x8B\x08"] {
+        assert_eq!(recognise(bytes, "x.csv"), None);
+    }
+}
+
+#[test]
+fn a_reader_that_hands_out_single_bytes_makes_no_difference() {
+    for file in [BY_STATION, ACCESS, FIXED_WIDTH, OPEN_METEO, OPEN_METEO_JSON] {
+        let slow = BufReader::with_capacity(1, file.1);
+        let reports = read(file.0, slow, &Options::default()).unwrap();
+        assert_eq!(reports, read(file.0, file.1, &Options::default()).unwrap());
+    }
+}
+
+#[test]
+fn units() {
+    for (fahrenheit, celsius) in [(32.0, 0.0), (212.0, 100.0), (-40.0, -40.0), (50.0, 10.0), (23.0, -5.0)] {
+        assert_eq!(Unit::Fahrenheit.to_celsius(fahrenheit), celsius);
+    }
+    assert_eq!(Unit::TenthsC.to_celsius(-177.0), -17.7);
+    assert_eq!(Unit::Celsius.to_celsius(-17.7), -17.7);
+}
+
+/// Bytes that come near a real file: a fixture with a stretch of it replaced.
+fn damaged_fixture() -> impl Strategy<Value = Vec<u8>> {
+    let index = any::<prop::sample::Index>;
+    (0..FIXTURES.len(), index(), index(), prop::collection::vec(any::<u8>(), 0..12)).prop_map(
+        |(fixture, start, length, noise)| {
+            let mut bytes = FIXTURES[fixture].1.to_vec();
+            let start = start.index(bytes.len());
+            let end = start + length.index((bytes.len() - start).min(12));
+            bytes.splice(start..end, noise);
+            bytes
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_bytes_panic(
+        bytes in prop_oneof![damaged_fixture(), prop::collection::vec(any::<u8>(), 0..600)],
+        format in prop::sample::select(InputFormat::value_variants()),
+        is_recognised: bool,
+        station in prop::option::of("XX000000001|0"),
+    ) {
+        let mut options = Options { station, keep_flagged: true, ..Options::default() };
+        if format == InputFormat::Csv {
+            options = columns("day", "max", Unit::Fahrenheit);
+        } else if !is_recognised {
+            options.format = Some(format);
+        }
+        if let Ok(reports) = read("damaged", bytes.as_slice(), &options) {
+            prop_assert!(!reports.is_empty());
+            for report in reports {
+                prop_assert!(is_valid_degrees(report.degrees));
+                prop_assert!((1..=9999).contains(&report.date.year()));
+            }
+        }
+    }
+}

@@ -1,0 +1,586 @@
+//! All durable state of a partition behind a few verbs: claim, load, replace, reject, archive.
+//!
+//! This is the only place that renames and syncs. The right to write is the owner epoch, a directory
+//! `.almanac/N/EPOCH`: every file is written there first and renamed into place from there, and whoever takes
+//! the partition removes the epochs below its own. A former owner that wakes up finds its directory gone: its
+//! rename fails, and nothing of the new owner's is overwritten. The lock only says who is alive.
+
+#![allow(clippy::disallowed_methods, reason = "the one place that renames")]
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::report::RejectReason;
+use crate::status::Status;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "partition {partition} in {} belongs to {owner}\nhint: stop that process, or take the partition from it with --take-over",
+        dir.display()
+    )]
+    Held { partition: i32, dir: PathBuf, owner: Owner },
+
+    #[error("partition {partition} was taken over by {owner}; nothing was written after that")]
+    TakenOver { partition: i32, owner: Owner },
+
+    #[error("{}: {reason}\nhint: nothing was overwritten; mend the file, or move it away to count again", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+
+    #[error("can't {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl StoreError {
+    fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
+        move |source| StoreError::Io { action, path: path.to_owned(), source }
+    }
+
+    fn unreadable(path: &Path, reason: impl ToString) -> StoreError {
+        StoreError::Unreadable { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// Who owns a partition, as its lock file says.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Owner {
+    pub pid: u32,
+    pub host: String,
+    /// When it took the partition, RFC 3339.
+    pub since: String,
+}
+
+impl Owner {
+    /// This process, from now on.
+    pub fn this_process() -> Self {
+        Owner {
+            pid: std::process::id(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        if *self == Owner::default() {
+            return formatter.write_str("another process");
+        }
+        write!(formatter, "process {} on {} since {}", self.pid, self.host, self.since)
+    }
+}
+
+/// Which log the offsets of a checkpoint belong to: `log.json`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub cluster_id: String,
+    pub topic: String,
+    /// Never reused by Kafka: a topic of the same name created again has another.
+    pub topic_id: String,
+    /// The offset that counting began with.
+    pub first_offset: i64,
+    /// In rising order of both fields.
+    pub leader_epochs: Vec<LeaderEpoch>,
+}
+
+/// A leader epoch of the log, and the first offset that was read of it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaderEpoch {
+    pub epoch: i32,
+    pub first_offset: i64,
+}
+
+/// A record kept aside: one line of `partition-N.rejected.jsonl`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejected {
+    pub offset: i64,
+    pub reason: RejectReason,
+    /// Base64.
+    pub key: Option<String>,
+    /// Base64.
+    pub value: Option<String>,
+}
+
+impl Rejected {
+    pub fn new(offset: i64, reason: RejectReason, key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
+        let encode = |bytes: &[u8]| STANDARD.encode(bytes);
+        Rejected { offset, reason, key: key.map(encode), value: value.map(encode) }
+    }
+}
+
+/// The files of one partition in DIR.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    dir: PathBuf,
+    partition: i32,
+}
+
+impl Paths {
+    pub fn new(dir: &Path, partition: i32) -> Self {
+        Paths { dir: dir.to_owned(), partition }
+    }
+
+    pub fn checkpoint(&self) -> PathBuf {
+        self.dir.join(format!("partition-{}.json", self.partition))
+    }
+
+    pub fn rejected(&self) -> PathBuf {
+        self.dir.join(format!("partition-{}.rejected.jsonl", self.partition))
+    }
+
+    pub fn status(&self) -> PathBuf {
+        self.private().join("status.json")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.private().join("log.json")
+    }
+
+    fn private(&self) -> PathBuf {
+        self.dir.join(".almanac").join(self.partition.to_string())
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.private().join("lock")
+    }
+
+    fn archive(&self, topic_id: &str) -> PathBuf {
+        self.dir.join("archive").join(topic_id)
+    }
+}
+
+/// Creates DIR where it is missing, so that a place that can't be written is known before anything is read.
+pub fn prepare(dir: &Path) -> Result<(), StoreError> {
+    create_dir_durably(&dir.join(".almanac"))
+}
+
+/// What a claim found in DIR.
+#[derive(Debug)]
+pub struct Loaded {
+    pub log: Option<Log>,
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// The right to replace a partition's checkpoint, until another process takes it.
+#[derive(Debug)]
+pub struct Claim {
+    paths: Paths,
+    epoch_dir: PathBuf,
+    lock: File,
+    holds_lock: bool,
+    owner: Owner,
+    /// Kept open: after a take-over it is the file of the former owner, which nobody reads any more.
+    rejected: File,
+}
+
+impl Claim {
+    /// Takes the partition and reads what is there. With `take_over`, also from a living owner.
+    pub fn new(dir: &Path, partition: i32, take_over: bool) -> Result<(Claim, Loaded), StoreError> {
+        let paths = Paths::new(dir, partition);
+        create_dir_durably(&paths.private())?;
+        let (mut lock, holds_lock) = open_lock(&paths)?;
+        if !holds_lock && !take_over {
+            return Err(StoreError::Held { partition, dir: dir.to_owned(), owner: read_owner(&paths) });
+        }
+        let epoch_dir = next_epoch(&paths)?;
+        let owner = Owner::this_process();
+        name_owner(&mut lock, &owner).map_err(StoreError::io("write", &paths.lock()))?;
+        let loaded = load(&paths)?;
+        let offset = loaded.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.offset);
+        let rejected = rewrite_rejected(&paths, &epoch_dir, offset)?;
+        Ok((Claim { paths, epoch_dir, lock, holds_lock, owner, rejected }, loaded))
+    }
+
+    pub fn partition(&self) -> i32 {
+        self.paths.partition
+    }
+
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Replaces the checkpoint: a reader sees all of the old one or all of the new one.
+    pub fn replace(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        self.lock_if_free();
+        put(&self.paths, &self.epoch_dir, &self.paths.checkpoint(), &checkpoint.to_json(), Durability::Synced)
+    }
+
+    /// Replaces `log.json`.
+    pub fn set_log(&self, log: &Log) -> Result<(), StoreError> {
+        put(&self.paths, &self.epoch_dir, &self.paths.log(), &json_line(log), Durability::Synced)
+    }
+
+    /// Appends rejected records. Must come before the checkpoint that passes them.
+    pub fn reject(&mut self, rejected: &[Rejected]) -> Result<(), StoreError> {
+        let path = self.paths.rejected();
+        let lines: Vec<u8> = rejected.iter().flat_map(json_line).collect();
+        self.rejected.write_all(&lines).map_err(StoreError::io("append to", &path))?;
+        self.rejected.sync_data().map_err(StoreError::io("sync", &path))
+    }
+
+    /// Replaces `status.json`, which need not survive a power cut.
+    pub fn set_status(&self, status: &impl Serialize) -> Result<(), StoreError> {
+        put(&self.paths, &self.epoch_dir, &self.paths.status(), &json_line(status), Durability::Atomic)
+    }
+
+    /// Starts over on another log: what was counted of `former` goes to `archive/TOPIC-ID/`, and a fresh
+    /// checkpoint takes its place.
+    ///
+    /// `log.json` changes last, so that a crash in between finds the former log there and begins again; each
+    /// step then finds its own result. The checkpoint never vanishes meanwhile.
+    pub fn start_over(&mut self, former: Option<&Log>, log: &Log) -> Result<Checkpoint, StoreError> {
+        if let Some(former) = former {
+            self.archive(&former.topic_id)?;
+        }
+        put(&self.paths, &self.epoch_dir, &self.paths.rejected(), b"", Durability::Synced)?;
+        self.rejected = open_to_append(&self.paths.rejected())?;
+        let fresh = Checkpoint::empty(self.paths.partition, log.first_offset);
+        if former.is_none() {
+            self.set_log(log)?;
+            self.replace(&fresh)?;
+        } else {
+            self.replace(&fresh)?;
+            self.set_log(log)?;
+        }
+        Ok(fresh)
+    }
+
+    /// Keeps the checkpoint and the rejected records of a former log; a checkpoint that counted nothing and
+    /// rejected nothing is not worth keeping.
+    fn archive(&self, topic_id: &str) -> Result<(), StoreError> {
+        let checkpoint = read_if_there(&self.paths.checkpoint())?.unwrap_or_default();
+        let rejected = read_if_there(&self.paths.rejected())?.unwrap_or_default();
+        let counted_any = Checkpoint::from_json(&checkpoint).is_ok_and(|found| !found.statistics.is_empty());
+        if !counted_any && rejected.is_empty() {
+            return Ok(());
+        }
+        let archive = self.paths.archive(topic_id);
+        create_dir_durably(&archive)?;
+        for (source, bytes) in [(self.paths.checkpoint(), checkpoint), (self.paths.rejected(), rejected)] {
+            if let Some(name) = source.file_name().filter(|_| !bytes.is_empty()) {
+                keep(&self.paths, &self.epoch_dir, &archive.join(name), &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a take-over the lock may still be its former holder's; it is ours as soon as that one is gone.
+    fn lock_if_free(&mut self) {
+        if !self.holds_lock && self.lock.try_lock().is_ok() {
+            self.holds_lock = true;
+        }
+    }
+}
+
+/// Opens the lock file, and locks it unless another process has it locked.
+fn open_lock(paths: &Paths) -> Result<(File, bool), StoreError> {
+    let path = paths.lock();
+    // Never removed and never truncated here: who holds it, holds this very file.
+    let lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(StoreError::io("open", &path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok((lock, true)),
+        Err(TryLockError::WouldBlock) => Ok((lock, false)),
+        Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "lock", path, source }),
+    }
+}
+
+fn name_owner(lock: &mut File, owner: &Owner) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let line = json_line(owner);
+    lock.write_all_at(&line, 0)?;
+    lock.set_len(line.len() as u64)
+}
+
+/// Whoever the lock file names; an unknown owner where it can't be read.
+fn read_owner(paths: &Paths) -> Owner {
+    fs::read(paths.lock()).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+}
+
+/// Makes the directory of the next owner epoch, and removes every lower one until it is gone.
+fn next_epoch(paths: &Paths) -> Result<PathBuf, StoreError> {
+    let private = paths.private();
+    let (epoch, epoch_dir) = loop {
+        let epoch = epochs(&private)?.into_iter().max().unwrap_or(0) + 1;
+        let epoch_dir = private.join(epoch.to_string());
+        match fs::create_dir(&epoch_dir) {
+            Ok(()) => break (epoch, epoch_dir),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => {
+                return Err(StoreError::Io { action: "create directory", path: epoch_dir, source });
+            }
+        }
+    };
+    for lower in epochs(&private)?.into_iter().filter(|lower| *lower < epoch) {
+        remove_epoch(&private.join(lower.to_string()))?;
+    }
+    sync_dir(&private)?;
+    Ok(epoch_dir)
+}
+
+fn epochs(private: &Path) -> Result<Vec<u64>, StoreError> {
+    let read = || -> io::Result<Vec<u64>> {
+        let names = fs::read_dir(private)?.collect::<io::Result<Vec<_>>>()?;
+        Ok(names.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    };
+    read().map_err(StoreError::io("list", private))
+}
+
+/// Empties and removes a lower epoch's directory. Its owner may be alive and write into it meanwhile, so this
+/// is repeated until it is gone.
+fn remove_epoch(epoch_dir: &Path) -> Result<(), StoreError> {
+    loop {
+        let gone = empty_dir(epoch_dir).and_then(|()| fs::remove_dir(epoch_dir));
+        match gone {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            Err(source) => {
+                return Err(StoreError::Io { action: "remove", path: epoch_dir.to_owned(), source });
+            }
+        }
+    }
+}
+
+fn empty_dir(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        match fs::remove_file(entry?.path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn load(paths: &Paths) -> Result<Loaded, StoreError> {
+    Ok(Loaded { log: load_log(paths)?, checkpoint: load_checkpoint(paths)? })
+}
+
+/// `log.json`, if there is one.
+pub fn load_log(paths: &Paths) -> Result<Option<Log>, StoreError> {
+    let path = paths.log();
+    let Some(json) = read_if_there(&path)? else { return Ok(None) };
+    serde_json::from_slice(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
+}
+
+/// The checkpoint of a partition, if there is one.
+pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> {
+    let path = paths.checkpoint();
+    let Some(json) = read_if_there(&path)? else { return Ok(None) };
+    let checkpoint = Checkpoint::from_json(&json).map_err(|error| StoreError::unreadable(&path, error))?;
+    if checkpoint.partition != paths.partition {
+        let reason = format!("it is the checkpoint of partition {}", checkpoint.partition);
+        return Err(StoreError::unreadable(&path, reason));
+    }
+    Ok(Some(checkpoint))
+}
+
+/// What the consumer said last of a partition; nothing where it has said nothing, or nothing that can be read.
+pub fn load_status(paths: &Paths) -> Result<Option<Status>, StoreError> {
+    Ok(read_if_there(&paths.status())?.and_then(|json| serde_json::from_slice(&json).ok()))
+}
+
+/// Every checkpoint in DIR, with the path it was read from, in the order of partitions.
+pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreError> {
+    let names = fs::read_dir(dir)
+        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
+        .map_err(StoreError::io("read directory", dir))?;
+    let partition_of = |name: &str| -> Option<i32> {
+        name.strip_prefix("partition-")?
+            .strip_suffix(".json")?
+            .parse()
+            .ok()
+            .filter(|partition| *partition >= 0)
+    };
+    let mut partitions: Vec<i32> =
+        names.iter().filter_map(|entry| partition_of(entry.file_name().to_str()?)).collect();
+    partitions.sort_unstable();
+    let mut found = Vec::new();
+    for partition in partitions {
+        let paths = Paths::new(dir, partition);
+        if let Some(checkpoint) = load_checkpoint(&paths)? {
+            found.push((paths.checkpoint(), checkpoint));
+        }
+    }
+    Ok(found)
+}
+
+/// Rewrites the rejected file, under a new inode, without a torn last line and without entries that the
+/// checkpoint has not passed: those records will be read again.
+fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File, StoreError> {
+    let path = paths.rejected();
+    let found = read_if_there(&path)?.unwrap_or_default();
+    let kept = passed_entries(&found, offset).map_err(|reason| StoreError::unreadable(&path, reason))?;
+    put(paths, epoch_dir, &path, &kept, Durability::Synced)?;
+    open_to_append(&path)
+}
+
+/// The whole lines with an offset below `offset`.
+fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
+    let mut kept = Vec::with_capacity(lines.len());
+    for (index, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        let entry: Rejected =
+            serde_json::from_slice(line).map_err(|error| format!("line {}: {error}", index + 1))?;
+        if entry.offset < offset {
+            kept.extend_from_slice(line);
+        }
+    }
+    Ok(kept)
+}
+
+fn open_to_append(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new().append(true).open(path).map_err(StoreError::io("open", path))
+}
+
+/// Whether a replaced file must survive a power cut.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Durability {
+    Synced,
+    Atomic,
+}
+
+/// Replaces `target` by way of the owner's epoch directory. Fails, having changed nothing, once that is gone.
+fn put(
+    paths: &Paths,
+    epoch_dir: &Path,
+    target: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<(), StoreError> {
+    let temp = write_temp(paths, epoch_dir, target, bytes, durability)?;
+    fs::rename(&temp, target).map_err(|error| write_error(paths, epoch_dir, "replace", target, error))?;
+    if durability == Durability::Synced {
+        target.parent().map_or(Ok(()), sync_dir)?;
+    }
+    Ok(())
+}
+
+/// Puts `bytes` at `target` without ever overwriting: what is there already, equal, is left; what is there and
+/// differs keeps its name, and the new file gets a number.
+fn keep(paths: &Paths, epoch_dir: &Path, target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let temp = write_temp(paths, epoch_dir, target, bytes, Durability::Synced)?;
+    let mut place = target.to_owned();
+    for number in 2.. {
+        match fs::hard_link(&temp, &place) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(write_error(paths, epoch_dir, "archive", &place, error)),
+        }
+        if read_if_there(&place)?.as_deref() == Some(bytes) {
+            break;
+        }
+        place = target
+            .with_extension(format!("{number}.{}", target.extension().unwrap_or_default().to_string_lossy()));
+    }
+    target.parent().map_or(Ok(()), sync_dir)?;
+    fs::remove_file(&temp).map_err(|error| write_error(paths, epoch_dir, "remove", &temp, error))
+}
+
+/// Writes a new file in the epoch directory. A failed sync is never repeated on it: the kernel may have
+/// dropped the pages and call the second attempt a success.
+fn write_temp(
+    paths: &Paths,
+    epoch_dir: &Path,
+    target: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<PathBuf, StoreError> {
+    // The suffix keeps what is temporary from being taken for a checkpoint.
+    let temp = epoch_dir.join(format!("{}.tmp", target.file_name().unwrap_or_default().to_string_lossy()));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temp)?;
+        file.write_all(bytes)?;
+        if durability == Durability::Synced {
+            file.sync_all()?;
+        }
+        Ok(())
+    };
+    write().map_err(|error| {
+        // Best effort: it also goes with the epoch directory at the next claim.
+        let _ = fs::remove_file(&temp);
+        write_error(paths, epoch_dir, "write", target, error)
+    })?;
+    Ok(temp)
+}
+
+/// Tells "taken over by another process" from other failures of a write.
+fn write_error(
+    paths: &Paths,
+    epoch_dir: &Path,
+    action: &'static str,
+    target: &Path,
+    source: io::Error,
+) -> StoreError {
+    let gone = source.kind() == io::ErrorKind::NotFound && !epoch_dir.exists();
+    if gone && epochs(&paths.private()).is_ok_and(|epochs| !epochs.is_empty()) {
+        return StoreError::TakenOver { partition: paths.partition, owner: read_owner(paths) };
+    }
+    StoreError::Io { action, path: target.to_owned(), source }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StoreError::Io { action: "read", path: path.to_owned(), source }),
+    }
+}
+
+/// Creates a directory and those above it, and syncs each one that gained an entry.
+fn create_dir_durably(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), create_dir_durably)?;
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StoreError::Io { action: "create directory", path: dir.to_owned(), source: error })
+        }
+        _ => sync_dir(parent.unwrap_or(Path::new("."))),
+    }
+}
+
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync directory", dir))
+}
+
+fn json_line(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// Puts a file that belongs to no partition, such as `month.svg`, in place: whole or not at all.
+pub fn replace_file(target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let temp = target.with_file_name(format!(".{name}.{}", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temp)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temp, target)
+    };
+    write().map_err(|source| {
+        let _ = fs::remove_file(&temp);
+        StoreError::Io { action: "write", path: target.to_owned(), source }
+    })?;
+    target.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
+}
