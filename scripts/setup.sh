@@ -17,6 +17,8 @@ have() { command -v "$1" >/dev/null; }
 install_missing() {
   local packages=() wanted
   have gcc || packages+=(gcc libc6-dev)
+  # Nothing is written in C++, but librdkafka's configure insists on a compiler for it.
+  have c++ || packages+=(g++)
   have make || packages+=(make)
   have pkg-config || packages+=(pkg-config)
   has_library libssl || packages+=(libssl-dev)
