@@ -60,7 +60,7 @@ apt_install() {
 
 # real_names PACKAGE...: `openjdk` stands for the oldest Java that will do and that this release has.
 real_names() {
-  local name version
+  local name version names=()
   for name; do
     if [ "$name" = openjdk ]; then
       name=default-jdk-headless
@@ -68,8 +68,9 @@ real_names() {
         if has_package "openjdk-$version-jdk-headless"; then name=openjdk-$version-jdk-headless; break; fi
       done
     fi
-    printf '%s ' "$name"
+    names+=("$name")
   done
+  echo "${names[*]}"
 }
 
 has_package() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
