@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
 mod broker;
+mod pipeline;
 mod real_weather;
 mod support;
