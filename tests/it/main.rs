@@ -5,5 +5,6 @@
 mod broker;
 mod pipeline;
 mod readme;
+mod verify;
 mod real_weather;
 mod support;
