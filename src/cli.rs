@@ -38,6 +38,8 @@ pub enum Command {
     Consumer(Consumer),
     /// Draw DIR/month.svg
     Plot(Plot),
+    /// Check the checkpoints against the log, bit for bit
+    Verify(Verify),
     /// Show how far each partition is
     Status(Status),
     /// Print the schema of the record's value
@@ -255,6 +257,17 @@ pub struct Plot {
     /// Only these months, in calendar order
     #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
+}
+
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// Partitions to check [default: all that have a file]
+    #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
+    pub partitions: Vec<i32>,
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub dir: Dir,
 }
 
 #[derive(Args, Debug)]

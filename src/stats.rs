@@ -83,6 +83,11 @@ impl MonthCell {
         Date::new(i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?, day).ok()
     }
 
+    /// The days counted, 1 to 31.
+    pub fn days(&self) -> impl Iterator<Item = u32> + '_ {
+        (1..=31).filter(|day| self.days & (1 << (day - 1)) != 0)
+    }
+
     /// The days between the first and the last that have not been counted.
     pub fn missing_days(&self) -> impl Iterator<Item = u32> + '_ {
         (self.first_day()..self.last_day()).filter(|day| self.days & (1 << (day - 1)) == 0)

@@ -377,6 +377,16 @@ pub fn load_log(paths: &Paths) -> Result<Option<Log>, StoreError> {
     serde_json::from_slice(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
 }
 
+/// The rejected records of a partition, without a last line that is still being written.
+pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
+    let path = paths.rejected();
+    let lines = read_if_there(&path)?.unwrap_or_default();
+    whole_lines(&lines)
+        .map(|line| line.map(|(entry, _)| entry))
+        .collect::<Result<_, _>>()
+        .map_err(|reason| StoreError::unreadable(&path, reason))
+}
+
 /// The checkpoint of a partition, if there is one.
 pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> {
     let path = paths.checkpoint();
@@ -432,17 +442,23 @@ fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File
 /// The whole lines with an offset below `offset`.
 fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
     let mut kept = Vec::with_capacity(lines.len());
-    for (index, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        if line.last() != Some(&b'\n') {
-            break;
-        }
-        let entry: Rejected =
-            serde_json::from_slice(line).map_err(|error| format!("line {}: {error}", index + 1))?;
+    for line in whole_lines(lines) {
+        let (entry, line) = line?;
         if entry.offset < offset {
             kept.extend_from_slice(line);
         }
     }
     Ok(kept)
+}
+
+/// Each line that ends, read, with its bytes.
+fn whole_lines(lines: &[u8]) -> impl Iterator<Item = Result<(Rejected, &[u8]), String>> {
+    lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).enumerate().map(
+        |(index, line)| match serde_json::from_slice(line) {
+            Ok(entry) => Ok((entry, line)),
+            Err(error) => Err(format!("line {}: {error}", index + 1)),
+        },
+    )
 }
 
 fn open_to_append(path: &Path) -> Result<File, StoreError> {

@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
 mod broker;
+mod pipeline;
+mod readme;
+mod verify;
 mod real_weather;
 mod support;

@@ -1,15 +1,31 @@
-//! What the tests share: waiting with a deadline, and asking a broker without a client.
+//! What the tests share: a Kafka, the binary under test, and waiting with a deadline.
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-/// Waits until `condition` holds; fails the test if it does not within 30 s.
+use almanac::checkpoint::Checkpoint;
+use almanac::kafka::{Admin, Connection, Topic};
+use almanac::store;
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+/// Waits until `condition` holds; fails the test if it does not within a minute.
 #[track_caller]
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(Duration::from_secs(60), what, condition);
+}
+
+#[track_caller]
+pub fn eventually_within(time: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not within 30 s");
+        assert!(Instant::now() < deadline, "{what}: not within {} s", time.as_secs());
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -31,4 +47,288 @@ fn ask_api_versions(bootstrap: &str) -> std::io::Result<bool> {
     let mut answer = [0; 10];
     stream.read_exact(&mut answer)?;
     Ok(answer[4..8] == CORRELATION && answer[8..] == [0, 0])
+}
+
+/// The Kafka that most tests share, each with topics of its own. It ends with the test process.
+pub fn kafka() -> &'static Kafka {
+    static SHARED: OnceLock<Kafka> = OnceLock::new();
+    SHARED.get_or_init(|| Kafka::start(&[]))
+}
+
+/// A Kafka of `almanac broker`.
+pub struct Kafka {
+    process: Running,
+    pub bootstrap: String,
+    data: TempDir,
+}
+
+impl Kafka {
+    /// A Kafka on a free port, with these server properties.
+    pub fn start(set: &[&str]) -> Kafka {
+        let data = tempfile::tempdir().unwrap();
+        let (process, bootstrap) = Self::launch(data.path(), "127.0.0.1:0", set);
+        Kafka { process, bootstrap, data }
+    }
+
+    fn launch(data: &Path, listen: &str, set: &[&str]) -> (Running, String) {
+        let mut arguments = vec!["broker", "--listen", listen, "--data", data.to_str().unwrap()];
+        arguments.extend(set.iter().flat_map(|set| ["--set", set]));
+        let process = almanac(&arguments).start_in(data);
+        let answer = process.stderr_line_with(" answers at ");
+        let bootstrap = answer.split(" answers at ").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        (process, bootstrap)
+    }
+
+    /// Ends it in good order; [`Kafka::start_again`] goes on with its data, at the same address.
+    pub fn stop(&mut self) {
+        self.process.terminate();
+    }
+
+    pub fn start_again(&mut self) {
+        (self.process, _) = Self::launch(self.data.path(), &self.bootstrap, &[]);
+    }
+
+    /// The library's own client, for what a test wants to know.
+    pub fn connection(&self) -> Connection {
+        Connection { brokers: self.bootstrap.clone(), properties: Vec::new() }
+    }
+
+    pub fn describe(&self, topic: &str) -> Option<Topic> {
+        Admin::new(&self.connection()).unwrap().describe(topic, Duration::from_secs(10)).unwrap()
+    }
+
+    /// The sum of the partitions' high watermarks: the offsets that checkpoints must add up to.
+    pub fn records(&self, topic: &str) -> i64 {
+        let admin = Admin::new(&self.connection()).unwrap();
+        let partitions = self.describe(topic).unwrap().partitions;
+        let high = |partition| admin.watermarks(topic, partition, Duration::from_secs(10)).unwrap().1;
+        (0..partitions).map(high).sum()
+    }
+}
+
+/// A test's own place: a topic on the shared Kafka, and directories.
+pub struct Place {
+    pub topic: String,
+    pub brokers: String,
+    pub temp: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        Place::on(kafka())
+    }
+
+    pub fn on(kafka: &Kafka) -> Place {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Place {
+            topic: format!("temperatures-{number}"),
+            brokers: kafka.bootstrap.clone(),
+            temp: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// `almanac` with these arguments, on this place's broker, topic and DIR `files`.
+    pub fn almanac(&self, arguments: &[&str]) -> Almanac {
+        self.almanac_in("files", arguments)
+    }
+
+    pub fn almanac_in(&self, dir: &str, arguments: &[&str]) -> Almanac {
+        almanac(arguments)
+            .env("ALMANAC_BROKERS", &self.brokers)
+            .env("ALMANAC_TOPIC", &self.topic)
+            .env("ALMANAC_DIR", self.dir(dir))
+            .current_dir(self.temp.path())
+    }
+
+    pub fn dir(&self, dir: &str) -> PathBuf {
+        self.temp.path().join(dir)
+    }
+
+    /// Sends synthetic days and waits for the end of it.
+    pub fn produce(&self, arguments: &[&str]) {
+        self.almanac(&[&["producer", "--interval", "0"], arguments].concat()).succeeds();
+    }
+
+    /// Waits until the checkpoints in `dir` have passed every record of the topic.
+    #[track_caller]
+    pub fn caught_up(&self, kafka: &Kafka, dir: &str) {
+        let records = kafka.records(&self.topic);
+        eventually_within(Duration::from_secs(120), "the checkpoints pass every record", || {
+            self.checkpoints(dir).iter().map(|checkpoint| checkpoint.offset).sum::<i64>() == records
+        });
+    }
+
+    pub fn checkpoints(&self, dir: &str) -> Vec<Checkpoint> {
+        match store::checkpoints_in(&self.dir(dir)) {
+            Ok(found) => found.into_iter().map(|(_, checkpoint)| checkpoint).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The bytes of the four checkpoints.
+    #[track_caller]
+    pub fn files(&self, dir: &str) -> Vec<String> {
+        (0..4)
+            .map(|partition| {
+                std::fs::read_to_string(self.dir(dir).join(format!("partition-{partition}.json"))).unwrap()
+            })
+            .collect()
+    }
+}
+
+/// The binary under test, with nothing of the caller's environment that could change what it does.
+pub fn almanac(arguments: &[&str]) -> Almanac {
+    let mut command = Command::new("setpriv");
+    // A test process that dies takes what it started with it.
+    command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_almanac")]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("ALMANAC_") && name != "ALMANAC_CACHE") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null());
+    Almanac(command)
+}
+
+pub struct Almanac(Command);
+
+/// What a command that has ended left.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Almanac {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Almanac {
+        self.0.env(name, value);
+        self
+    }
+
+    pub fn current_dir(mut self, dir: &Path) -> Almanac {
+        self.0.current_dir(dir);
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) -> Ended {
+        let output = self.0.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    #[track_caller]
+    pub fn succeeds(self) -> Ended {
+        let ended = self.run();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended
+    }
+
+    #[track_caller]
+    pub fn fails(self, code: i32) -> Ended {
+        let ended = self.run();
+        assert_eq!(ended.code, Some(code), "{ended:#?}");
+        ended
+    }
+
+    /// Starts it, to be looked at while it runs.
+    pub fn start(self) -> Running {
+        let logs = tempfile::tempdir().unwrap();
+        let path = logs.path().to_owned();
+        let mut running = self.start_in(&path);
+        running.own_logs = Some(logs);
+        running
+    }
+
+    fn start_in(mut self, logs: &Path) -> Running {
+        let file = |name: &str| std::fs::File::create(logs.join(name)).unwrap();
+        self.0.stdout(file("stdout.log")).stderr(file("stderr.log"));
+        let (sender, receiver) = mpsc::channel();
+        // PR_SET_PDEATHSIG is tied to the thread that forks, so that one must live as long as the process.
+        std::thread::spawn(move || {
+            let _ = sender.send(self.0.spawn());
+            loop {
+                std::thread::park();
+            }
+        });
+        let child = receiver.recv().unwrap().unwrap();
+        Running { child, logs: logs.to_owned(), own_logs: None }
+    }
+}
+
+/// A process that is ended with its owner.
+pub struct Running {
+    child: Child,
+    logs: PathBuf,
+    own_logs: Option<TempDir>,
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn stdout(&self) -> String {
+        std::fs::read_to_string(self.logs.join("stdout.log")).unwrap()
+    }
+
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.logs.join("stderr.log")).unwrap()
+    }
+
+    /// Waits for a line on stderr that contains `text`.
+    #[track_caller]
+    pub fn stderr_line_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            let stderr = self.stderr();
+            if let Some(line) = stderr.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "no {text:?} within 90 s in:\n{stderr}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub fn kill_9(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().unwrap();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end, with a deadline.
+    #[track_caller]
+    pub fn ended(&mut self) -> Ended {
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        Ended { code: status.unwrap().code(), stdout: self.stdout(), stderr: self.stderr() }
+    }
+
+    /// SIGTERM, and its end.
+    #[track_caller]
+    pub fn terminate(&mut self) -> Ended {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Best effort: it may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
