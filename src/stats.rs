@@ -1,5 +1,7 @@
 //! The month cells: a pure fold over reports.
 
+use std::fmt;
+
 use jiff::civil::Date;
 
 use crate::report::Report;
@@ -96,9 +98,16 @@ impl MonthCell {
 /// All month cells of a partition, by month and year.
 ///
 /// Years index a plain vector: at most 10,000 small cells a month, found without a search.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Statistics {
     months: [Vec<MonthCell>; 12],
+}
+
+impl fmt::Debug for Statistics {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        // Only what has been counted: most of the cells are empty.
+        formatter.debug_list().entries(self.cells()).finish()
+    }
 }
 
 impl Statistics {
