@@ -2,9 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
+mod bad_input;
 mod broker;
+mod debug;
+mod durability;
+mod help;
+mod layers;
+mod owner;
 mod pipeline;
+mod placement;
+mod plot;
 mod readme;
-mod verify;
 mod real_weather;
 mod support;
+mod verify;
