@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use indicatif::ProgressBar;
 
-use super::producer::{Weather, send, tell};
+use super::producer::{Weather, tell};
 use super::{broker, plot};
 use crate::broker::{Broker, HostPort, Listening, who_listens};
 use crate::cli;
-use crate::kafka::Connection;
+use crate::kafka::{self, Connection};
 use crate::note;
 use crate::pipeline;
 use crate::producer::{self, Progress, TopicPlan};
@@ -89,6 +89,7 @@ impl Machine<'_> {
             append: !options.fresh,
             recreate: options.fresh,
         };
+        let client = kafka::Producer::new(&self.connection, &plan.topic)?;
         let prepared = producer::prepare(&self.connection, &plan)?;
         tell(&plan, &prepared);
         let reports = Weather::synthetic(&options.synthetic).reports(prepared.present, &options.pace);
@@ -103,13 +104,14 @@ impl Machine<'_> {
             checkpoint_every: None,
             accept_new_log: self.broker.is_some(),
         };
+        let interval = options.pace.interval;
         let progress = Progress::default();
         let (producing, consuming) = (Stop::default(), Stop::default());
         let dir = &options.dir.dir;
         note!("checkpoints and month.svg are in {}; Ctrl-C stops everything", dir.display());
         thread::scope(|scope| {
-            let producer = scope
-                .spawn(|| send(&self.connection, &plan.topic, reports, &options.pace, &producing, &progress));
+            let producer =
+                scope.spawn(|| Ok(producer::send_all(&client, reports, interval, &producing, &progress)?));
             let consumer = scope.spawn(|| Ok(pipeline::run(&settings, &consuming)?));
             let watched = watch(&self.stop, self.broker.as_mut(), dir, &progress, &producer, &consumer);
             // The reports first, then what is made of them.

@@ -42,8 +42,7 @@ pub fn read_log(
         }
     }
     let mut unfinished: BTreeSet<i32> = positions.iter().map(|position| position.partition).collect();
-    // Needed by the client even without a group; nothing is committed to it.
-    let consumer = Consumer::new(connection, "almanac-reader", topic)?;
+    let consumer = Consumer::reader(connection, topic)?;
     consumer.assign(&positions)?;
     let mut batch = Batch::with_capacity(4096);
     let mut last_heard = Instant::now();
