@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::kafka::{Admin, Batch, Connection, Consumer, Item, KafkaError, RebalanceEvent, Topic};
+use crate::note;
 use crate::report::Decoder;
 use crate::stop::Stop;
 use crate::store::{self, StoreError};
@@ -32,6 +33,9 @@ const PAST_END_MAX: Duration = Duration::from_secs(10);
 
 /// How long to let the brokers settle before the topic is looked at again.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
+
+/// How long to wait before the same records are asked for again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One part in this many of the time goes into checkpoints.
 const CHECKPOINT_SHARE: u32 = 20;
@@ -75,6 +79,11 @@ pub enum PipelineError {
     Gap { topic: String, partition: i32, offset: i64, low: i64, high: i64 },
 
     #[error(
+        "the log of topic {topic} was cut below what has been counted, and may have grown again since; nothing was overwritten ({reason})\nhint: move the checkpoint away to count the log as it is now"
+    )]
+    Truncated { topic: String, reason: String },
+
+    #[error(
         "{} belongs to topic {theirs}, but this is topic {ours}\nhint: name another --dir", dir.display()
     )]
     OtherLog { dir: PathBuf, theirs: String, ours: String },
@@ -102,13 +111,6 @@ enum End {
     /// What has been read since the last save may not be of the log: begin again from the files and from what the
     /// brokers have now.
     Reopen,
-}
-
-/// Whether what comes next can still be of the same log, without a gap.
-#[derive(Eq, PartialEq)]
-enum Trust {
-    Kept,
-    Lost,
 }
 
 /// What became of an attempt to make everything durable.
@@ -273,8 +275,8 @@ impl<'a> Session<'a> {
         }
         self.consumer.poll(batch, self.patience());
         for item in batch.iter() {
-            if self.apply(item)? == Trust::Lost {
-                return Ok(Some(End::Reopen));
+            if let Some(doubt) = self.apply(item)? {
+                return self.reopen(&doubt).map(Some);
             }
         }
         let now = Instant::now();
@@ -303,32 +305,40 @@ impl<'a> Session<'a> {
         self.owned.values().any(Partition::is_dirty)
     }
 
-    /// Takes one thing that a poll brought.
-    fn apply(&mut self, item: Item<'_>) -> Result<Trust, PipelineError> {
+    /// Takes one thing that a poll brought; gives back what puts all that follows in doubt.
+    fn apply(&mut self, item: Item<'_>) -> Result<Option<KafkaError>, PipelineError> {
         match item {
             Item::Record(record) => {
                 // What comes of a partition that was just given up is not ours to count.
                 if let Some(partition) = self.owned.get_mut(&record.partition) {
                     partition.apply(&record, &mut self.decoder);
                 }
-                Ok(Trust::Kept)
             }
             Item::EndOfPartition { partition, next_offset } => {
                 if let Some(partition) = self.owned.get_mut(&partition) {
                     partition.skip_to(next_offset);
                 }
-                Ok(Trust::Kept)
             }
             Item::Failed { error, .. } if error.is_transient() => {
                 tracing::debug!(%error, "goes on by itself");
-                Ok(Trust::Kept)
             }
-            Item::Failed { error, .. } if error.is_log_doubtful() => {
-                tracing::debug!(%error, "the log is in doubt");
-                Ok(Trust::Lost)
-            }
-            Item::Failed { error, .. } => Err(error.into()),
+            Item::Failed { error, .. } if error.is_log_doubtful() => return Ok(Some(error)),
+            Item::Failed { error, .. } => return Err(error.into()),
         }
+        Ok(None)
+    }
+
+    /// Goes back to what is durable. What was read since may be of another log, or have a hole.
+    fn reopen(&mut self, doubt: &KafkaError) -> Result<End, PipelineError> {
+        if self.is_same_log() == Some(true) && !doubt.is_unknown_topic() {
+            if doubt.is_truncation() {
+                let topic = self.settings.topic.clone();
+                return Err(PipelineError::Truncated { topic, reason: doubt.to_string() });
+            }
+            tracing::warn!("{doubt}; going back to the checkpoint");
+            self.stop.wait(RETRY_AFTER);
+        }
+        Ok(End::Reopen)
     }
 
     /// Makes everything durable that has been taken, if the log is still the one it was taken from.
@@ -364,7 +374,7 @@ impl<'a> Session<'a> {
         match answer {
             Ok(topic) => {
                 if std::mem::take(&mut self.is_kafka_away) {
-                    tracing::warn!("Kafka answers again");
+                    note!("Kafka answers again");
                 }
                 Some(topic.is_some_and(|topic| topic.id == self.source.topic.id))
             }

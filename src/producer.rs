@@ -68,15 +68,18 @@ pub struct Prepared {
     pub deleted: Option<(i64, Option<Date>)>,
     /// The days that are in the topic, when appending.
     pub present: HashSet<Date>,
+    /// Partitions of the topic as it is now.
+    pub partitions: i32,
 }
 
 /// Makes the topic what `plan` says.
 pub fn prepare(connection: &Connection, plan: &TopicPlan) -> Result<Prepared, ProduceError> {
     let admin = Admin::new(connection)?;
-    let mut prepared = Prepared::default();
+    let mut prepared = Prepared { partitions: plan.partitions, ..Prepared::default() };
     let found = admin.describe(&plan.topic, ANSWER_MAX)?;
     if let Some(found) = &found {
         if plan.append {
+            prepared.partitions = found.partitions;
             read_log(
                 connection,
                 &admin,

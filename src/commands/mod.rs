@@ -89,9 +89,10 @@ fn exit_of(error: &anyhow::Error) -> Exit {
             PipelineError::Kafka(error) => exit_of_kafka(error),
             PipelineError::Store(error) => exit_of_store(error),
             PipelineError::NoSuchPartition { .. } => Exit::Usage,
-            PipelineError::Gap { .. } | PipelineError::OtherLog { .. } | PipelineError::WithoutLog { .. } => {
-                Exit::Checkpoint
-            }
+            PipelineError::Gap { .. }
+            | PipelineError::Truncated { .. }
+            | PipelineError::OtherLog { .. }
+            | PipelineError::WithoutLog { .. } => Exit::Checkpoint,
         };
     }
     if let Some(error) = error.downcast_ref::<ProduceError>() {

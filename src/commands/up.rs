@@ -92,34 +92,38 @@ impl Machine<'_> {
         let client = kafka::Producer::new(&self.connection, &plan.topic)?;
         let prepared = producer::prepare(&self.connection, &plan)?;
         tell(&plan, &prepared);
-        let reports = Weather::synthetic(&options.synthetic).reports(prepared.present, &options.pace);
         let settings = pipeline::Settings {
             connection: self.connection.clone(),
             topic: plan.topic.clone(),
             dir: options.dir.dir.clone(),
             group: "almanac".to_owned(),
-            partitions: Some((0..PARTITIONS).collect()),
+            partitions: Some((0..prepared.partitions).collect()),
             take_over: false,
             handover_timeout: Duration::ZERO,
             checkpoint_every: None,
             accept_new_log: self.broker.is_some(),
         };
+        let view = View { dir: &options.dir.dir, partitions: prepared.partitions };
+        let reports = Weather::synthetic(&options.synthetic).reports(prepared.present, &options.pace);
         let interval = options.pace.interval;
         let progress = Progress::default();
-        let (producing, consuming) = (Stop::default(), Stop::default());
-        let dir = &options.dir.dir;
-        note!("checkpoints and month.svg are in {}; Ctrl-C stops everything", dir.display());
+        let (producing, consuming, failed) = (Stop::default(), Stop::default(), Stop::default());
+        let watched_for_failure = |result: Result<()>| result.inspect_err(|_| failed.ask());
+        note!("checkpoints and month.svg are in {}; Ctrl-C stops everything", view.dir.display());
         thread::scope(|scope| {
-            let producer =
-                scope.spawn(|| Ok(producer::send_all(&client, reports, interval, &producing, &progress)?));
-            let consumer = scope.spawn(|| Ok(pipeline::run(&settings, &consuming)?));
-            let watched = watch(&self.stop, self.broker.as_mut(), dir, &progress, &producer, &consumer);
+            let producer = scope.spawn(|| {
+                let sent = producer::send_all(&client, reports, interval, &producing, &progress);
+                watched_for_failure(sent.map_err(Into::into))
+            });
+            let consumer =
+                scope.spawn(|| watched_for_failure(pipeline::run(&settings, &consuming).map_err(Into::into)));
+            let watched = view.keep(&self.stop, &failed, self.broker.as_mut(), &progress);
             // The reports first, then what is made of them.
             producing.ask();
             let produced = join(producer);
             consuming.ask();
             let consumed = join(consumer);
-            redraw(dir);
+            view.redraw();
             watched.and(produced).and(consumed)
         })
     }
@@ -129,50 +133,53 @@ fn join(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
     thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
 }
 
-/// Keeps the status line and the plot until it is time to stop.
-fn watch(
-    stop: &Stop,
-    mut broker: Option<&mut Broker>,
-    dir: &Path,
-    progress: &Progress,
-    producer: &ScopedJoinHandle<'_, Result<()>>,
-    consumer: &ScopedJoinHandle<'_, Result<()>>,
-) -> Result<()> {
-    let line = StatusLine::new();
-    let mut drawn = String::new();
-    while !stop.wait(REFRESH_EVERY) {
-        if let Some(broker) = broker.as_deref_mut() {
-            broker::refuse_dead(broker)?;
-        }
-        if consumer.is_finished() || (producer.is_finished() && progress.days() == 0) {
-            break;
-        }
-        let statuses = statuses(dir);
-        line.show(&status_line(progress, &statuses));
-        // Cells change with every day, the picture's bars with every month.
-        let months = statuses.iter().map(|status| status.days).sum::<u64>().to_string();
-        if months != drawn {
-            redraw(dir);
-            drawn = months;
-        }
-    }
-    line.clear();
-    Ok(())
+/// What there is to see of the work: the files, and a line about them.
+struct View<'a> {
+    dir: &'a Path,
+    partitions: i32,
 }
 
-/// The picture follows the files. That it can't be drawn yet, or just now, stops nothing.
-fn redraw(dir: &Path) {
-    let all: Vec<usize> = (0..MONTHS.len()).collect();
-    let drawn = plot::bars(dir, &all)
-        .and_then(|bars| if bars.is_empty() { Ok(()) } else { plot::draw(dir, &bars).map(drop) });
-    if let Err(error) = drawn {
-        tracing::warn!("month.svg not drawn: {error:#}");
+impl View<'_> {
+    /// Keeps the status line and the plot until it is time to stop.
+    fn keep(
+        &self,
+        stop: &Stop,
+        failed: &Stop,
+        mut broker: Option<&mut Broker>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let line = StatusLine::new();
+        let mut drawn_days = 0;
+        while !stop.wait(REFRESH_EVERY) && !failed.is_asked() {
+            if let Some(broker) = broker.as_deref_mut() {
+                broker::refuse_dead(broker)?;
+            }
+            let statuses = self.statuses();
+            line.show(&status_line(progress, &statuses));
+            let days = statuses.iter().map(|status| status.days).sum();
+            if days != drawn_days {
+                self.redraw();
+                drawn_days = days;
+            }
+        }
+        line.clear();
+        Ok(())
     }
-}
 
-fn statuses(dir: &Path) -> Vec<Status> {
-    let load = |partition| store::load_status(&store::Paths::new(dir, partition)).ok().flatten();
-    (0..PARTITIONS).filter_map(load).collect()
+    /// The picture follows the files. That it can't be drawn yet, or just now, stops nothing.
+    fn redraw(&self) {
+        let all: Vec<usize> = (0..MONTHS.len()).collect();
+        let drawn = plot::bars(self.dir, &all)
+            .and_then(|bars| if bars.is_empty() { Ok(()) } else { plot::draw(self.dir, &bars).map(drop) });
+        if let Err(error) = drawn {
+            tracing::warn!("month.svg not drawn: {error:#}");
+        }
+    }
+
+    fn statuses(&self) -> Vec<Status> {
+        let load = |partition| store::load_status(&store::Paths::new(self.dir, partition)).ok().flatten();
+        (0..self.partitions).filter_map(load).collect()
+    }
 }
 
 fn status_line(progress: &Progress, statuses: &[Status]) -> String {

@@ -72,17 +72,22 @@ impl KafkaError {
         )
     }
 
+    /// Whether the log ends, or another one begins, below what has been read of it.
+    pub fn is_truncation(&self) -> bool {
+        matches!(self, KafkaError::Client { code: Code::LogTruncation, .. })
+    }
+
     /// Whether the log read from may be another one by now, or cut, or its bytes damaged on the way: then only
     /// the checkpoint's own offset is to be trusted.
     pub fn is_log_doubtful(&self) -> bool {
         self.is_unknown_topic()
+            || self.is_truncation()
             || matches!(
                 self,
                 KafkaError::Client {
                     code: Code::OffsetOutOfRange
                         | Code::AutoOffsetReset
                         | Code::NoOffset
-                        | Code::LogTruncation
                         | Code::BadMessage
                         | Code::InvalidMessage,
                     ..

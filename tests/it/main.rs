@@ -4,5 +4,6 @@
 
 mod broker;
 mod pipeline;
+mod readme;
 mod real_weather;
 mod support;
