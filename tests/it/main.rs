@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
+mod append;
 mod broker;
+mod crash;
+mod kafka_away;
 mod pipeline;
 mod readme;
 mod real_weather;
+mod recreation;
 mod support;
