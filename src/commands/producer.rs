@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::{Date, date};
 
 use crate::cli;
-use crate::kafka::{self, Connection};
+use crate::kafka;
 use crate::note;
 use crate::producer::{self, Prepared, Progress, TopicPlan};
 use crate::report::Report;
@@ -31,26 +31,16 @@ pub fn run(options: &cli::Producer) -> Result<()> {
         append: options.append,
         recreate: options.recreate,
     };
+    // Before the topic is made ready: connecting takes the client half a second, which passes meanwhile.
+    let client = kafka::Producer::new(&connection, &plan.topic)?;
     let prepared = producer::prepare(&connection, &plan)?;
     tell(&plan, &prepared);
     let progress = Progress::default();
     let reports = weather.reports(prepared.present, &options.pace);
-    let result =
-        with_bar(&progress, || send(&connection, &plan.topic, reports, &options.pace, &stop, &progress));
+    let interval = options.pace.interval;
+    let result = with_bar(&progress, || producer::send_all(&client, reports, interval, &stop, &progress));
     note!("sent {}", summary(&progress));
-    result
-}
-
-pub(super) fn send(
-    connection: &Connection,
-    topic: &str,
-    reports: impl Iterator<Item = Sent>,
-    pace: &cli::Pace,
-    stop: &Stop,
-    progress: &Progress,
-) -> Result<()> {
-    let client = kafka::Producer::new(connection, topic)?;
-    Ok(producer::send_all(&client, reports, pace.interval, stop, progress)?)
+    Ok(result?)
 }
 
 /// Says what became of the topic, before anything is sent to it.

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use indicatif::ProgressBar;
 
-use super::producer::{Weather, send, tell};
+use super::producer::{Weather, tell};
 use super::{broker, plot};
 use crate::broker::{Broker, HostPort, Listening, who_listens};
 use crate::cli;
-use crate::kafka::Connection;
+use crate::kafka::{self, Connection};
 use crate::note;
 use crate::pipeline;
 use crate::producer::{self, Progress, TopicPlan};
@@ -89,6 +89,7 @@ impl Machine<'_> {
             append: !options.fresh,
             recreate: options.fresh,
         };
+        let client = kafka::Producer::new(&self.connection, &plan.topic)?;
         let prepared = producer::prepare(&self.connection, &plan)?;
         tell(&plan, &prepared);
         let settings = pipeline::Settings {
@@ -104,14 +105,15 @@ impl Machine<'_> {
         };
         let view = View { dir: &options.dir.dir, partitions: prepared.partitions };
         let reports = Weather::synthetic(&options.synthetic).reports(prepared.present, &options.pace);
+        let interval = options.pace.interval;
         let progress = Progress::default();
         let (producing, consuming, failed) = (Stop::default(), Stop::default(), Stop::default());
         let watched_for_failure = |result: Result<()>| result.inspect_err(|_| failed.ask());
         note!("checkpoints and month.svg are in {}; Ctrl-C stops everything", view.dir.display());
         thread::scope(|scope| {
             let producer = scope.spawn(|| {
-                let sent = send(&self.connection, &plan.topic, reports, &options.pace, &producing, &progress);
-                watched_for_failure(sent)
+                let sent = producer::send_all(&client, reports, interval, &producing, &progress);
+                watched_for_failure(sent.map_err(Into::into))
             });
             let consumer =
                 scope.spawn(|| watched_for_failure(pipeline::run(&settings, &consuming).map_err(Into::into)));

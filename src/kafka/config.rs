@@ -158,6 +158,15 @@ impl Connection {
         config
     }
 
+    /// A consumer that reads what is there, and is done at the end of it.
+    pub(super) fn reader(&self) -> ClientConfig {
+        // A group is needed even to read without one; nothing is committed to it.
+        let mut config = self.consumer("almanac-reader");
+        // Default 500 ms: so long a broker waits for more records at the end before it says that this is the end.
+        config.set("fetch.wait.max.ms", "1");
+        config
+    }
+
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.client();
         config

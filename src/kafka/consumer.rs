@@ -104,6 +104,11 @@ impl Consumer {
         Self::from_config(&connection.watcher(group), topic)
     }
 
+    /// A consumer that reads what is there now.
+    pub fn reader(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
+        Self::from_config(&connection.reader(), topic)
+    }
+
     fn from_config(config: &ClientConfig, topic: &str) -> Result<Self, KafkaError> {
         let topic_name = CString::new(topic)
             .map_err(|_| KafkaError::code(format!("can't read topic {topic:?}"), Code::InvalidTopic))?;

@@ -61,8 +61,7 @@ pub fn read_spans(
             start: StartAt::Offset { next_offset: span.start, leader_epoch: None },
         })
         .collect();
-    // The client wants a group even for reading without one; nothing is committed to it.
-    let consumer = Consumer::new(connection, "almanac-reader", topic)?;
+    let consumer = Consumer::reader(connection, topic)?;
     consumer.assign(&positions)?;
     let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
     let mut last_heard = Instant::now();

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
+mod append;
 mod bad_input;
 mod broker;
+mod crash;
 mod debug;
 mod durability;
 mod help;
+mod kafka_away;
 mod layers;
 mod owner;
 mod pipeline;
@@ -14,5 +17,6 @@ mod placement;
 mod plot;
 mod readme;
 mod real_weather;
+mod recreation;
 mod support;
 mod verify;

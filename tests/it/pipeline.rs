@@ -1,6 +1,9 @@
 //! From the producer to the files, through the real Kafka.
 
-use crate::support::{Place, kafka};
+use jiff::civil::{Date, date};
+use rustix::process::Signal;
+
+use crate::support::{Place, eventually, kafka};
 
 /// A hundred years in which counting one repeat would show.
 const SEED_RUN: &[&str] =
@@ -15,13 +18,53 @@ fn a_hundred_years_are_counted_exactly_once() {
     assert_eq!(consumer.terminate().code, Some(0));
     assert_eq!(consumer.stderr(), "", "a healthy command says nothing");
 
-    let checkpoints = place.checkpoints("files");
-    let days: u64 = checkpoints.iter().map(|checkpoint| checkpoint.statistics.days()).sum();
-    assert_eq!(days, 36_525);
+    assert_eq!(place.days("files"), 36_525);
     assert!(kafka().records(&place.topic) > 36_525, "there were repeats");
-    for (month, year, cell) in checkpoints.iter().flat_map(|checkpoint| checkpoint.statistics.cells()) {
-        assert!((1990..=2089).contains(&year));
-        assert_eq!(cell.missing_days().next(), None, "{month} {year}");
-        assert!(cell.max() < 60.0, "{month} {year}: {}", cell.max());
+    let mut months = Vec::new();
+    for checkpoint in place.checkpoints("files") {
+        for (month, year, cell) in checkpoint.statistics.cells() {
+            assert_eq!(cell.missing_days().next(), None, "{month} {year}");
+            assert!(cell.max() < 60.0, "{month} {year}: {}", cell.max());
+            let day = |day: u32| Date::new(year.cast_signed(), month as i8 + 1, day as i8).unwrap();
+            months.push((day(cell.first_day()), day(cell.last_day())));
+        }
     }
+    months.sort_unstable();
+    assert_eq!(months.len(), 1200);
+    assert_eq!(months[0].0, date(1990, 1, 1));
+    assert_eq!(months[1199].1, date(2089, 12, 31));
+    assert!(months.windows(2).all(|pair| pair[0].1.tomorrow().unwrap() == pair[1].0), "no day is missing");
+
+    // Whoever reads them, the same bytes.
+    let mut even = place.almanac_in("two", &["consumer", "0", "2"]).start();
+    let mut odd = place.almanac_in("two", &["consumer", "1", "3"]).start();
+    place.caught_up(kafka(), "two");
+    assert_eq!((even.terminate().code, odd.terminate().code), (Some(0), Some(0)));
+    place.assert_same_files("files", "two");
+}
+
+#[test]
+fn members_that_come_and_go_count_what_one_consumer_counts() {
+    let place = Place::new();
+    let group = &["consumer", "--group", &place.topic, "--handover-timeout", "1s"];
+    let member = || place.almanac_in("group", group).start();
+    let mut producer = place
+        .almanac(&["producer", "--interval", "1ms", "--days", "3000", "--duplicate-degrees", "1000000"])
+        .start();
+    let (mut stopped, killed, mut kept) = (member(), member(), member());
+    let passed = |records| {
+        eventually("the group goes on", || place.passed("group") >= records);
+    };
+    passed(300);
+    assert_eq!(stopped.terminate().code, Some(0), "{}", stopped.stderr());
+    passed(900);
+    killed.signal(Signal::KILL);
+    let mut added = member();
+    assert_eq!(producer.ended().code, Some(0), "{}", producer.stderr());
+    place.caught_up(kafka(), "group");
+    assert_eq!(kept.terminate().code, Some(0), "{}", kept.stderr());
+    assert_eq!(added.terminate().code, Some(0), "{}", added.stderr());
+    assert_eq!(place.days("group"), 3000);
+    place.replay(kafka(), "alone");
+    place.assert_same_files("alone", "group");
 }

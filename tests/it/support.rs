@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,8 +10,10 @@ use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use almanac::checkpoint::Checkpoint;
-use almanac::kafka::{Admin, Connection, Topic};
+use almanac::kafka::{Admin, Connection, Record, Topic, extent, read_spans};
+use almanac::report::Decoder;
 use almanac::store;
+use jiff::civil::Date;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rustix::process::{Pid, Signal};
@@ -86,8 +88,12 @@ pub struct Kafka {
 impl Kafka {
     /// A Kafka on a free port, with these server properties.
     pub fn start(set: &[&str]) -> Kafka {
+        Self::start_at("127.0.0.1:0", set)
+    }
+
+    pub fn start_at(listen: &str, set: &[&str]) -> Kafka {
         let data = tempfile::tempdir().unwrap();
-        let (process, bootstrap) = Self::launch(data.path(), "127.0.0.1:0", set);
+        let (process, bootstrap) = Self::launch(data.path(), listen, set);
         Kafka { process, bootstrap, data }
     }
 
@@ -103,6 +109,11 @@ impl Kafka {
     /// Ends it in good order; [`Kafka::start_again`] goes on with its data, at the same address.
     pub fn stop(&mut self) {
         self.process.terminate();
+    }
+
+    /// Ends it, and its JVM, at whatever it does.
+    pub fn kill_9(&mut self) {
+        self.process.kill_9();
     }
 
     pub fn start_again(&mut self) {
@@ -125,6 +136,22 @@ impl Kafka {
         let high = |partition| admin.watermarks(topic, partition, Duration::from_secs(10)).unwrap().1;
         (0..partitions).map(high).sum()
     }
+
+    /// The date of every record, repeats included, by partition.
+    pub fn dates(&self, topic: &str) -> Vec<Date> {
+        let connection = self.connection();
+        let admin = Admin::new(&connection).unwrap();
+        let partitions = self.describe(topic).unwrap().partitions;
+        let (mut dates, mut decoder) = (Vec::new(), Decoder::default());
+        let each = |record: &Record| dates.push(decoder.decode(record.value).unwrap().date);
+        read_spans(&connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
+        dates
+    }
+}
+
+/// An address of this machine where nobody listens.
+pub fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// A test's own place: a topic on the shared Kafka, and directories.
@@ -140,11 +167,15 @@ impl Place {
     }
 
     pub fn on(kafka: &Kafka) -> Place {
+        Self::at(&kafka.bootstrap)
+    }
+
+    pub fn at(brokers: &str) -> Place {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         Place {
             topic: format!("temperatures-{number}"),
-            brokers: kafka.bootstrap.clone(),
+            brokers: brokers.to_owned(),
             temp: tempfile::tempdir().unwrap(),
         }
     }
@@ -198,8 +229,36 @@ impl Place {
     pub fn caught_up(&self, kafka: &Kafka, dir: &str) {
         let records = kafka.records(&self.topic);
         eventually_within(Duration::from_secs(120), "the checkpoints pass every record", || {
-            self.checkpoints(dir).iter().map(|checkpoint| checkpoint.offset).sum::<i64>() == records
+            self.passed(dir) == records
         });
+    }
+
+    /// The sum of the checkpoints' offsets.
+    pub fn passed(&self, dir: &str) -> i64 {
+        self.checkpoints(dir).iter().map(|checkpoint| checkpoint.offset).sum()
+    }
+
+    pub fn days(&self, dir: &str) -> u64 {
+        self.checkpoints(dir).iter().map(|checkpoint| checkpoint.statistics.days()).sum()
+    }
+
+    /// What one consumer, that nothing disturbs, makes of the whole log.
+    #[track_caller]
+    pub fn replay(&self, kafka: &Kafka, dir: &str) {
+        let mut consumer = self.almanac_in(dir, &["consumer", "0", "1", "2", "3"]).start();
+        self.caught_up(kafka, dir);
+        assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
+    }
+
+    #[track_caller]
+    pub fn assert_same_files(&self, dir: &str, other: &str) {
+        for (partition, (one, two)) in (0..).zip(self.files(dir).iter().zip(self.files(other))) {
+            if *one == two {
+                continue;
+            }
+            let differ = one.lines().zip(two.lines()).find(|(one, two)| one != two);
+            panic!("partition {partition} of {dir} and {other}: {differ:#?}");
+        }
     }
 
     pub fn checkpoints(&self, dir: &str) -> Vec<Checkpoint> {

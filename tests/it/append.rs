@@ -1,0 +1,92 @@
+//! The topic that the producer finds: kept or deleted, and what is missing in it.
+
+use std::collections::BTreeSet;
+
+use almanac::source::Synthetic;
+use jiff::civil::{Date, date};
+
+use crate::support::{Place, eventually, kafka};
+
+const FIRST_DAY: Date = date(1990, 1, 1);
+
+#[test]
+fn ten_days_and_ten_days_are_twenty() {
+    let place = Place::new();
+    let days = ["producer", "--interval", "0", "--days", "10", "--duplicates", "0"];
+    let append = [&days[..], &["--append"]].concat();
+    let name = &place.topic;
+    assert_eq!(
+        place.almanac(&append).succeeds().stderr,
+        "almanac: sent 10 days and 0 repeats, newest 1990-01-10\n"
+    );
+    assert_eq!(
+        place.almanac(&append).succeeds().stderr,
+        format!(
+            "almanac: topic {name} has 10 days, newest 1990-01-10; sending what is missing\n\
+             almanac: sent 10 days and 0 repeats, newest 1990-01-20\n"
+        )
+    );
+    assert!(sorted(kafka().dates(name)).into_iter().eq(first_days(20)));
+    assert_eq!(
+        place.almanac(&days).succeeds().stderr,
+        format!(
+            "almanac: deleted topic {name}: 20 records, newest day 1990-01-20\n\
+             almanac: sent 10 days and 0 repeats, newest 1990-01-10\n"
+        )
+    );
+    assert!(sorted(kafka().dates(name)).into_iter().eq(first_days(10)));
+}
+
+#[test]
+fn appending_after_kills_leaves_no_day_out() {
+    let place = Place::new();
+    // Until the year 9999, so that it is always killed in the middle.
+    let append = ["producer", "--append", "--interval", "0"];
+    for kill in 0..8 {
+        let before = present(&place);
+        let mut producer = place.almanac(&append).start();
+        eventually("the producer sends", || present(&place) > before + kill * 500);
+        producer.kill_9();
+    }
+    let left: BTreeSet<Date> = kafka().dates(&place.topic).into_iter().collect();
+    let newest = *left.last().unwrap();
+    let missing = first_days(usize::MAX).take_while(|day| *day <= newest).filter(|day| !left.contains(day));
+    let days = missing.count() + 10;
+    place.produce(&["--append", "--days", &days.to_string()]);
+    let days: BTreeSet<Date> = kafka().dates(&place.topic).into_iter().collect();
+    assert!(days.last() > Some(&newest), "it went on after the newest");
+    let count = days.len();
+    assert!(days.into_iter().eq(first_days(count)), "no day is left out");
+}
+
+#[test]
+fn on_another_machine_nothing_is_deleted_unasked() {
+    let place = Place::new();
+    place.produce(&["--days", "3"]);
+    // The same machine by a name that only the resolver knows to be so.
+    let port = place.brokers.rsplit(':').next().unwrap();
+    let remote = format!("127.1:{port}");
+    let producer = ["producer", "--brokers", &remote, "--interval", "0", "--days", "1"];
+    let refused = place.almanac(&producer).fails(2).stderr;
+    assert!(refused.contains(&format!("topic {} is there already, on {remote}", place.topic)), "{refused}");
+    assert!(refused.contains("hint: --recreate deletes it"), "{refused}");
+    let present: BTreeSet<Date> = kafka().dates(&place.topic).into_iter().collect();
+    assert!(present.into_iter().eq(first_days(3)), "nothing was deleted");
+    place.almanac(&[&producer[..], &["--recreate"]].concat()).succeeds();
+    let present: BTreeSet<Date> = kafka().dates(&place.topic).into_iter().collect();
+    assert!(present.into_iter().eq(first_days(1)));
+}
+
+/// Records of the topic so far; none where it is not there yet.
+fn present(place: &Place) -> i64 {
+    kafka().describe(&place.topic).map_or(0, |_| kafka().records(&place.topic))
+}
+
+fn first_days(count: usize) -> impl Iterator<Item = Date> {
+    Synthetic::new(0).reports(FIRST_DAY).map(|report| report.date).take(count)
+}
+
+fn sorted(mut dates: Vec<Date>) -> Vec<Date> {
+    dates.sort_unstable();
+    dates
+}

@@ -1,0 +1,84 @@
+//! A Kafka that is not there yet, or goes away: waited for, said once, and nothing lost or counted twice.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+
+use crate::support::{Kafka, Place, eventually, free_address};
+
+const CONSUMER: &[&str] = &["consumer", "0", "1", "2", "3"];
+
+#[test]
+fn a_consumer_waits_for_kafka_and_then_for_the_topic() {
+    let address = free_address();
+    let place = Place::at(&address);
+    let mut consumer = place.almanac(CONSUMER).start();
+    consumer.stderr_line_with(&format!("no Kafka at {address} yet; waiting for it"));
+    let kafka = Kafka::start_at(&address, &[]);
+    consumer.stderr_line_with(&format!("topic {} is not there yet; waiting for it", place.topic));
+    assert_eq!(kafka.describe(&place.topic), None, "nobody has created it by accident");
+    place.produce(&["--days", "100"]);
+    place.caught_up(&kafka, "files");
+    let ended = consumer.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 2, "each is said once:\n{}", ended.stderr);
+}
+
+#[test]
+fn nothing_is_lost_or_repeated_while_kafka_goes_away_and_comes_back() {
+    const DAYS: usize = 2000;
+    let mut kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    let mut producer = place
+        .almanac(&["producer", "--interval", "5ms", "--days", &DAYS.to_string(), "--duplicates", "0"])
+        .start();
+    let mut consumer = place.almanac(CONSUMER).start();
+    let mut member = place.almanac_in("group", &["consumer"]).start();
+    for (round, kill) in [(1, false), (2, true)] {
+        eventually("records are counted", || {
+            place.passed("files") >= 200 * round && place.passed("group") >= 200 * round
+        });
+        if kill {
+            kafka.kill_9();
+        } else {
+            kafka.stop();
+        }
+        let count = |text: &str| consumer.stderr().matches(text).count();
+        eventually("the consumer says that Kafka is away", || count("does not answer") == round as usize);
+        kafka.start_again();
+        eventually("the consumer says that it is back", || count("answers again") == round as usize);
+    }
+    let produced = producer.ended();
+    assert_eq!(produced.code, Some(0), "{}", produced.stderr);
+    let dates = kafka.dates(&place.topic);
+    assert_eq!(dates.len(), DAYS, "each record was sent once");
+    assert_eq!(dates.into_iter().collect::<BTreeSet<Date>>().len(), DAYS);
+    place.caught_up(&kafka, "files");
+    place.caught_up(&kafka, "group");
+    for ended in [consumer.terminate(), member.terminate()] {
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let said = ended.stderr.lines().filter(|line| !line.contains("is not there yet")).count();
+        assert_eq!(said, 4, "gone and back, twice:\n{}", ended.stderr);
+    }
+    place.replay(&kafka, "fresh");
+    place.assert_same_files("fresh", "files");
+    place.assert_same_files("fresh", "group");
+}
+
+#[test]
+fn a_stop_while_kafka_is_away_takes_seconds_only() {
+    let mut kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "100"]);
+    let mut consumers = [place.almanac(CONSUMER).start(), place.almanac_in("group", &["consumer"]).start()];
+    place.caught_up(&kafka, "files");
+    place.caught_up(&kafka, "group");
+    kafka.stop();
+    for consumer in &mut consumers {
+        consumer.stderr_line_with("does not answer");
+        let asked = std::time::Instant::now();
+        let ended = consumer.terminate();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(asked.elapsed().as_secs() < 10, "{:?}", asked.elapsed());
+    }
+}

@@ -1,0 +1,75 @@
+//! A topic that is deleted and created again is another log, whoever reads it meanwhile.
+
+use std::collections::HashSet;
+use std::fs;
+
+use crate::support::{Place, eventually, kafka};
+
+const RECREATIONS: u32 = 10;
+
+#[test]
+fn a_topic_created_again_and_again_is_counted_anew_each_time() {
+    let place = Place::new();
+    let debug = place.almanac(&["debug", "--group", &format!("{}-debug", place.topic)]).start();
+    let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+    consumer.stderr_line_with("is not there yet; waiting for it");
+    let mut former: Option<(String, Vec<String>)> = None;
+    let mut ids = HashSet::new();
+    for run in 0..RECREATIONS {
+        let days = (20 + run).to_string();
+        place.produce(&["--days", &days, "--seed", &run.to_string()]);
+        let topic = kafka().describe(&place.topic).unwrap();
+        assert_eq!(topic.partitions, 4);
+        assert!(ids.insert(topic.id.clone()), "each topic has an id of its own");
+        counted(&place, &topic.id);
+        assert_eq!(place.days("files"), u64::from(20 + run));
+        if let Some((id, files)) = former {
+            assert_archived(&place, &id, &files);
+        }
+        former = Some((topic.id, place.files("files")));
+    }
+    place.replay(kafka(), "fresh");
+    place.assert_same_files("fresh", "files");
+
+    // What is sent from now on is shown, as soon as debug has heard of the topic of now.
+    eventually("debug shows new records", || {
+        let shown = debug.stdout();
+        place.produce(&["--append", "--days", "1", "--duplicates", "0"]);
+        let newest = kafka().dates(&place.topic).into_iter().max().unwrap();
+        !shown.contains(&newest.to_string()) && debug.stdout().contains(&newest.to_string())
+    });
+    place.caught_up(kafka(), "files");
+
+    // Now while nobody reads.
+    assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
+    let former = (kafka().describe(&place.topic).unwrap().id, place.files("files"));
+    place.produce(&["--days", "40"]);
+    let topic = kafka().describe(&place.topic).unwrap();
+    let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+    counted(&place, &topic.id);
+    assert_archived(&place, &former.0, &former.1);
+    assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
+    place.replay(kafka(), "fresh again");
+    place.assert_same_files("fresh again", "files");
+}
+
+/// Waits until all partitions count the topic of this id, to its end.
+fn counted(place: &Place, id: &str) {
+    let is_of_it = |partition: i32| {
+        let log = fs::read_to_string(place.dir(&format!("files/.almanac/{partition}/log.json")));
+        log.is_ok_and(|log| log.contains(&format!("\"topic_id\":\"{id}\"")))
+    };
+    eventually("the consumer finds the new topic", || (0..4).all(is_of_it));
+    place.caught_up(kafka(), "files");
+}
+
+/// What counted something is kept as it was.
+fn assert_archived(place: &Place, id: &str, files: &[String]) {
+    for (partition, file) in files.iter().enumerate() {
+        let archived = place.dir(&format!("files/archive/{id}/partition-{partition}.json"));
+        match fs::read_to_string(&archived) {
+            Ok(archived) => assert_eq!(archived, *file),
+            Err(_) => assert!(!file.contains("count"), "{} is not there", archived.display()),
+        }
+    }
+}
