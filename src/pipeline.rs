@@ -98,7 +98,7 @@ impl PipelineError {
     /// Whether the error concerns one partition's files only, so that a group's other partitions can go on.
     fn is_of_one_partition(&self) -> bool {
         match self {
-            PipelineError::Store(error) => !matches!(error, StoreError::Io { .. }),
+            PipelineError::Store(error) => !matches!(error, StoreError::Io { .. } | StoreError::NoDir { .. }),
             PipelineError::Gap { .. } | PipelineError::WithoutLog { .. } => true,
             _ => false,
         }

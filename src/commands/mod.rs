@@ -130,7 +130,7 @@ fn exit_of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Held { .. } | StoreError::TakenOver { .. } => Exit::Owner,
         StoreError::Unreadable { .. } => Exit::Checkpoint,
-        StoreError::Io { .. } => Exit::Disk,
+        StoreError::NoDir { .. } | StoreError::Io { .. } => Exit::Disk,
     }
 }
 

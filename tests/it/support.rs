@@ -131,10 +131,14 @@ impl Kafka {
 
     /// The sum of the partitions' high watermarks: the offsets that checkpoints must add up to.
     pub fn records(&self, topic: &str) -> i64 {
+        self.high_watermarks(topic).iter().sum()
+    }
+
+    pub fn high_watermarks(&self, topic: &str) -> Vec<i64> {
         let admin = Admin::new(&self.connection()).unwrap();
         let partitions = self.describe(topic).unwrap().partitions;
         let high = |partition| admin.watermarks(topic, partition, Duration::from_secs(10)).unwrap().1;
-        (0..partitions).map(high).sum()
+        (0..partitions).map(high).collect()
     }
 
     /// The date of every record, repeats included, by partition.
