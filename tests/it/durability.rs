@@ -236,7 +236,7 @@ fn a_full_disk_keeps_the_old_files_and_is_gone_on_from() {
     let place = Place::new();
     let Some(disk) = SmallDisk::mount(&place.dir("files")) else { return };
     place.produce(&["--days", "400", "--duplicates", "0"]);
-    let mut consumer = place.almanac(&ALL).start();
+    let consumer = place.almanac(&ALL).start();
     place.caught_up(kafka(), "files");
     let before = place.files("files");
 
