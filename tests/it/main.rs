@@ -5,9 +5,11 @@
 mod append;
 mod broker;
 mod crash;
+mod group;
 mod kafka_away;
 mod pipeline;
 mod readme;
 mod real_weather;
+mod records;
 mod recreation;
 mod support;

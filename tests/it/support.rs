@@ -225,6 +225,14 @@ impl Place {
         }
     }
 
+    /// How many partitions in `dir` name the process as their owner.
+    pub fn owned_by(&self, process: &Running, dir: &str) -> usize {
+        let owner = format!("\"pid\":{},", process.pid());
+        let names_it = |lock: &PathBuf| std::fs::read_to_string(lock).is_ok_and(|lock| lock.contains(&owner));
+        let lock = |partition: i32| self.dir(dir).join(format!(".almanac/{partition}/lock"));
+        (0..4).map(lock).filter(names_it).count()
+    }
+
     /// The bytes of the four checkpoints.
     #[track_caller]
     pub fn files(&self, dir: &str) -> Vec<String> {
