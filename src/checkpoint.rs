@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::civil::Date;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use crate::report::{Decoder, MONTHS, RejectReason, is_valid_degrees, parse_date};
@@ -231,7 +232,7 @@ impl<'de> Visitor<'de> for YearsSeed<'_> {
             let year = parse_year(&key).ok_or_else(|| {
                 de::Error::custom(format_args!("{name}: {key:?} is not a year from 0001 to 9999"))
             })?;
-            let file = map.next_value::<CellFile>()?;
+            let CellObject(file) = map.next_value()?;
             let cell = file
                 .to_cell(self.month, year)
                 .map_err(|reason| de::Error::custom(format_args!("{name} {key}: {reason}")))?;
@@ -262,7 +263,30 @@ struct CellFile {
     start: String,
     end: String,
     #[serde(default)]
-    missing: Option<Vec<String>>,
+    missing: Vec<String>,
+}
+
+/// A month cell that is written as an object: serde's derive reads an array of its fields as well.
+struct CellObject(CellFile);
+
+impl<'de> Deserialize<'de> for CellObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(CellObjectVisitor)
+    }
+}
+
+struct CellObjectVisitor;
+
+impl<'de> Visitor<'de> for CellObjectVisitor {
+    type Value = CellObject;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("a month cell")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CellObject, A::Error> {
+        CellFile::deserialize(MapAccessDeserializer::new(map)).map(CellObject)
+    }
 }
 
 impl CellFile {
@@ -275,7 +299,7 @@ impl CellFile {
             return Err(format!("start {} is after end {}", self.start, self.end));
         }
         let mut days = (u32::MAX >> (u32::BITS - (end - start + 1))) << (start - 1);
-        for text in self.missing.iter().flatten() {
+        for text in &self.missing {
             let missing = day("missing", text)?;
             if missing <= start || missing >= end || days & (1 << (missing - 1)) == 0 {
                 return Err(format!("missing day {text} is not between start and end, or is there twice"));
@@ -291,11 +315,19 @@ impl CellFile {
             ));
         }
         if !is_valid_degrees(self.min) || !is_valid_degrees(self.max) || self.min > self.max {
-            return Err(format!("min {} and max {} can't be", self.min, self.max));
+            return Err(format!("min {:?} and max {:?} can't be", self.min, self.max));
         }
+        // Each of at most 30 additions is off by at most half an ulp of a partial sum, and the division by one more.
+        let slack = 1e-14 * self.min.abs().max(self.max.abs()) + f64::MIN_POSITIVE;
         // NaN and infinities can't be written in JSON, so the comparison is between finite numbers.
         if cell.avg().to_bits() != self.avg.to_bits() {
-            return Err(format!("avg is {}, but sum / count is {}", self.avg, cell.avg()));
+            return Err(format!("avg is {:?}, but sum / count is {:?}", self.avg, cell.avg()));
+        }
+        if cell.avg() < self.min - slack || cell.avg() > self.max + slack {
+            return Err(format!(
+                "avg {:?} is not between min {:?} and max {:?}",
+                self.avg, self.min, self.max
+            ));
         }
         Ok(cell)
     }
@@ -310,3 +342,6 @@ fn day_in_month(field: &str, text: &str, month: usize, year: u16) -> Result<u32,
         .map(|date| u32::from(date.day().unsigned_abs()))
         .ok_or_else(|| format!("{field} {text:?} is not a day of that month"))
 }
+
+#[cfg(test)]
+mod tests;

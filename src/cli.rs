@@ -1,4 +1,6 @@
 //! What can be typed: definitions only. The doc comments are the help text.
+//!
+//! `-h` fits a screen: what is rarely typed is in `--help` only.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub enum Command {
     Consumer(Consumer),
     /// Draw DIR/month.svg
     Plot(Plot),
+    /// Check the checkpoints against the log, bit for bit
+    Verify(Verify),
     /// Show how far each partition is
     Status(Status),
     /// Print the schema of the record's value
@@ -53,7 +57,14 @@ pub struct Logging {
     #[arg(short, long, env = "ALMANAC_QUIET", global = true)]
     pub quiet: bool,
     /// How to log, on stderr
-    #[arg(long, value_name = "FORMAT", default_value = "text", env = "ALMANAC_LOG_FORMAT", global = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "ALMANAC_LOG_FORMAT",
+        hide_short_help = true,
+        global = true
+    )]
     pub log_format: LogFormat,
 }
 
@@ -72,7 +83,13 @@ pub struct Kafka {
     #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
     pub topic: String,
     /// Client property, as in kcat: security.*, ssl.*, sasl.*, fetch.*, …
-    #[arg(short = 'X', value_name = "KEY=VALUE", env = "ALMANAC_X", value_delimiter = '\n')]
+    #[arg(
+        short = 'X',
+        value_name = "KEY=VALUE",
+        env = "ALMANAC_X",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
     pub properties: Vec<Property>,
 }
 
@@ -89,7 +106,13 @@ pub struct LocalKafka {
     #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
     pub data: Option<PathBuf>,
     /// Server property of the local Kafka
-    #[arg(long, value_name = "KEY=VALUE", env = "ALMANAC_SET", value_delimiter = '\n')]
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        env = "ALMANAC_SET",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
     pub set: Vec<Property>,
 }
 
@@ -136,7 +159,7 @@ pub struct Producer {
           value_parser = clap::value_parser!(i32).range(1..=10_000))]
     pub partitions: i32,
     /// Replicas of each partition
-    #[arg(long, value_name = "N", default_value = "1", env = "ALMANAC_REPLICATION",
+    #[arg(long, value_name = "N", default_value = "1", env = "ALMANAC_REPLICATION", hide_short_help = true,
           value_parser = clap::value_parser!(i32).range(1..=100))]
     pub replication: i32,
     #[command(flatten)]
@@ -157,7 +180,7 @@ pub struct Pace {
     #[arg(long, value_name = "RATE", env = "ALMANAC_DUPLICATES", value_parser = parse_rate)]
     pub duplicates: Option<f64>,
     /// What the repeats carry, in °C, so that counting one shows
-    #[arg(long, value_name = "DEGREES", env = "ALMANAC_DUPLICATE_DEGREES",
+    #[arg(long, value_name = "DEGREES", env = "ALMANAC_DUPLICATE_DEGREES", hide_short_help = true,
           value_parser = parse_degrees, allow_negative_numbers = true)]
     pub duplicate_degrees: Option<f64>,
 }
@@ -186,22 +209,40 @@ pub struct Files {
     #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
     pub files: Vec<PathBuf>,
     /// Format of the files, if it is not recognised
-    #[arg(long, value_name = "FORMAT", requires = "files", env = "ALMANAC_INPUT_FORMAT")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        requires = "files",
+        env = "ALMANAC_INPUT_FORMAT",
+        hide_short_help = true
+    )]
     pub input_format: Option<InputFormat>,
     /// Which station of several
     #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION")]
     pub station: Option<String>,
     /// Send observations that failed a quality check, too
-    #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED")]
+    #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
     pub keep_flagged: bool,
     /// Column of the date in a CSV
-    #[arg(long, value_name = "NAME", requires = "files", env = "ALMANAC_DATE_COLUMN")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "files",
+        env = "ALMANAC_DATE_COLUMN",
+        hide_short_help = true
+    )]
     pub date_column: Option<String>,
     /// Column of the temperature in a CSV
-    #[arg(long, value_name = "NAME", requires = "files", env = "ALMANAC_DEGREES_COLUMN")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "files",
+        env = "ALMANAC_DEGREES_COLUMN",
+        hide_short_help = true
+    )]
     pub degrees_column: Option<String>,
     /// Unit of that column
-    #[arg(long, requires = "files", env = "ALMANAC_UNIT")]
+    #[arg(long, requires = "files", env = "ALMANAC_UNIT", hide_short_help = true)]
     pub unit: Option<Unit>,
 }
 
@@ -255,6 +296,17 @@ pub struct Plot {
     /// Only these months, in calendar order
     #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
+}
+
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// Partitions to check [default: all that have a file]
+    #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
+    pub partitions: Vec<i32>,
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub dir: Dir,
 }
 
 #[derive(Args, Debug)]

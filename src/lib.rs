@@ -18,3 +18,4 @@ pub mod stats;
 pub mod status;
 pub mod stop;
 pub mod store;
+pub mod verify;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
-use crate::kafka::{Admin, Connection, KafkaError, Producer, Range, Topic, Undelivered, read_log};
+use crate::kafka::{Admin, Connection, KafkaError, Producer, Span, Topic, Undelivered, extent, read_spans};
 use crate::report::Decoder;
 use crate::source::Sent;
 use crate::stop::Stop;
@@ -80,16 +80,8 @@ pub fn prepare(connection: &Connection, plan: &TopicPlan) -> Result<Prepared, Pr
     if let Some(found) = &found {
         if plan.append {
             prepared.partitions = found.partitions;
-            read_log(
-                connection,
-                &admin,
-                &plan.topic,
-                found.partitions,
-                Range::All,
-                dates_into(|date| {
-                    prepared.present.insert(date);
-                }),
-            )?;
+            let all = extent(&admin, &plan.topic, found.partitions)?;
+            prepared.present = dates_in(connection, &plan.topic, &all)?;
             return Ok(prepared);
         }
         if !plan.recreate && !connection.is_loopback() {
@@ -102,13 +94,14 @@ pub fn prepare(connection: &Connection, plan: &TopicPlan) -> Result<Prepared, Pr
     Ok(prepared)
 }
 
-fn dates_into(mut each: impl FnMut(Date)) -> impl FnMut(&crate::kafka::Record) {
+/// The days that valid records of these spans report.
+fn dates_in(connection: &Connection, topic: &str, spans: &[Span]) -> Result<HashSet<Date>, KafkaError> {
+    let mut dates = HashSet::new();
     let mut decoder = Decoder::default();
-    move |record| {
-        if let Ok(report) = decoder.decode(record.value) {
-            each(report.date);
-        }
-    }
+    read_spans(connection, topic, spans, |record| {
+        dates.extend(decoder.decode(record.value).map(|report| report.date));
+    })?;
+    Ok(dates)
 }
 
 /// Deletes the topic and waits until it is really gone; says what went with it.
@@ -118,18 +111,10 @@ fn delete(
     topic: &str,
     found: &Topic,
 ) -> Result<(i64, Option<Date>), ProduceError> {
-    let mut newest = None;
-    let tail = Range::Tail(TAIL_RECORDS);
-    let records = read_log(
-        connection,
-        admin,
-        topic,
-        found.partitions,
-        tail,
-        dates_into(|date| {
-            newest = newest.max(Some(date));
-        }),
-    )?;
+    let all = extent(admin, topic, found.partitions)?;
+    let records = all.iter().map(Span::len).sum();
+    let tails: Vec<Span> = all.into_iter().map(|span| span.tail(TAIL_RECORDS)).collect();
+    let newest = dates_in(connection, topic, &tails)?.into_iter().max();
     admin.delete(topic, ANSWER_MAX)?;
     let is_gone = || Ok(admin.describe(topic, ANSWER_MAX)?.is_none_or(|now| now.id != found.id));
     match wait_until(is_gone)? {

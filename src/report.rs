@@ -110,3 +110,6 @@ pub fn parse_date(text: &[u8]) -> Option<Date> {
     }
     Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests;

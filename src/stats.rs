@@ -1,5 +1,7 @@
 //! The month cells: a pure fold over reports.
 
+use std::fmt;
+
 use jiff::civil::Date;
 
 use crate::report::Report;
@@ -83,6 +85,11 @@ impl MonthCell {
         Date::new(i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?, day).ok()
     }
 
+    /// The days counted, 1 to 31.
+    pub fn days(&self) -> impl Iterator<Item = u32> + '_ {
+        (1..=31).filter(|day| self.days & (1 << (day - 1)) != 0)
+    }
+
     /// The days between the first and the last that have not been counted.
     pub fn missing_days(&self) -> impl Iterator<Item = u32> + '_ {
         (self.first_day()..self.last_day()).filter(|day| self.days & (1 << (day - 1)) == 0)
@@ -96,9 +103,16 @@ impl MonthCell {
 /// All month cells of a partition, by month and year.
 ///
 /// Years index a plain vector: at most 10,000 small cells a month, found without a search.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Statistics {
     months: [Vec<MonthCell>; 12],
+}
+
+impl fmt::Debug for Statistics {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        // Only what has been counted: most of the cells are empty.
+        formatter.debug_list().entries(self.cells()).finish()
+    }
 }
 
 impl Statistics {
@@ -143,5 +157,92 @@ impl Statistics {
 
     pub fn is_empty(&self) -> bool {
         self.cells().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn report(year: i16, month: i8, day: i8, degrees: f64) -> Report {
+        Report { date: date(year, month, day), degrees }
+    }
+
+    fn missing(cell: &MonthCell) -> Vec<u32> {
+        cell.missing_days().collect()
+    }
+
+    #[test]
+    fn the_first_report_of_a_day_wins() {
+        let mut statistics = Statistics::default();
+        assert!(statistics.add(&report(2000, 1, 5, 1.5)));
+        let before = statistics.clone();
+        assert!(!statistics.add(&report(2000, 1, 5, -40.0)));
+        assert_eq!(statistics, before);
+    }
+
+    #[test]
+    fn a_late_day_moves_the_ends_and_what_is_missing() {
+        let mut cell = MonthCell::default();
+        assert_eq!((cell.first_day(), cell.last_day(), missing(&cell)), (0, 0, vec![]));
+        for (day, first, last, without) in [
+            (10, 10, 10, vec![]),
+            (12, 10, 12, vec![11]),
+            (7, 7, 12, vec![8, 9, 11]),
+            (11, 7, 12, vec![8, 9]),
+            (31, 7, 31, [8, 9].into_iter().chain(13..31).collect()),
+            (1, 1, 31, [2, 3, 4, 5, 6, 8, 9].into_iter().chain(13..31).collect()),
+        ] {
+            assert!(cell.add(day, 0.0));
+            assert_eq!((cell.first_day(), cell.last_day(), missing(&cell)), (first, last, without));
+        }
+    }
+
+    #[test]
+    fn the_sum_is_plain_and_in_the_order_of_arrival() {
+        let mut cell = MonthCell::default();
+        let degrees = [0.1, 0.2, 0.3, 1e9, -1e9];
+        for (day, degrees) in (1..).zip(degrees) {
+            cell.add(day, degrees);
+        }
+        assert_eq!(cell.sum().to_bits(), degrees.iter().sum::<f64>().to_bits());
+        assert_eq!(cell.avg().to_bits(), (cell.sum() / 5.0).to_bits());
+        assert_eq!((cell.min(), cell.max()), (-1e9, 1e9));
+    }
+
+    #[test]
+    fn the_sum_starts_at_positive_zero_and_extremes_change_strictly() {
+        let mut cell = MonthCell::default();
+        cell.add(1, -0.0);
+        cell.add(2, 0.0);
+        assert_eq!(cell.sum().to_bits(), 0.0_f64.to_bits());
+        assert_eq!(cell.min().to_bits(), (-0.0_f64).to_bits(), "the first of equals stays");
+        assert_eq!(cell.max().to_bits(), (-0.0_f64).to_bits());
+    }
+
+    #[test]
+    fn cells_come_in_calendar_order_of_months_then_years() {
+        let mut statistics = Statistics::default();
+        assert!(statistics.is_empty());
+        assert_eq!(statistics.newest(), None);
+        for (year, month, day) in [(9999, 12, 31), (1, 1, 1), (2000, 2, 29), (1999, 2, 1), (2000, 2, 1)] {
+            statistics.add(&report(year, month, day, 1.0));
+        }
+        let cells: Vec<(usize, u16, u32)> =
+            statistics.cells().map(|(month, year, cell)| (month, year, cell.count())).collect();
+        assert_eq!(cells, [(0, 1, 1), (1, 1999, 1), (1, 2000, 2), (11, 9999, 1)]);
+        assert_eq!(statistics.days(), 5);
+        assert_eq!(statistics.newest(), Some(date(9999, 12, 31)));
+    }
+
+    #[test]
+    fn the_newest_day_is_of_the_latest_year() {
+        let mut statistics = Statistics::default();
+        for (year, month, day) in [(1999, 12, 31), (2000, 3, 1), (2000, 1, 31)] {
+            statistics.add(&report(year, month, day, 1.0));
+        }
+        assert_eq!(statistics.newest(), Some(date(2000, 3, 1)));
     }
 }

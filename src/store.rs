@@ -191,9 +191,10 @@ impl Claim {
         if !holds_lock && !take_over {
             return Err(StoreError::Held { partition, dir: dir.to_owned(), owner: read_owner(&paths) });
         }
-        let epoch_dir = next_epoch(&paths)?;
+        // Named before the epochs below are removed, so that their owner, stopped by that, can say who it was.
         let owner = Owner::this_process();
         name_owner(&mut lock, &owner).map_err(StoreError::io("write", &paths.lock()))?;
+        let epoch_dir = next_epoch(&paths)?;
         let loaded = load(&paths)?;
         let offset = loaded.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.offset);
         let rejected = rewrite_rejected(&paths, &epoch_dir, offset)?;
@@ -264,7 +265,6 @@ impl Claim {
             return Ok(());
         }
         let archive = self.paths.archive(topic_id);
-        create_dir_durably(&archive)?;
         for (source, bytes) in [(self.paths.checkpoint(), checkpoint), (self.paths.rejected(), rejected)] {
             if let Some(name) = source.file_name().filter(|_| !bytes.is_empty()) {
                 keep(&self.paths, &self.epoch_dir, &archive.join(name), &bytes)?;
@@ -377,6 +377,16 @@ pub fn load_log(paths: &Paths) -> Result<Option<Log>, StoreError> {
     serde_json::from_slice(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
 }
 
+/// The rejected records of a partition, without a last line that is still being written.
+pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
+    let path = paths.rejected();
+    let lines = read_if_there(&path)?.unwrap_or_default();
+    whole_lines(&lines)
+        .map(|line| line.map(|(entry, _)| entry))
+        .collect::<Result<_, _>>()
+        .map_err(|reason| StoreError::unreadable(&path, reason))
+}
+
 /// The checkpoint of a partition, if there is one.
 pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> {
     let path = paths.checkpoint();
@@ -399,12 +409,10 @@ pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreErr
     let names = fs::read_dir(dir)
         .and_then(Iterator::collect::<io::Result<Vec<_>>>)
         .map_err(StoreError::io("read directory", dir))?;
+    // Only the name that a checkpoint of ours has: `partition-02.json` is not another partition 2.
     let partition_of = |name: &str| -> Option<i32> {
-        name.strip_prefix("partition-")?
-            .strip_suffix(".json")?
-            .parse()
-            .ok()
-            .filter(|partition| *partition >= 0)
+        let digits = name.strip_prefix("partition-")?.strip_suffix(".json")?;
+        digits.parse().ok().filter(|partition: &i32| *partition >= 0 && partition.to_string() == digits)
     };
     let mut partitions: Vec<i32> =
         names.iter().filter_map(|entry| partition_of(entry.file_name().to_str()?)).collect();
@@ -432,17 +440,23 @@ fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File
 /// The whole lines with an offset below `offset`.
 fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
     let mut kept = Vec::with_capacity(lines.len());
-    for (index, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        if line.last() != Some(&b'\n') {
-            break;
-        }
-        let entry: Rejected =
-            serde_json::from_slice(line).map_err(|error| format!("line {}: {error}", index + 1))?;
+    for line in whole_lines(lines) {
+        let (entry, line) = line?;
         if entry.offset < offset {
             kept.extend_from_slice(line);
         }
     }
     Ok(kept)
+}
+
+/// Each line that ends, read, with its bytes.
+fn whole_lines(lines: &[u8]) -> impl Iterator<Item = Result<(Rejected, &[u8]), String>> {
+    lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).enumerate().map(
+        |(index, line)| match serde_json::from_slice(line) {
+            Ok(entry) => Ok((entry, line)),
+            Err(error) => Err(format!("line {}: {error}", index + 1)),
+        },
+    )
 }
 
 fn open_to_append(path: &Path) -> Result<File, StoreError> {
@@ -476,6 +490,7 @@ fn put(
 /// differs keeps its name, and the new file gets a number.
 fn keep(paths: &Paths, epoch_dir: &Path, target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let temp = write_temp(paths, epoch_dir, target, bytes, Durability::Synced)?;
+    target.parent().map_or(Ok(()), create_dir_durably)?;
     let mut place = target.to_owned();
     for number in 2.. {
         match fs::hard_link(&temp, &place) {
@@ -528,8 +543,11 @@ fn write_error(
     target: &Path,
     source: io::Error,
 ) -> StoreError {
-    let gone = source.kind() == io::ErrorKind::NotFound && !epoch_dir.exists();
-    if gone && epochs(&paths.private()).is_ok_and(|epochs| !epochs.is_empty()) {
+    // Whoever takes over makes a higher epoch first, then empties this one, and only then removes it: the temp
+    // file may be missing while the directory is still there.
+    let own = epoch_dir.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(u64::MAX);
+    let is_taken = || epochs(&paths.private()).is_ok_and(|epochs| epochs.iter().any(|epoch| *epoch > own));
+    if source.kind() == io::ErrorKind::NotFound && is_taken() {
         return StoreError::TakenOver { partition: paths.partition, owner: read_owner(paths) };
     }
     StoreError::Io { action, path: target.to_owned(), source }
@@ -584,3 +602,6 @@ pub fn replace_file(target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     })?;
     target.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
 }
+
+#[cfg(test)]
+mod tests;

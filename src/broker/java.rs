@@ -10,9 +10,10 @@ use super::{BrokerError, Environment};
 /// The oldest Java that Apache Kafka 4's broker runs on.
 pub const JAVA_MIN: u32 = 17;
 
-/// Bounded, as the broker shares the machine; a page cache serves it better than a heap does.
+/// The heap is bounded, as the broker shares the machine; what serves it is the page cache.
 ///
-/// The collector and the compiler tiers are left alone: fewer tiers start 0.4 s sooner and copy records slower.
+/// The collector and the compiler tiers are Java's choice. Without the last tier Kafka starts half a second sooner,
+/// and then takes a fifth fewer records a second.
 const JVM_FLAGS: [&str; 3] = ["-Xmx512m", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"];
 
 /// Kafka's programs, ready to be run.

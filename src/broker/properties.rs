@@ -25,7 +25,7 @@ const OWN: [&str; 10] = [
 /// Why these differ from Kafka's own: one node can hold one replica of its internal topics, and a few partitions
 /// of them start sooner than fifty; with nobody else about to join, a group need not wait before it begins; and a
 /// topic that comes into being because somebody asked for it has the wrong partitions and retention.
-const DEFAULTS: [(&str, &str); 10] = [
+const DEFAULTS: [(&str, &str); 12] = [
     ("auto.create.topics.enable", "false"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("offsets.topic.replication.factor", "1"),
@@ -36,6 +36,10 @@ const DEFAULTS: [(&str, &str); 10] = [
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("share.coordinator.state.topic.min.isr", "1"),
     ("share.coordinator.state.topic.num.partitions", "4"),
+    // After a kill, the controller takes the node's new life only when the session of the former one is over. By
+    // default that is 9 s.
+    ("broker.session.timeout.ms", "2000"),
+    ("broker.heartbeat.interval.ms", "400"),
 ];
 
 pub fn check_overrides(set: &[(String, String)]) -> Result<(), BrokerError> {

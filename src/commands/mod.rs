@@ -8,6 +8,7 @@ mod producer;
 mod proto;
 mod status;
 mod up;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Debug(options) => debug::run(&options),
         Command::Consumer(options) => consumer::run(&options),
         Command::Plot(options) => plot::run(&options),
+        Command::Verify(options) => verify::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Proto => proto::run(),
     }
@@ -109,6 +111,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         return exit_of_store(error);
     }
     match () {
+        () if error.is::<verify::Unverifiable>() => Exit::Checkpoint,
         () if error.is::<SourceError>() => Exit::Input,
         () if error.is::<BrokerError>() => Exit::Kafka,
         () if error.is::<UsageError>() => Exit::Usage,

@@ -133,14 +133,15 @@ impl Connection {
     }
 
     /// What the user may set otherwise. Memory does not grow with the log: the limits hold per partition, and each
-    /// queued record costs some 300 bytes beside its own.
+    /// queued record costs some 300 bytes beside its own. A fetch is taken in whole, so it is small: compressed,
+    /// it may hold ten times as many records as it looks.
     fn set_defaults(&self, config: &mut ClientConfig) {
         for (key, value) in [
             // A killed member's partitions go to another after 10 s, not 45 s.
             ("session.timeout.ms", "10000"),
             ("queued.min.messages", "30000"),
             ("queued.max.messages.kbytes", "16384"),
-            ("fetch.message.max.bytes", "1048576"),
+            ("fetch.message.max.bytes", "262144"),
             // Default 1000 ms: a full queue would stop its partition for a second.
             ("fetch.queue.backoff.ms", "2"),
         ] {

@@ -1,6 +1,6 @@
-//! Reading what a topic holds now, from offset to offset, without a group.
+//! Reading what a topic holds, from offset to offset, without a group.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Admin, Batch, Connection, Consumer, Item, KafkaError, Position, Record, StartAt};
@@ -9,48 +9,75 @@ use super::{Admin, Batch, Connection, Consumer, Item, KafkaError, Position, Reco
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const POLL_MAX: Duration = Duration::from_millis(100);
+const BATCH_RECORDS_MAX: usize = 4096;
 
-/// Which part of each partition to read.
-#[derive(Clone, Copy, Debug)]
-pub enum Range {
-    All,
-    /// The last so many offsets.
-    Tail(i64),
+/// A part of a partition's log: the offsets from `start` up to, not including, `end`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    pub partition: i32,
+    pub start: i64,
+    pub end: i64,
 }
 
-/// Calls `each` with every committed record of `range`, and says how many offsets the topic holds.
-pub fn read_log(
-    connection: &Connection,
-    admin: &Admin,
-    topic: &str,
-    partitions: i32,
-    range: Range,
-    mut each: impl FnMut(&Record),
-) -> Result<i64, KafkaError> {
-    let mut positions = Vec::new();
-    let mut held = 0;
-    for partition in 0..partitions {
-        let (low, high) = admin.watermarks(topic, partition, ANSWER_MAX)?;
-        held += high - low;
-        let next_offset = match range {
-            Range::All => low,
-            Range::Tail(count) => low.max(high - count),
-        };
-        if high > next_offset {
-            let start = StartAt::Offset { next_offset, leader_epoch: None };
-            positions.push(Position { partition, start });
-        }
+impl Span {
+    /// How many offsets it holds; no more records than that.
+    pub fn len(&self) -> i64 {
+        self.end - self.start
     }
-    let mut unfinished: BTreeSet<i32> = positions.iter().map(|position| position.partition).collect();
+
+    pub fn is_empty(&self) -> bool {
+        self.end <= self.start
+    }
+
+    /// Its last `count` offsets.
+    pub fn tail(self, count: i64) -> Span {
+        Span { start: self.start.max(self.end - count), ..self }
+    }
+}
+
+/// All that each partition holds now.
+pub fn extent(admin: &Admin, topic: &str, partitions: i32) -> Result<Vec<Span>, KafkaError> {
+    let span = |partition| {
+        let (start, end) = admin.watermarks(topic, partition, ANSWER_MAX)?;
+        Ok(Span { partition, start, end })
+    };
+    (0..partitions).map(span).collect()
+}
+
+/// Calls `each` with every committed record of these spans, in offset order within a partition.
+pub fn read_spans(
+    connection: &Connection,
+    topic: &str,
+    spans: &[Span],
+    mut each: impl FnMut(&Record),
+) -> Result<(), KafkaError> {
+    let mut unfinished: BTreeMap<i32, i64> =
+        spans.iter().filter(|span| !span.is_empty()).map(|span| (span.partition, span.end)).collect();
+    let positions: Vec<Position> = spans
+        .iter()
+        .filter(|span| !span.is_empty())
+        .map(|span| Position {
+            partition: span.partition,
+            start: StartAt::Offset { next_offset: span.start, leader_epoch: None },
+        })
+        .collect();
     let consumer = Consumer::reader(connection, topic)?;
     consumer.assign(&positions)?;
-    let mut batch = Batch::with_capacity(4096);
+    let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
     let mut last_heard = Instant::now();
     while !unfinished.is_empty() {
         consumer.poll(&mut batch, POLL_MAX);
         for item in batch.iter() {
             match item {
-                Item::Record(record) => each(&record),
+                Item::Record(record) => {
+                    let end = unfinished.get(&record.partition).copied().unwrap_or(i64::MIN);
+                    if record.offset < end {
+                        each(&record);
+                    }
+                    if record.offset + 1 >= end {
+                        unfinished.remove(&record.partition);
+                    }
+                }
                 Item::EndOfPartition { partition, .. } => {
                     unfinished.remove(&partition);
                 }
@@ -67,5 +94,5 @@ pub fn read_log(
         }
     }
     drop(batch);
-    Ok(held)
+    Ok(())
 }

@@ -17,5 +17,5 @@ pub use admin::{Admin, Topic};
 pub use config::{Connection, Property};
 pub use consumer::{Batch, Consumer, Item, Position, RebalanceEvent, Record, StartAt};
 pub use error::KafkaError;
-pub use log::{Range, read_log};
+pub use log::{Span, extent, read_spans};
 pub use producer::{Producer, Undelivered};

@@ -3,13 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
 mod append;
+mod bad_input;
 mod broker;
 mod crash;
+mod debug;
+mod durability;
 mod group;
+mod help;
 mod kafka_away;
+mod layers;
+mod owner;
 mod pipeline;
+mod placement;
+mod plot;
 mod readme;
 mod real_weather;
 mod records;
 mod recreation;
 mod support;
+mod verify;

@@ -10,12 +10,33 @@ use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use almanac::checkpoint::Checkpoint;
-use almanac::kafka::{Admin, Connection, Range, Record, Topic, read_log};
+use almanac::kafka::{Admin, Connection, Record, Topic, extent, read_spans};
 use almanac::report::Decoder;
 use almanac::store;
 use jiff::civil::Date;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
+
+/// Says on stderr that a test is skipped, and why; where CI is set nothing may be.
+#[track_caller]
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("CI").is_none(), "CI must not skip this: {reason}");
+    // The macro's output is shown of failed tests only.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
+
+/// Whether a program of this name can be started; the test that needs it is skipped otherwise.
+#[track_caller]
+pub fn has_program(name: &str) -> bool {
+    let has =
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !has {
+        skip(&format!("{name} is not installed"));
+    }
+    has
+}
 
 /// Waits until `condition` holds; fails the test if it does not within a minute.
 #[track_caller]
@@ -123,7 +144,7 @@ impl Kafka {
         let partitions = self.describe(topic).unwrap().partitions;
         let (mut dates, mut decoder) = (Vec::new(), Decoder::default());
         let each = |record: &Record| dates.push(decoder.decode(record.value).unwrap().date);
-        read_log(&connection, &admin, topic, partitions, Range::All, each).unwrap();
+        read_spans(&connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
         dates
     }
 }
@@ -165,7 +186,16 @@ impl Place {
     }
 
     pub fn almanac_in(&self, dir: &str, arguments: &[&str]) -> Almanac {
-        almanac(arguments)
+        self.at_home(dir, almanac(arguments))
+    }
+
+    /// The same, run by another program.
+    pub fn almanac_under(&self, wrapper: &[&str], arguments: &[&str]) -> Almanac {
+        self.at_home("files", almanac_under(wrapper, arguments))
+    }
+
+    fn at_home(&self, dir: &str, almanac: Almanac) -> Almanac {
+        almanac
             .env("ALMANAC_BROKERS", &self.brokers)
             .env("ALMANAC_TOPIC", &self.topic)
             .env("ALMANAC_DIR", self.dir(dir))
@@ -179,6 +209,19 @@ impl Place {
     /// Sends synthetic days and waits for the end of it.
     pub fn produce(&self, arguments: &[&str]) {
         self.almanac(&[&["producer", "--interval", "0"], arguments].concat()).succeeds();
+    }
+
+    /// Sends records as they are, whatever they are.
+    pub fn send(&self, records: &[Raw]) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap();
+        for raw in records {
+            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.topic).partition(raw.partition);
+            record.key = raw.key;
+            record.payload = raw.value;
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
     }
 
     /// Waits until the checkpoints in `dir` have passed every record of the topic.
@@ -244,11 +287,29 @@ impl Place {
     }
 }
 
+/// A record that need not be a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    pub partition: i32,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+}
+
 /// The binary under test, with nothing of the caller's environment that could change what it does.
 pub fn almanac(arguments: &[&str]) -> Almanac {
-    let mut command = Command::new("setpriv");
+    almanac_under(&[], arguments)
+}
+
+/// The same, run by another program.
+pub fn almanac_under(wrapper: &[&str], arguments: &[&str]) -> Almanac {
     // A test process that dies takes what it started with it.
-    command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_almanac")]);
+    const TIED: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
+    let mut command = Command::new(TIED[0]);
+    command.args(&TIED[1..]);
+    if !wrapper.is_empty() {
+        command.args(wrapper).args(TIED);
+    }
+    command.arg(env!("CARGO_BIN_EXE_almanac"));
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("ALMANAC_") && name != "ALMANAC_CACHE") {
             command.env_remove(name);
@@ -277,6 +338,11 @@ impl Almanac {
     pub fn current_dir(mut self, dir: &Path) -> Almanac {
         self.0.current_dir(dir);
         self
+    }
+
+    /// Starts it with its stdout in the caller's hands.
+    pub fn start_piped(mut self) -> Child {
+        self.0.stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// Runs it to its end.

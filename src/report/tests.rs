@@ -1,0 +1,297 @@
+use std::fmt::Write;
+
+use jiff::civil::date;
+use proptest::prelude::*;
+
+use super::*;
+
+/// A message put together by hand, field by field, so that the wire format is held to more than prost.
+#[derive(Clone, Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn varint(mut self, mut number: u64) -> Self {
+        while number >= 0x80 {
+            self.0.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+        self
+    }
+
+    fn tag(self, field: u32, wire_type: u8) -> Self {
+        self.varint(u64::from(field) << 3 | u64::from(wire_type))
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn length_delimited(self, field: u32, bytes: &[u8]) -> Self {
+        self.tag(field, 2).varint(bytes.len() as u64).raw(bytes)
+    }
+
+    fn date(self, text: &str) -> Self {
+        self.length_delimited(1, text.as_bytes())
+    }
+
+    fn degrees(self, degrees: f64) -> Self {
+        self.tag(2, 1).raw(&degrees.to_le_bytes())
+    }
+
+    fn decode(&self) -> Result<Report, RejectReason> {
+        Decoder::default().decode(Some(&self.0))
+    }
+}
+
+fn bytes() -> Bytes {
+    Bytes::default()
+}
+
+fn christmas(degrees: f64) -> Result<Report, RejectReason> {
+    Ok(Report { date: date(2000, 12, 25), degrees })
+}
+
+#[test]
+fn valid_dates_are_days_of_the_calendar() {
+    for (text, is_valid) in [
+        ("2001-02-03", true),
+        ("0001-01-01", true),
+        ("9999-12-31", true),
+        ("2000-02-29", true),
+        ("1996-02-29", true),
+        ("1900-02-29", false),
+        ("1999-02-29", false),
+        ("2000-02-30", false),
+        ("2001-04-31", false),
+        ("2001-00-10", false),
+        ("2001-13-10", false),
+        ("2001-01-00", false),
+        ("2001-01-32", false),
+        ("0000-01-01", false),
+        ("10000-01-01", false),
+        ("-001-01-01", false),
+        ("+001-01-01", false),
+        ("20010203", false),
+        ("2001-2-3", false),
+        ("2001-02-03T10:00", false),
+        ("2001-02-03Z", false),
+        ("2001/02/03", false),
+        ("2001-W05-6", false),
+        ("2001-034", false),
+        ("٢٠٠١-٠٢-٠٣", false),
+        ("2001−02−03", false),
+        (" 2001-02-03", false),
+        ("2001-02-03 ", false),
+        ("2001-02-03\n", false),
+        ("2001-02-03\0", false),
+        ("2001- 2-03", false),
+        ("2001-+2-03", false),
+        ("", false),
+    ] {
+        let expected = if is_valid { Ok(1.0) } else { Err(RejectReason::InvalidDate) };
+        let found = bytes().date(text).degrees(1.0).decode();
+        assert_eq!(found.map(|report| report.degrees), expected, "{text:?}");
+        assert!(found.is_err() || found.is_ok_and(|report| report.date.to_string() == text), "{text:?}");
+    }
+}
+
+#[test]
+fn degrees_are_finite_and_bounded() {
+    let past = DEGREES_MAX.next_up();
+    for degrees in [0.0, -0.0, 5e-324, 31.5235, DEGREES_MAX, -DEGREES_MAX] {
+        let report = bytes().date("2000-12-25").degrees(degrees).decode().unwrap();
+        assert_eq!(report.degrees.to_bits(), degrees.to_bits());
+    }
+    for degrees in [past, -past, f64::MAX, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, -f64::NAN] {
+        let found = bytes().date("2000-12-25").degrees(degrees).decode();
+        assert_eq!(found, Err(RejectReason::InvalidDegrees), "{degrees}");
+    }
+}
+
+#[test]
+fn what_is_absent_is_the_default() {
+    assert_eq!(bytes().date("2000-12-25").decode(), christmas(0.0));
+    assert_eq!(bytes().degrees(1.0).decode(), Err(RejectReason::InvalidDate));
+    assert_eq!(bytes().decode(), Err(RejectReason::InvalidDate), "an empty value is an empty message");
+    assert_eq!(Decoder::default().decode(None), Err(RejectReason::NoValue));
+}
+
+#[test]
+fn the_last_value_of_a_field_wins() {
+    let twice = bytes().degrees(1.0).date("1999-01-01").date("2000-12-25").degrees(2.0);
+    assert_eq!(twice.decode(), christmas(2.0));
+    let mended = bytes().date("never").degrees(f64::NAN).degrees(2.0).date("2000-12-25");
+    assert_eq!(mended.decode(), christmas(2.0));
+    let spoilt = bytes().date("2000-12-25").degrees(2.0).date("never");
+    assert_eq!(spoilt.decode(), Err(RejectReason::InvalidDate));
+}
+
+#[test]
+fn unknown_fields_of_every_wire_type_are_skipped() {
+    let unknown = [
+        bytes().tag(3, 0).varint(u64::MAX),
+        bytes().tag(4, 1).raw(&[0xff; 8]),
+        bytes().length_delimited(5, &[0xff; 300]),
+        bytes().tag(6, 3).tag(1, 0).varint(1).tag(7, 3).tag(7, 4).tag(6, 4),
+        bytes().tag(8, 5).raw(&[0xff; 4]),
+        bytes().tag(0x1fff_ffff, 0).varint(0),
+    ];
+    for Bytes(field) in unknown {
+        let before = bytes().raw(&field).date("2000-12-25").degrees(2.0);
+        let after = bytes().date("2000-12-25").degrees(2.0).raw(&field);
+        assert_eq!(before.decode(), christmas(2.0), "{field:?}");
+        assert_eq!(after.decode(), christmas(2.0), "{field:?}");
+    }
+}
+
+#[test]
+fn another_wire_type_on_a_known_field_is_malformed() {
+    let content = |wire_type| match wire_type {
+        0 => bytes().varint(1),
+        1 => bytes().raw(&[0; 8]),
+        2 => bytes().varint(10).raw(b"2000-12-25"),
+        3 => bytes(),
+        _ => bytes().raw(&[0; 4]),
+    };
+    for (field, its_own) in [(1, 2), (2, 1)] {
+        for wire_type in [0, 1, 2, 3, 4, 5, 6, 7].into_iter().filter(|wire_type| *wire_type != its_own) {
+            let mut other = bytes().date("2000-12-25").tag(field, wire_type).raw(&content(wire_type).0);
+            if wire_type == 3 {
+                other = other.tag(field, 4);
+            }
+            assert_eq!(other.decode(), Err(RejectReason::MalformedProtobuf), "{field} {wire_type}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_message_is_malformed() {
+    let whole = bytes().date("2000-12-25").degrees(2.0).0;
+    // Cut between its two fields, what is left is a whole message.
+    for length in (1..whole.len()).filter(|length| *length != 12) {
+        let found = Decoder::default().decode(Some(&whole[..length]));
+        assert_eq!(found, Err(RejectReason::MalformedProtobuf), "{length}");
+    }
+    for malformed in [
+        bytes().tag(0, 0).varint(0),
+        bytes().tag(3, 6),
+        bytes().tag(3, 4),
+        bytes().tag(3, 3),
+        bytes().tag(3, 0).raw(&[0xff; 11]),
+        bytes().tag(3, 2).varint(u64::MAX),
+        bytes().length_delimited(1, b"\xff\xff"),
+        bytes().raw(b"{\"date\":\"2000-12-25\"}"),
+        bytes().raw(b"2000-12-25 31.5"),
+    ] {
+        assert_eq!(malformed.decode(), Err(RejectReason::MalformedProtobuf), "{:?}", malformed.0);
+    }
+}
+
+#[test]
+fn nothing_of_a_record_is_left_for_the_next() {
+    let mut decoder = Decoder::default();
+    let with_degrees = bytes().date("2000-12-25").degrees(2.0).0;
+    let without = bytes().date("2000-12-25").0;
+    assert_eq!(decoder.decode(Some(&with_degrees)), christmas(2.0));
+    assert_eq!(decoder.decode(Some(&without)), christmas(0.0));
+    assert_eq!(decoder.decode(Some(&[0xff])), Err(RejectReason::MalformedProtobuf));
+    assert_eq!(decoder.decode(Some(&[])), Err(RejectReason::InvalidDate));
+}
+
+#[test]
+fn a_report_is_encoded_as_any_protobuf_library_does_it() {
+    let report = Report { date: date(2000, 12, 25), degrees: -31.5235 };
+    assert_eq!(report.encode(), bytes().date("2000-12-25").degrees(-31.5235).0);
+    let freezing = Report { degrees: 0.0, ..report };
+    assert_eq!(freezing.encode(), bytes().date("2000-12-25").0, "proto3 leaves out a default");
+    let below = Report { degrees: -0.0, ..report };
+    assert_eq!(below.encode(), freezing.encode(), "prost takes it for the default, which is as cold");
+}
+
+#[test]
+fn the_key_is_the_months_name() {
+    for (month, name) in (1..).zip(MONTHS) {
+        assert_eq!(Report { date: date(2001, month, 28), degrees: 0.0 }.key(), name);
+    }
+}
+
+#[test]
+fn reasons_have_the_names_that_files_have() {
+    let names = [
+        (RejectReason::NoValue, "\"no_value\""),
+        (RejectReason::MalformedProtobuf, "\"malformed_protobuf\""),
+        (RejectReason::InvalidDate, "\"invalid_date\""),
+        (RejectReason::InvalidDegrees, "\"invalid_degrees\""),
+    ];
+    for (reason, name) in names {
+        assert_eq!(serde_json::to_string(&reason).unwrap(), name);
+        assert_eq!(serde_json::from_str::<RejectReason>(name).unwrap(), reason);
+    }
+}
+
+/// `TYPE NAME = NUMBER` of each field of the only message in a .proto text.
+fn fields_of(proto: &str) -> String {
+    let code: Vec<&str> =
+        proto.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).collect();
+    let code = code.join(" ");
+    let (head, body) = code.split_once('{').unwrap();
+    assert_eq!(head.split_whitespace().collect::<Vec<_>>().join(" "), r#"syntax = "proto3"; message Report"#);
+    let mut fields = String::new();
+    for field in body.split_once('}').unwrap().0.split_terminator(';') {
+        let words = field.split_whitespace().collect::<Vec<_>>().join(" ");
+        if !words.is_empty() {
+            let _ = writeln!(fields, "{words}");
+        }
+    }
+    fields
+}
+
+#[test]
+fn the_derive_is_what_the_schema_says() {
+    assert_eq!(fields_of(PROTO), "string date = 1\ndouble degrees = 2\n");
+    // The same two fields, found in what prost writes: name by `Debug`, number and type by the bytes.
+    let wire = Wire { date: "d".to_owned(), degrees: 1.5 };
+    assert_eq!(format!("{wire:?}"), r#"Wire { date: "d", degrees: 1.5 }"#);
+    assert_eq!(wire.encode_to_vec(), bytes().date("d").degrees(1.5).0);
+}
+
+impl Report {
+    fn decoded(&self) -> Report {
+        Decoder::default().decode(Some(&self.encode())).unwrap()
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(value in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = Decoder::default().decode(Some(&value));
+    }
+
+    #[test]
+    fn damaged_reports_never_panic(at in 0_usize..21, byte: u8, cut in 0_usize..22) {
+        let mut value = bytes().date("2000-12-25").degrees(2.0).0;
+        value[at] = byte;
+        value.truncate(cut);
+        if let Ok(report) = Decoder::default().decode(Some(&value)) {
+            prop_assert!(report.degrees.abs() <= DEGREES_MAX);
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded(days in 0_i64..3_652_059, degrees in -DEGREES_MAX..=DEGREES_MAX) {
+        let date = date(1, 1, 1) + jiff::Span::new().days(days);
+        let report = Report { date, degrees };
+        let decoded = report.decoded();
+        prop_assert_eq!(decoded.date, date);
+        prop_assert_eq!(decoded.degrees, degrees);
+    }
+
+    #[test]
+    fn only_ten_ascii_characters_are_a_date(text in "[0-9 T:+-]{0,12}|\\PC{0,12}") {
+        if let Some(date) = parse_date(text.as_bytes()) {
+            prop_assert_eq!(date.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,473 @@
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use jiff::civil::date;
+use tempfile::TempDir;
+
+use super::*;
+use crate::report::{Decoder, Report};
+
+/// A DIR, looked at as other programs do.
+struct Dir(TempDir);
+
+impl Dir {
+    fn new() -> Dir {
+        Dir(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn claim(&self) -> (Claim, Loaded) {
+        Claim::new(self.path(), 2, false).unwrap()
+    }
+
+    fn take_over(&self) -> (Claim, Loaded) {
+        Claim::new(self.path(), 2, true).unwrap()
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path().join(path)).unwrap()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Every file and directory below, with the files' contents, except the lock, which names its owner.
+    fn tree(&self) -> Vec<(PathBuf, Option<String>)> {
+        let mut tree = Vec::new();
+        let mut dirs = vec![self.path().to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(&dir).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(self.path()).unwrap().to_owned();
+                if path.is_dir() {
+                    dirs.push(path);
+                    tree.push((name, None));
+                } else if !name.ends_with("lock") {
+                    tree.push((name, Some(fs::read_to_string(&path).unwrap())));
+                }
+            }
+        }
+        tree.sort();
+        tree
+    }
+
+    fn names(&self, dir: &str) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.path().join(dir))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// A checkpoint that counted the first days of 2000.
+fn counted(days: i8) -> Checkpoint {
+    let mut checkpoint = Checkpoint::empty(2, 0);
+    for day in 1..=days {
+        let value = Report { date: date(2000, 1, day), degrees: 1.5 }.encode();
+        checkpoint.apply(checkpoint.offset, Some(&value), &mut Decoder::default()).unwrap();
+    }
+    checkpoint
+}
+
+fn rejected(offset: i64) -> Rejected {
+    Rejected::new(offset, RejectReason::NoValue, Some(b"January"), None)
+}
+
+fn line(offset: i64) -> String {
+    format!("{{\"offset\":{offset},\"reason\":\"no_value\",\"key\":\"SmFudWFyeQ==\",\"value\":null}}\n")
+}
+
+fn log(topic_id: &str) -> Log {
+    Log {
+        cluster_id: "cluster".to_owned(),
+        topic: "temperatures".to_owned(),
+        topic_id: topic_id.to_owned(),
+        first_offset: 0,
+        leader_epochs: vec![LeaderEpoch { epoch: 3, first_offset: 0 }],
+    }
+}
+
+const CHECKPOINT: &str = "partition-2.json";
+const REJECTED: &str = "partition-2.rejected.jsonl";
+
+#[test]
+fn a_claim_finds_what_the_one_before_left() {
+    let dir = Dir::new();
+    {
+        let (mut claim, loaded) = dir.claim();
+        assert!(loaded.log.is_none() && loaded.checkpoint.is_none());
+        assert_eq!(claim.start_over(None, &log("one")).unwrap(), Checkpoint::empty(2, 0));
+        claim.reject(&[rejected(0), rejected(1)]).unwrap();
+        claim.replace(&counted(5)).unwrap();
+    }
+    let (_claim, loaded) = dir.claim();
+    assert_eq!(loaded.log, Some(log("one")));
+    assert_eq!(loaded.checkpoint, Some(counted(5)));
+    assert_eq!(dir.read(REJECTED), line(0) + &line(1));
+    assert_eq!(dir.names(""), [".almanac", CHECKPOINT, REJECTED]);
+    assert_eq!(
+        dir.names(".almanac/2"),
+        ["2", "lock", "log.json"],
+        "one epoch is left, and nothing temporary"
+    );
+    assert_eq!(dir.names(".almanac/2/2"), Vec::<String>::new());
+}
+
+#[test]
+fn a_living_owner_is_named() {
+    let dir = Dir::new();
+    let (mut claim, _) = dir.claim();
+    claim.replace(&counted(1)).unwrap();
+    let before = dir.tree();
+    let error = Claim::new(dir.path(), 2, false).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Held { partition: 2, owner, .. } if owner == claim.owner()),
+        "{error}"
+    );
+    let owner = claim.owner();
+    let names = format!("process {} on {} since {}", std::process::id(), owner.host, owner.since);
+    assert!(error.to_string().contains(&names), "{error}");
+    assert!(error.to_string().contains("--take-over"), "{error}");
+    assert_eq!(dir.tree(), before, "nothing was touched");
+    claim.replace(&counted(2)).unwrap();
+    // Another partition is another's to own.
+    Claim::new(dir.path(), 3, false).unwrap();
+}
+
+#[test]
+fn a_former_owner_overwrites_nothing() {
+    let dir = Dir::new();
+    let (mut former, _) = dir.claim();
+    former.start_over(None, &log("one")).unwrap();
+    former.replace(&counted(3)).unwrap();
+
+    let (mut now, loaded) = dir.take_over();
+    assert_eq!(loaded.checkpoint, Some(counted(3)));
+    now.reject(&[rejected(3)]).unwrap();
+    now.replace(&counted(5)).unwrap();
+    let before = dir.tree();
+
+    // Its rejected records go to a file that has no name any more.
+    former.reject(&[rejected(3), rejected(4)]).unwrap();
+    for error in [
+        former.replace(&counted(4)).unwrap_err(),
+        former.set_log(&log("two")).unwrap_err(),
+        former.set_status(&1).unwrap_err(),
+        former.start_over(Some(&log("one")), &log("two")).unwrap_err(),
+        former.start_over(None, &log("two")).unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, StoreError::TakenOver { partition: 2, owner } if owner == now.owner()),
+            "{error:?}"
+        );
+    }
+    assert_eq!(dir.tree(), before);
+    now.replace(&counted(6)).unwrap();
+}
+
+#[test]
+fn a_taken_partition_is_held_once_its_former_owner_is_gone() {
+    let dir = Dir::new();
+    let (former, _) = dir.claim();
+    let (mut now, _) = dir.take_over();
+    drop(former);
+    now.replace(&counted(1)).unwrap();
+    let error = Claim::new(dir.path(), 2, false).unwrap_err();
+    assert!(matches!(error, StoreError::Held { .. }), "{error}");
+}
+
+#[test]
+fn an_owner_learns_of_a_takeover_however_far_that_is() {
+    let dir = Dir::new();
+    let (former, _) = dir.claim();
+    let target = former.paths.checkpoint();
+    let not_found = || io::Error::from(io::ErrorKind::NotFound);
+    let error = write_error(&former.paths, &former.epoch_dir, "replace", &target, not_found());
+    assert!(matches!(error, StoreError::Io { .. }), "a file that is gone is no takeover: {error}");
+    // The higher epoch is there, and the lower one has been emptied but not removed yet.
+    fs::create_dir(former.paths.private().join("2")).unwrap();
+    let error = write_error(&former.paths, &former.epoch_dir, "replace", &target, not_found());
+    assert!(matches!(error, StoreError::TakenOver { .. }), "{error}");
+}
+
+#[test]
+fn takeovers_from_an_owner_that_writes_all_the_time() {
+    const TAKEOVERS: i64 = 60;
+    let dir = Dir::new();
+    let (mut claim, _) = dir.claim();
+    for number in 0..TAKEOVERS {
+        claim.replace(&Checkpoint::empty(2, number)).unwrap();
+        let is_writing = AtomicBool::new(false);
+        claim = thread::scope(|scope| {
+            let former = scope.spawn(|| {
+                loop {
+                    if let Err(error) = claim.replace(&Checkpoint::empty(2, number)) {
+                        return error;
+                    }
+                    is_writing.store(true, Ordering::Relaxed);
+                }
+            });
+            while !is_writing.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            let (mut now, loaded) = dir.take_over();
+            assert_eq!(loaded.checkpoint, Some(Checkpoint::empty(2, number)));
+            now.replace(&Checkpoint::empty(2, number + 1)).unwrap();
+            let error = former.join().unwrap();
+            assert!(matches!(error, StoreError::TakenOver { .. }), "{error:?}");
+            now
+        });
+        let checkpoint = load_checkpoint(&Paths::new(dir.path(), 2)).unwrap();
+        assert_eq!(checkpoint, Some(Checkpoint::empty(2, number + 1)), "no late overwrite");
+    }
+}
+
+#[test]
+fn what_a_crash_left_is_cleaned_up() {
+    let dir = Dir::new();
+    {
+        let (mut claim, _) = dir.claim();
+        claim.start_over(None, &log("one")).unwrap();
+        claim.replace(&counted(5)).unwrap();
+    }
+    dir.write(".almanac/2/1/partition-2.json.tmp", "{\"partition\":2,\"off");
+    dir.write(".almanac/2/7/status.json.tmp", "");
+    // Rejected records past the checkpoint will be read again; of the last line only a part was written.
+    dir.write(REJECTED, &(line(1) + &line(4) + &line(5) + &line(9) + &line(10)[..20]));
+    let inode = fs::metadata(dir.path().join(REJECTED)).unwrap().ino();
+
+    let (mut claim, loaded) = dir.claim();
+    assert_eq!(loaded.checkpoint, Some(counted(5)));
+    assert_eq!(dir.names(".almanac/2"), ["8", "lock", "log.json"]);
+    assert_eq!(dir.read(REJECTED), line(1) + &line(4));
+    assert_ne!(fs::metadata(dir.path().join(REJECTED)).unwrap().ino(), inode);
+    claim.reject(&[rejected(5)]).unwrap();
+    assert_eq!(dir.read(REJECTED), line(1) + &line(4) + &line(5));
+}
+
+#[test]
+fn a_rejected_file_that_is_not_ours_is_refused_by_line() {
+    let dir = Dir::new();
+    dir.write(CHECKPOINT, "{\"partition\":2,\"offset\":5}\n");
+    for foreign in ["no JSON\n", "{\"offset\":1}\n", "\n"] {
+        let text = line(1) + foreign + &line(2);
+        dir.write(REJECTED, &text);
+        let error = Claim::new(dir.path(), 2, false).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Unreadable { path, .. } if path.ends_with(REJECTED)),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("line 2: "), "{error}");
+        assert_eq!(dir.read(REJECTED), text);
+    }
+}
+
+#[test]
+fn unreadable_files_are_refused_and_left_as_they_are() {
+    for (path, text, reason) in [
+        (CHECKPOINT, "", "EOF"),
+        (CHECKPOINT, "{\"partition\":2,\n\"offset\":-1}", "can't be negative at line 2"),
+        (CHECKPOINT, "{\"partition\":1,\"offset\":5}", "it is the checkpoint of partition 1"),
+        (".almanac/2/log.json", "{", "EOF"),
+        (".almanac/2/log.json", "{\"topic\":\"t\"}", "missing field"),
+    ] {
+        let dir = Dir::new();
+        dir.write(path, text);
+        let error = Claim::new(dir.path(), 2, false).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Unreadable { path: named, .. } if named.ends_with(path)),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(dir.read(path), text);
+    }
+}
+
+/// A DIR in which five days and a rejected record of the log `one` are.
+fn dir_of_one() -> Dir {
+    let dir = Dir::new();
+    let (mut claim, _) = dir.claim();
+    claim.start_over(None, &log("one")).unwrap();
+    claim.reject(&[rejected(2)]).unwrap();
+    claim.replace(&counted(5)).unwrap();
+    drop(claim);
+    dir
+}
+
+/// What must be in DIR after the log `two` has taken the place of `one`.
+fn assert_started_over(dir: &Dir, fresh: &Checkpoint) {
+    assert_eq!(*fresh, Checkpoint::empty(2, 0));
+    assert_eq!(dir.read(CHECKPOINT).as_bytes(), fresh.to_json());
+    assert_eq!(dir.read(REJECTED), "");
+    assert_eq!(dir.names("archive/one"), [CHECKPOINT, REJECTED], "kept once");
+    assert_eq!(dir.read(&format!("archive/one/{CHECKPOINT}")).as_bytes(), counted(5).to_json());
+    assert_eq!(dir.read(&format!("archive/one/{REJECTED}")), line(2));
+    assert_eq!(load_log(&Paths::new(dir.path(), 2)).unwrap(), Some(log("two")));
+}
+
+#[test]
+fn another_log_starts_over_and_the_former_is_archived() {
+    let dir = dir_of_one();
+    let (mut claim, loaded) = dir.claim();
+    let fresh = claim.start_over(loaded.log.as_ref(), &log("two")).unwrap();
+    assert_started_over(&dir, &fresh);
+    claim.reject(&[rejected(0)]).unwrap();
+    claim.replace(&Checkpoint::empty(2, 1)).unwrap();
+    drop(claim);
+    assert_eq!(dir.claim().1.log, Some(log("two")));
+    assert_eq!(dir.read(REJECTED), line(0));
+}
+
+#[test]
+fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
+    type Step = fn(&mut Claim);
+    let steps: [Step; 6] = [
+        |claim| create_dir_durably(&claim.paths.archive("one")).unwrap(),
+        |claim| {
+            let target = claim.paths.archive("one").join(CHECKPOINT);
+            let bytes = fs::read(claim.paths.checkpoint()).unwrap();
+            keep(&claim.paths, &claim.epoch_dir, &target, &bytes).unwrap();
+        },
+        |claim| claim.archive("one").unwrap(),
+        |claim| {
+            put(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced).unwrap()
+        },
+        |claim| claim.replace(&Checkpoint::empty(2, 0)).unwrap(),
+        |claim| claim.set_log(&log("two")).unwrap(),
+    ];
+    for crash_after in 0..=steps.len() {
+        let dir = dir_of_one();
+        let (mut claim, _) = dir.claim();
+        for step in &steps[..crash_after] {
+            step(&mut claim);
+        }
+        drop(claim);
+        let (mut claim, loaded) = dir.claim();
+        let fresh = if loaded.log == Some(log("two")) {
+            loaded.checkpoint.unwrap()
+        } else {
+            claim.start_over(loaded.log.as_ref(), &log("two")).unwrap()
+        };
+        assert_started_over(&dir, &fresh);
+    }
+}
+
+#[test]
+fn the_checkpoint_never_vanishes_while_starting_over() {
+    let dir = dir_of_one();
+    let (mut claim, loaded) = dir.claim();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while !done.load(Ordering::Relaxed) || reads == 0 {
+                let json = fs::read(dir.path().join(CHECKPOINT)).unwrap();
+                Checkpoint::from_json(&json).unwrap();
+                reads += 1;
+            }
+        });
+        for _ in 0..50 {
+            claim.start_over(loaded.log.as_ref(), &log("two")).unwrap();
+            claim.replace(&counted(5)).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn nothing_in_the_archive_is_ever_overwritten() {
+    let dir = dir_of_one();
+    let (mut claim, _) = dir.claim();
+    for days in [6, 7, 6] {
+        claim.replace(&counted(days)).unwrap();
+        claim.start_over(Some(&log("one")), &log("two")).unwrap();
+    }
+    let archived = ["partition-2.2.json", "partition-2.json"];
+    assert_eq!(dir.names("archive/one"), [&archived[..], &[REJECTED]].concat());
+    assert_eq!(dir.read("archive/one/partition-2.json").as_bytes(), counted(6).to_json());
+    assert_eq!(dir.read("archive/one/partition-2.2.json").as_bytes(), counted(7).to_json());
+}
+
+#[test]
+fn a_checkpoint_that_counted_nothing_is_not_archived() {
+    let dir = Dir::new();
+    let (mut claim, _) = dir.claim();
+    claim.start_over(None, &log("one")).unwrap();
+    claim.start_over(Some(&log("one")), &log("two")).unwrap();
+    assert_eq!(dir.names(""), [".almanac", CHECKPOINT, REJECTED]);
+}
+
+#[test]
+fn files_are_as_readable_as_the_umask_says() {
+    let dir = Dir::new();
+    let probe = dir.path().join("probe");
+    fs::write(&probe, "").unwrap();
+    let by_umask = fs::metadata(&probe).unwrap().mode();
+    let (mut claim, _) = dir.claim();
+    claim.start_over(None, &log("one")).unwrap();
+    claim.replace(&counted(1)).unwrap();
+    claim.reject(&[rejected(0)]).unwrap();
+    claim.set_status(&1).unwrap();
+    claim.start_over(Some(&log("one")), &log("two")).unwrap();
+    replace_file(&dir.path().join("month.svg"), b"<svg/>").unwrap();
+    for path in [
+        CHECKPOINT,
+        REJECTED,
+        "month.svg",
+        "archive/one/partition-2.json",
+        ".almanac/2/lock",
+        ".almanac/2/log.json",
+        ".almanac/2/status.json",
+    ] {
+        assert_eq!(fs::metadata(dir.path().join(path)).unwrap().mode(), by_umask, "{path}");
+    }
+}
+
+#[test]
+fn checkpoints_are_found_by_their_exact_names_in_the_order_of_partitions() {
+    let dir = Dir::new();
+    for partition in [10, 2, 0] {
+        let json = Checkpoint::empty(partition, 0).to_json();
+        fs::write(dir.path().join(format!("partition-{partition}.json")), json).unwrap();
+    }
+    for other in
+        ["partition-02.json", "partition-+2.json", "partition--2.json", "partition-2.json.bak", "x.json"]
+    {
+        dir.write(other, "");
+    }
+    dir.write("partition-2.rejected.jsonl", "");
+    let found = checkpoints_in(dir.path()).unwrap();
+    let partitions: Vec<i32> = found.iter().map(|(_, checkpoint)| checkpoint.partition).collect();
+    assert_eq!(partitions, [0, 2, 10]);
+}
+
+#[test]
+fn a_failed_write_leaves_the_old_file_and_nothing_temporary() {
+    let dir = Dir::new();
+    let (mut claim, _) = dir.claim();
+    claim.replace(&counted(1)).unwrap();
+    // A directory can't be replaced by a file, whoever asks.
+    fs::create_dir(dir.path().join("month.svg")).unwrap();
+    let error = replace_file(&dir.path().join("month.svg"), b"<svg/>").unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    assert_eq!(dir.names(""), [".almanac", "month.svg", CHECKPOINT, REJECTED]);
+    assert_eq!(dir.read(CHECKPOINT).as_bytes(), counted(1).to_json());
+}
+
+#[test]
+fn a_file_where_dir_should_be_is_named() {
+    let dir = Dir::new();
+    dir.write("files", "");
+    let error = prepare(&dir.path().join("files")).unwrap_err();
+    assert!(matches!(&error, StoreError::Io { path, .. } if path.ends_with("files/.almanac")), "{error:?}");
+}

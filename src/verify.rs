@@ -1,0 +1,154 @@
+//! Whether a checkpoint is what its log makes: the same fold, compared bit for bit. No IO.
+
+use std::fmt;
+
+use crate::checkpoint::{Checkpoint, Outcome};
+use crate::report::{Decoder, MONTHS};
+use crate::stats::MonthCell;
+use crate::store::Rejected;
+
+/// The fold over again, beside the files that it is held against.
+#[derive(Debug)]
+pub struct Replay {
+    checkpoint: Checkpoint,
+    rejected: Vec<Rejected>,
+    counts: Counts,
+    decoder: Decoder,
+}
+
+/// What became of the records.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    pub counted: u64,
+    pub duplicates: u64,
+    pub rejected: u64,
+}
+
+impl Counts {
+    pub fn records(&self) -> u64 {
+        self.counted + self.duplicates + self.rejected
+    }
+}
+
+/// The first place where file and log differ.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Difference {
+    /// A field of a month cell; `None` where there is no such cell.
+    Cell { month: usize, year: u16, field: &'static str, file: Option<String>, log: Option<String> },
+    /// The offset lies below a record of the log that the statistics hold, or past the log's end.
+    Offset { file: i64, log_end: i64 },
+    /// A line of the rejected file, counted from 1; `None` where there is no such line.
+    Rejected { line: usize, file: Option<String>, log: Option<String> },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        match self {
+            Difference::Cell { month, year, field, file, log } => {
+                let name = MONTHS.get(*month).copied().unwrap_or("?");
+                write!(
+                    formatter,
+                    "{name} {year:04}, {field}: the file has {}, the log makes {}",
+                    shown(file),
+                    shown(log)
+                )
+            }
+            Difference::Offset { file, log_end } => {
+                write!(formatter, "offset: the file has {file}, the log ends at {log_end}")
+            }
+            Difference::Rejected { line, file, log } => {
+                write!(
+                    formatter,
+                    "rejected line {line}: the file has {}, the log makes {}",
+                    shown(file),
+                    shown(log)
+                )
+            }
+        }
+    }
+}
+
+impl Replay {
+    pub fn new(partition: i32, first_offset: i64) -> Self {
+        Replay {
+            checkpoint: Checkpoint::empty(partition, first_offset),
+            rejected: Vec::new(),
+            counts: Counts::default(),
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// Takes the next record of the log.
+    pub fn apply(&mut self, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        match self.checkpoint.apply(offset, value, &mut self.decoder) {
+            Ok(Outcome::Counted) => self.counts.counted += 1,
+            Ok(Outcome::Duplicate) => self.counts.duplicates += 1,
+            Ok(Outcome::Rejected(reason)) => {
+                self.counts.rejected += 1;
+                self.rejected.push(Rejected::new(offset, reason, key, value));
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Holds the files against what the log made. `log_end` is its high watermark; lines of the rejected file at or
+    /// past the checkpoint's offset belong to a batch whose checkpoint is still to come.
+    pub fn difference(&self, file: &Checkpoint, rejected: &[Rejected], log_end: i64) -> Option<Difference> {
+        if file.offset > log_end {
+            return Some(Difference::Offset { file: file.offset, log_end });
+        }
+        self.different_cell(file).or_else(|| {
+            let passed: Vec<&Rejected> = rejected.iter().filter(|line| line.offset < file.offset).collect();
+            (0..passed.len().max(self.rejected.len())).find_map(|index| {
+                let (file, log) = (passed.get(index).copied(), self.rejected.get(index));
+                let shown = |line: Option<&Rejected>| line.map(|line| format!("{line:?}"));
+                (file != log).then(|| Difference::Rejected {
+                    line: index + 1,
+                    file: shown(file),
+                    log: shown(log),
+                })
+            })
+        })
+    }
+
+    /// Both hold their cells in calendar order, so the first difference is where the merge of both first differs.
+    fn different_cell(&self, file: &Checkpoint) -> Option<Difference> {
+        let (mut in_file, mut in_log) =
+            (file.statistics.cells().peekable(), self.checkpoint.statistics.cells().peekable());
+        loop {
+            let place =
+                |next: Option<&(usize, u16, &MonthCell)>| next.map(|(month, year, _)| (*month, *year));
+            let (of_file, of_log) = (place(in_file.peek()), place(in_log.peek()));
+            let (month, year) = [of_file, of_log].into_iter().flatten().min()?;
+            let cell = |next: Option<(usize, u16, &MonthCell)>| next.map(|(_, _, cell)| *cell);
+            let file = if of_file == Some((month, year)) { cell(in_file.next()) } else { None };
+            let log = if of_log == Some((month, year)) { cell(in_log.next()) } else { None };
+            if let Some((field, file, log)) = different_field(file, log) {
+                return Some(Difference::Cell { month, year, field, file, log });
+            }
+        }
+    }
+}
+
+type DifferentField = (&'static str, Option<String>, Option<String>);
+
+fn different_field(file: Option<MonthCell>, log: Option<MonthCell>) -> Option<DifferentField> {
+    let (Some(file), Some(log)) = (file, log) else {
+        let count = |cell: Option<MonthCell>| cell.map(|cell| cell.count().to_string());
+        return (file != log).then(|| ("count", count(file), count(log)));
+    };
+    if !file.days().eq(log.days()) {
+        let days =
+            |cell: MonthCell| Some(cell.days().map(|day| day.to_string()).collect::<Vec<_>>().join(","));
+        return Some(("days", days(file), days(log)));
+    }
+    [("sum", file.sum(), log.sum()), ("min", file.min(), log.min()), ("max", file.max(), log.max())]
+        .into_iter()
+        .find(|(_, file, log)| file.to_bits() != log.to_bits())
+        .map(|(field, file, log)| (field, Some(format!("{file:?}")), Some(format!("{log:?}"))))
+}

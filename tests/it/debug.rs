@@ -1,0 +1,159 @@
+//! `debug`: what comes from now on, and nothing else.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Place, Raw, Running, eventually, has_program, kafka};
+
+const PARTITIONS: [i32; 4] = [0, 1, 2, 3];
+
+/// A day of a year that no other test of these sends.
+fn day_of(year: u16) -> Vec<u8> {
+    [b"\x0a\x0a", format!("{year:04}-12-26").as_bytes(), b"\x11", &31.5235_f64.to_le_bytes()].concat()
+}
+
+/// Sends a day of `year` to every partition again and again, until `debug` has shown one of each: it may not say
+/// when it has begun to read.
+fn shows_all_partitions(place: &Place, debug: &Running, year: u16) {
+    let value = day_of(year);
+    let records = PARTITIONS.map(|partition| Raw { partition, key: Some(b"December"), value: Some(&value) });
+    eventually("debug shows records of all partitions", || {
+        place.send(&records);
+        let stdout = debug.stdout();
+        PARTITIONS.iter().all(|partition| stdout.contains(&line_of(*partition, year)))
+    });
+}
+
+fn line_of(partition: i32, year: u16) -> String {
+    format!(
+        "{{'partition': {partition}, 'key': 'December', 'date': '{year:04}-12-26', 'degrees': 31.5235}}\n"
+    )
+}
+
+/// What Python makes of each line, if there is a Python.
+fn literals(lines: &str) -> Option<Vec<Value>> {
+    const READER: &str = "import ast, json, sys\n\
+        for line in sys.stdin: print(json.dumps(ast.literal_eval(line), default=repr))";
+    if !has_program("python3") {
+        return None;
+    }
+    let mut python = Command::new("python3")
+        .args(["-c", READER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    Some(stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+fn committed(place: &Place, group: &str) -> Vec<Offset> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &place.brokers).set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(&place.topic, 0, 3);
+    let offsets = consumer.committed_offsets(list, std::time::Duration::from_secs(10)).unwrap();
+    offsets.elements().iter().map(|element| element.offset()).collect()
+}
+
+#[test]
+fn what_comes_from_now_on_is_shown_as_python_dicts() {
+    let place = Place::new();
+    place.produce(&["--days", "500"]);
+    let mut debug = place.almanac(&["debug"]).start();
+    shows_all_partitions(&place, &debug, 2500);
+    assert!(!debug.stdout().contains("'1990-"), "what was there before is not shown");
+
+    place.send(&[
+        Raw { partition: 1, key: None, value: Some(b"no report") },
+        Raw { partition: 1, key: Some(b"it's \xff"), value: None },
+        Raw { partition: 1, key: Some("\u{e9}'\n".as_bytes()), value: Some(b"") },
+    ]);
+    let rejected = "{'partition': 1, 'key': None, 'error': 'malformed_protobuf', 'value': 'bm8gcmVwb3J0'}\n\
+                    {'partition': 1, 'key': b'it\\'s \\xff', 'error': 'no_value', 'value': None}\n\
+                    {'partition': 1, 'key': \"\u{e9}'\\n\", 'error': 'invalid_date', 'value': ''}\n";
+    eventually("the records that are no reports are shown", || debug.stdout().contains(rejected));
+    shows_all_partitions(&place, &debug, 2501);
+
+    assert_eq!(committed(&place, "debug"), [Offset::Invalid; 4], "nothing is committed");
+    debug.signal(Signal::INT);
+    let ended = debug.ended();
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.stderr, "", "the first output is a record");
+    assert_eq!(committed(&place, "debug"), [Offset::Invalid; 4], "nor at the end");
+
+    // Every line is a literal, and those of reports have just this form.
+    let reports = ended.stdout.replacen(rejected, "", 1);
+    let forms: Vec<String> =
+        [2500, 2501].iter().flat_map(|year| PARTITIONS.map(|partition| line_of(partition, *year))).collect();
+    for line in reports.split_inclusive('\n') {
+        assert!(forms.iter().any(|form| form == line), "{line}");
+    }
+    if let Some(literals) = literals(&ended.stdout) {
+        assert_eq!(literals.len(), ended.stdout.lines().count());
+        let report = json!({"partition": 2, "key": "December", "date": "2500-12-26", "degrees": 31.5235});
+        assert!(literals.contains(&report));
+    }
+
+    // A second start replays nothing of all that.
+    let mut again = place.almanac(&["debug"]).start();
+    shows_all_partitions(&place, &again, 2502);
+    for line in again.terminate().stdout.lines() {
+        assert!(line.contains("'date': '2502-12-26'"), "{line}");
+    }
+}
+
+#[test]
+fn json_and_a_reader_that_goes_away() {
+    let place = Place::new();
+    place.produce(&["--days", "1"]);
+    let mut debug = place.almanac(&["debug", "--format", "json", "--group", "debug-json"]).start_piped();
+    let mut reader = BufReader::new(debug.stdout.take().unwrap());
+    let value = day_of(2500);
+    let records = PARTITIONS.map(|partition| Raw { partition, key: Some(b"December"), value: Some(&value) });
+    let sending = std::thread::scope(|scope| {
+        let first = scope.spawn(move || {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            // The reader is dropped with this thread, as head -1 goes away.
+            line
+        });
+        eventually("debug shows a record", || {
+            place.send(&records);
+            first.is_finished()
+        });
+        first.join().unwrap()
+    });
+    let shown: Value = serde_json::from_str(&sending).unwrap();
+    assert!(PARTITIONS.map(Value::from).contains(&shown["partition"]), "{shown}");
+    assert_eq!(shown["date"], "2500-12-26");
+    assert_eq!(shown["degrees"], 31.5235);
+    assert_eq!(shown.as_object().unwrap().len(), 4);
+    let mut status = None;
+    eventually("debug ends with its reader", || {
+        place.send(&records);
+        status = debug.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
+fn waiting_for_a_topic_is_silent() {
+    let place = Place::new();
+    let mut debug = place.almanac(&["debug", "--group", "debug-early"]).start();
+    place.produce(&["--days", "1"]);
+    shows_all_partitions(&place, &debug, 2500);
+    let ended = debug.terminate();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(kafka().describe(&place.topic).is_some());
+}

@@ -1,0 +1,269 @@
+//! Replacing files so that a reader sees all-old or all-new, and a power cut one of both.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::{Place, Raw, Running, eventually, has_program, kafka, skip};
+
+const ALL: [&str; 5] = ["consumer", "0", "1", "2", "3"];
+
+/// The system calls of each thread, one file a thread, so that none is torn by another.
+fn traces(prefix: &Path) -> Vec<Vec<String>> {
+    let name = prefix.file_name().unwrap().to_str().unwrap();
+    let entries = fs::read_dir(prefix.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let traces = entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
+    traces.map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()).collect()
+}
+
+/// The process that DIR's lock names.
+fn owner(place: &Place, partition: i32) -> Pid {
+    let lock = fs::read(place.dir("files").join(format!(".almanac/{partition}/lock"))).unwrap();
+    let owner: Value = serde_json::from_slice(&lock).unwrap();
+    Pid::from_raw(i32::try_from(owner["pid"].as_i64().unwrap()).unwrap()).unwrap()
+}
+
+/// What `strace` says of a call that succeeded.
+fn is_call(line: &str, call: &str, about: &str) -> bool {
+    line.starts_with(&format!("{call}(")) && line.contains(about) && !line.contains(" = -1 ")
+}
+
+#[test]
+fn a_replacement_is_written_synced_renamed_and_its_directory_synced() {
+    if !has_program("strace") {
+        return;
+    }
+    let place = Place::new();
+    place.produce(&["--days", "2000"]);
+    place.send(&[0, 1, 2, 3].map(|partition| Raw { partition, key: None, value: Some(b"no report") }));
+    let trace = place.temp.path().join("trace");
+    let calls = "trace=openat,write,fsync,fdatasync,rename,renameat,renameat2,mkdir,rmdir,unlink";
+    let wrapper = ["strace", "-f", "-ff", "-y", "-o", trace.to_str().unwrap(), "-e", calls];
+    let mut consumer = place.almanac_under(&wrapper, &ALL).start();
+    place.caught_up(kafka(), "files");
+    kill_process(owner(&place, 0), Signal::TERM).unwrap();
+    let ended = consumer.ended();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+
+    let dir = fs::canonicalize(place.dir("files")).unwrap();
+    let traces = traces(&trace);
+    let lines = traces.iter().find(|lines| lines.iter().any(|line| line.starts_with("rename"))).unwrap();
+    let mut replaced = [0; 4];
+    let mut rejected = [0; 4];
+    for (index, rename) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("rename")) {
+        for partition in 0..4 {
+            let temp = format!(".almanac/{partition}/1/partition-{partition}.json.tmp");
+            let target = dir.join(format!("partition-{partition}.json")).display().to_string();
+            if !rename.contains(&format!("{target}\"")) {
+                continue;
+            }
+            replaced[partition] += 1;
+            assert!(rename.contains(&temp), "{rename}");
+            let created = lines[..index].iter().rposition(|line| is_call(line, "openat", &temp)).unwrap();
+            let of_temp: Vec<&str> = lines[created + 1..index]
+                .iter()
+                .filter(|line| line.contains(&format!("{temp}>")))
+                .map(|line| line.split('(').next().unwrap())
+                .collect();
+            let [writes @ .., sync] = &of_temp[..] else { panic!("nothing done to {temp}") };
+            assert!(!writes.is_empty() && writes.iter().all(|call| *call == "write"), "{of_temp:?}");
+            assert_eq!(*sync, "fsync", "the last thing before the rename");
+            // Then the directory that has the new name, before anything else is written.
+            let after = lines[index + 1..].iter().find(|line| !line.starts_with("openat")).unwrap();
+            assert!(is_call(after, "fsync", &format!("<{}>", dir.display())), "{after}");
+            // Rejected records are durable before the checkpoint that passes them.
+            let file = format!("partition-{partition}.rejected.jsonl>");
+            if let Some(append) = lines[..index].iter().rposition(|line| is_call(line, "write", &file)) {
+                let synced = lines[append..index].iter().any(|line| is_call(line, "fdatasync", &file));
+                assert!(synced, "{file} is not synced before {rename}");
+                rejected[partition] = 1;
+            }
+        }
+    }
+    assert!(replaced.iter().all(|count| *count >= 2), "the empty ones, and others: {replaced:?}");
+    assert_eq!(rejected, [1; 4]);
+}
+
+#[test]
+fn readers_see_whole_files_whose_offsets_never_go_back() {
+    let place = Place::new();
+    let mut producer = place.almanac(&["producer", "--interval", "1ms", "--days", "3000"]).start();
+    let mut consumer = place.almanac(&[&ALL[..], &["--checkpoint-every", "0"]].concat()).start();
+    let path = |partition: usize| place.dir("files").join(format!("partition-{partition}.json"));
+    eventually("the files are there", || (0..4).all(|partition| path(partition).exists()));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..4)
+            .map(|partition| {
+                let (path, done) = (path(partition), &done);
+                scope.spawn(move || {
+                    let mut offsets = BTreeSet::from([0]);
+                    while !done.load(Ordering::Relaxed) {
+                        let json = fs::read(&path).unwrap();
+                        let whole: Value = serde_json::from_slice(&json)
+                            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&json)));
+                        assert_eq!(whole["partition"], partition);
+                        let offset = whole["offset"].as_i64().unwrap();
+                        assert!(offset >= *offsets.last().unwrap(), "{offset} after {:?}", offsets.last());
+                        offsets.insert(offset);
+                    }
+                    offsets.len()
+                })
+            })
+            .collect();
+        assert_eq!(producer.ended().code, Some(0));
+        place.caught_up(kafka(), "files");
+        done.store(true, Ordering::Relaxed);
+        for reader in readers {
+            let seen = reader.join().unwrap();
+            assert!(seen > 20, "only {seen} states were seen");
+        }
+    });
+    assert_eq!(consumer.terminate().code, Some(0));
+}
+
+#[test]
+fn sigterm_makes_the_last_batch_durable() {
+    let place = Place::new();
+    place.produce(&["--days", "3000"]);
+    let records = kafka().records(&place.topic);
+    let mut consumer = place.almanac(&[&ALL[..], &["--checkpoint-every", "1h"]].concat()).start();
+    let status = |partition: i32| -> Option<Value> {
+        let path = place.dir("files").join(format!(".almanac/{partition}/status.json"));
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    };
+    eventually("everything has been read", || {
+        (0..4).filter_map(status).filter_map(|status| status["offset"].as_i64()).sum::<i64>() == records
+    });
+    let offset = || place.checkpoints("files").iter().map(|checkpoint| checkpoint.offset).sum::<i64>();
+    assert_eq!(offset(), 0, "none was due");
+    let ended = consumer.terminate();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(offset(), records);
+    let days: u64 = place.checkpoints("files").iter().map(|checkpoint| checkpoint.statistics.days()).sum();
+    assert_eq!(days, 3000);
+}
+
+#[test]
+fn what_a_crash_left_is_cleaned_up() {
+    let place = Place::new();
+    place.produce(&["--days", "100"]);
+    place.send(&[Raw { partition: 0, key: None, value: Some(b"no report") }]);
+    let mut consumer = place.almanac(&ALL).start();
+    place.caught_up(kafka(), "files");
+    consumer.kill_9();
+    let before = place.files("files");
+    let rejected = place.dir("files/partition-0.rejected.jsonl");
+    let whole = fs::read_to_string(&rejected).unwrap();
+    assert_eq!(whole.lines().count(), 1, "{whole}");
+
+    // What a process killed at its worst moments leaves behind.
+    let mut torn = fs::OpenOptions::new().append(true).open(&rejected).unwrap();
+    torn.write_all(br#"{"offset":9000,"reason":"no_va"#).unwrap();
+    let epoch = place.dir("files/.almanac/0/1");
+    fs::write(epoch.join("partition-0.json.tmp"), &before[0][..40]).unwrap();
+
+    let mut consumer = place.almanac(&ALL).start();
+    place.send(&[Raw { partition: 0, key: None, value: None }]);
+    place.caught_up(kafka(), "files");
+    assert_eq!(consumer.terminate().code, Some(0));
+    assert!(!epoch.exists());
+    let rejected = fs::read_to_string(rejected).unwrap();
+    assert!(rejected.starts_with(&whole) && rejected.lines().count() == 2, "{rejected}");
+    assert_eq!(place.files("files")[1..], before[1..]);
+}
+
+/// A small file system of its own, gone at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(path: &Path) -> Option<SmallDisk> {
+        if !rustix::process::geteuid().is_root() {
+            skip("mounting a small disk needs root");
+            return None;
+        }
+        fs::create_dir_all(path).unwrap();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(path).output();
+        let output = mount.unwrap();
+        if !output.status.success() {
+            skip(&format!("no small disk can be mounted: {}", String::from_utf8_lossy(&output.stderr)));
+            return None;
+        }
+        Some(SmallDisk(path.to_owned()))
+    }
+
+    /// Leaves no room at all.
+    fn fill(&self) {
+        let mut filler = fs::File::create(self.0.join("filler")).unwrap();
+        for size in [4096, 1] {
+            while filler.write_all(&vec![b'x'; size]).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+
+    fn temporary(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut dirs = vec![self.0.clone()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "tmp") {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily, so that a process which is still about does not keep it.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_the_old_files_and_is_gone_on_from() {
+    let place = Place::new();
+    let Some(disk) = SmallDisk::mount(&place.dir("files")) else { return };
+    place.produce(&["--days", "400", "--duplicates", "0"]);
+    let mut consumer = place.almanac(&ALL).start();
+    place.caught_up(kafka(), "files");
+    let before = place.files("files");
+
+    let says_so = |mut full: Running| {
+        let ended = full.ended();
+        assert_eq!(ended.code, Some(7), "{}", ended.stderr);
+        assert!(ended.stderr.contains("No space left on device"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&place.dir("files").display().to_string()), "{}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+        assert_eq!(place.files("files"), before, "the old files stay");
+        assert_eq!(disk.temporary(), Vec::<PathBuf>::new(), "and no half ones");
+    };
+    disk.fill();
+    place.produce(&["--append", "--days", "400", "--duplicates", "0"]);
+    assert!(consumer.pid() > 0);
+    says_so(consumer);
+    consumer = place.almanac(&ALL).start();
+    says_so(consumer);
+
+    disk.free();
+    let mut consumer = place.almanac(&ALL).start();
+    place.caught_up(kafka(), "files");
+    assert_eq!(consumer.terminate().code, Some(0));
+    let days: u64 = place.checkpoints("files").iter().map(|checkpoint| checkpoint.statistics.days()).sum();
+    assert_eq!(days, 800);
+}

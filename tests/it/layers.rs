@@ -1,0 +1,185 @@
+//! The shape of the code, held by its text.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file of `src`, without its tests and comments.
+struct Source {
+    /// As in `kafka/admin.rs`.
+    name: String,
+    code: String,
+}
+
+impl Source {
+    fn is_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| match place.strip_suffix('/') {
+            Some(_) => self.name.starts_with(place),
+            None => self.name == *place,
+        })
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    files.sort();
+    let named = files.into_iter().map(|path| {
+        let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        Source { code: code_of(&fs::read_to_string(path).unwrap()), name }
+    });
+    named.filter(|source| !source.name.ends_with("tests.rs")).collect()
+}
+
+fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The text up to the tests, which come last in a file, with comments emptied.
+fn code_of(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let mut code = String::new();
+    for line in text.lines() {
+        let _ = writeln!(code, "{}", if line.trim_start().starts_with("//") { "" } else { line });
+    }
+    code
+}
+
+/// Fails with file and line of each place outside `allowed` that has one of `words`.
+#[track_caller]
+fn only_in(allowed: &[&str], words: &[&str], why: &str) {
+    let sources = sources();
+    for place in allowed {
+        assert!(sources.iter().any(|source| source.is_in(&[place])), "there is no src/{place}");
+    }
+    let outside: Vec<&Source> = sources.iter().filter(|source| !source.is_in(allowed)).collect();
+    refuse(&outside, words, why);
+}
+
+#[track_caller]
+fn never_in(places: &[&str], except: &[&str], words: &[&str], why: &str) {
+    let sources = sources();
+    for place in places.iter().chain(except) {
+        assert!(sources.iter().any(|source| source.is_in(&[place])), "there is no src/{place}");
+    }
+    let inside: Vec<&Source> =
+        sources.iter().filter(|source| source.is_in(places) && !source.is_in(except)).collect();
+    refuse(&inside, words, why);
+}
+
+#[track_caller]
+fn refuse(sources: &[&Source], words: &[&str], why: &str) {
+    let mut found = String::new();
+    for source in sources {
+        for (number, line) in (1..).zip(source.code.lines()) {
+            if words.iter().any(|word| line.contains(word)) {
+                let _ = writeln!(found, "src/{}:{number}: {}", source.name, line.trim());
+            }
+        }
+    }
+    assert!(found.is_empty(), "{why}\n{found}");
+}
+
+/// What takes values and gives values, and so is tested in microseconds.
+const PURE: &[&str] = &["report.rs", "stats.rs", "checkpoint.rs", "source/", "plot/"];
+
+#[test]
+fn pure_modules_do_no_io() {
+    let io = [
+        "tokio",
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::env",
+        "fs::",
+        "File::open",
+        "File::create",
+        "rdkafka",
+        "crate::kafka",
+    ];
+    never_in(PURE, &["source/file.rs"], &io, "a pure module takes values and gives values");
+    let state =
+        ["crate::store", "crate::pipeline", "crate::commands", "crate::stop", "Instant::now", "SystemTime"];
+    never_in(PURE, &[], &state, "a pure module knows of nothing that changes");
+}
+
+#[test]
+fn the_client_crate_is_named_in_kafka_only() {
+    only_in(&["kafka/"], &["rdkafka", "librdkafka_sys"], "the client is exchanged in one place");
+}
+
+#[test]
+fn unsafe_is_in_kafka_only_and_says_why() {
+    let is_unsafe = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "allow(unsafe_code"];
+    only_in(&["kafka/"], &is_unsafe, "unsafe code calls the C library, from src/kafka/");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kafka");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            if !line.contains("unsafe {") && !line.contains("unsafe impl") {
+                continue;
+            }
+            // In the comment right above the statement, of which the line may be a later part.
+            let above = lines[..index].iter().rev().take(12).take_while(|line| !line.trim().is_empty());
+            let said = above.chain([line]).any(|line| line.contains("SAFETY:"));
+            assert!(said, "{}:{}: no SAFETY comment", path.display(), index + 1);
+        }
+    }
+}
+
+#[test]
+fn durable_state_is_renamed_and_synced_in_the_store_only() {
+    // broker/files.rs says why: what it publishes is the broker's own, of no partition.
+    let words = ["fs::rename", "sync_all", "sync_data", "hard_link", "rustix::fs"];
+    only_in(&["store.rs", "broker/files.rs"], &words, "the order of write, sync and rename is in one place");
+}
+
+#[test]
+fn pictures_never_talk_to_kafka() {
+    let words = ["kafka", "pipeline", "producer"];
+    never_in(&["plot/", "commands/plot.rs"], &[], &words, "pictures are drawn from what is in DIR");
+}
+
+#[test]
+fn only_commands_print() {
+    let words = ["print!(", "println!(", "eprintln!(", "eprint!(", "io::stdout"];
+    only_in(&["commands/"], &words, "stdout belongs to the command");
+    never_in(&["commands/"], &[], &["eprintln!(", "eprint!("], "what goes to stderr goes through the log");
+    only_in(&["commands/", "logging.rs"], &["io::stderr"], "stderr is the log's");
+}
+
+#[test]
+fn nothing_is_taken_for_granted() {
+    let words = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("];
+    only_in(&[], &words, "what comes from a broker, a file or a user can't panic");
+}
+
+#[test]
+fn layers_point_one_way() {
+    for (layer, upper) in [
+        ("report.rs", &["crate::stats", "crate::checkpoint"][..]),
+        ("stats.rs", &["crate::checkpoint"]),
+        ("store.rs", &["crate::pipeline", "crate::kafka", "crate::commands", "crate::cli"]),
+        (
+            "kafka/",
+            &["crate::pipeline", "crate::store", "crate::checkpoint", "crate::commands", "crate::cli"],
+        ),
+        ("pipeline.rs", &["crate::commands", "crate::cli", "crate::producer"]),
+        ("pipeline/", &["crate::commands", "crate::cli", "crate::producer"]),
+        ("producer.rs", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store"]),
+        ("broker/", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store", "crate::kafka"]),
+    ] {
+        never_in(&[layer], &[], upper, "source → producer → Kafka → consumer → checkpoint → store → plot");
+    }
+}

@@ -1,0 +1,81 @@
+//! `verify`: agrees with what the consumer wrote, and names the first thing that is not so.
+
+use std::fs;
+
+use crate::support::{Ended, Place, kafka};
+
+fn counted_place() -> Place {
+    let place = Place::new();
+    place.produce(&["--days", "1000", "--duplicates", "0.3"]);
+    let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+    place.caught_up(kafka(), "files");
+    consumer.terminate();
+    place
+}
+
+/// What `verify` says after `partition-2.json` has had `from` replaced by `to`, once.
+#[track_caller]
+fn after_change(place: &Place, from: &str, to: &str) -> Ended {
+    let path = place.dir("files/partition-2.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    assert!(whole.contains(from), "{whole}");
+    fs::write(&path, whole.replacen(from, to, 1)).unwrap();
+    let ended = place.almanac(&["verify"]).run();
+    fs::write(&path, whole).unwrap();
+    ended
+}
+
+#[test]
+fn what_the_consumer_wrote_is_what_the_log_makes() {
+    let place = counted_place();
+    let ended = place.almanac(&["verify"]).succeeds();
+    assert_eq!(ended.stdout.matches(", the same\n").count(), 4, "{}", ended.stdout);
+    let days: u64 = ended
+        .stdout
+        .lines()
+        .map(|line| line.split(" = ").nth(1).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum();
+    assert_eq!(days, 1000);
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn a_file_that_differs_is_named() {
+    let place = counted_place();
+    let checkpoint = &place.checkpoints("files")[2];
+    let (_, _, cell) = checkpoint.statistics.cells().next().unwrap();
+
+    // The last bit of a sum, and of the average that goes with it.
+    let bit = f64::from_bits(cell.sum().to_bits() + 1);
+    let (old, new) = (
+        format!("\"sum\":{},\"avg\":{}", cell.sum(), cell.avg()),
+        format!("\"sum\":{bit},\"avg\":{}", bit / f64::from(cell.count())),
+    );
+    let ended = after_change(&place, &old, &new);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let expected = format!("January 1990, sum: the file has {bit:?}, the log makes {:?}", cell.sum());
+    assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
+
+    let offset = checkpoint.offset;
+    let ended = after_change(&place, &format!("\"offset\":{offset}"), &format!("\"offset\":{}", offset + 1));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let expected = format!("offset: the file has {}, the log ends at {offset}", offset + 1);
+    assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
+
+    let mut rejected = place.dir("files/partition-2.rejected.jsonl");
+    fs::write(&rejected, "{\"offset\":3,\"reason\":\"no_value\",\"key\":null,\"value\":null}\n").unwrap();
+    let ended = place.almanac(&["verify", "2"]).fails(1);
+    assert!(ended.stderr.contains("rejected line 1: the file has Rejected"), "{}", ended.stderr);
+    rejected.set_file_name("partition-2.json");
+    place.almanac(&["verify", "0", "1"]).succeeds();
+}
+
+#[test]
+fn a_log_that_is_gone_cannot_be_checked() {
+    let place = counted_place();
+    place.produce(&["--days", "10"]);
+    let ended = place.almanac(&["verify"]).fails(5);
+    assert!(ended.stderr.contains("counts topic"), "{}", ended.stderr);
+    let ended = place.almanac_in("nowhere", &["verify"]).fails(7);
+    assert!(ended.stderr.contains("no checkpoints to check"), "{}", ended.stderr);
+}
