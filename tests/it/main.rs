@@ -21,4 +21,5 @@ mod real_weather;
 mod records;
 mod recreation;
 mod support;
+mod up;
 mod verify;

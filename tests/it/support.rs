@@ -139,12 +139,16 @@ impl Kafka {
 
     /// The date of every record, repeats included, by partition.
     pub fn dates(&self, topic: &str) -> Vec<Date> {
-        let connection = self.connection();
-        let admin = Admin::new(&connection).unwrap();
-        let partitions = self.describe(topic).unwrap().partitions;
+        Self::dates_at(&self.connection(), topic)
+    }
+
+    /// The same, of a Kafka that the test did not start itself.
+    pub fn dates_at(connection: &Connection, topic: &str) -> Vec<Date> {
+        let admin = Admin::new(connection).unwrap();
+        let partitions = admin.describe(topic, Duration::from_secs(10)).unwrap().unwrap().partitions;
         let (mut dates, mut decoder) = (Vec::new(), Decoder::default());
         let each = |record: &Record| dates.push(decoder.decode(record.value).unwrap().date);
-        read_spans(&connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
+        read_spans(connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
         dates
     }
 }
