@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use indicatif::ProgressBar;
 
 use super::producer::{Weather, tell};
@@ -48,6 +48,12 @@ pub fn run(options: &cli::Up) -> Result<()> {
     Ok(())
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("what listens at {brokers} is not Kafka\nhint: name another port with --brokers")]
+pub(super) struct NotKafka {
+    brokers: String,
+}
+
 enum Kafka {
     IsThere,
     StartAt(HostPort),
@@ -65,9 +71,7 @@ fn find_kafka(options: &cli::Up) -> Result<Kafka> {
         Listening::Nobody => Ok(Kafka::StartAt(address)),
         // With TLS or SASL only the client that has the properties can tell.
         Listening::SomethingElse if !options.kafka.properties.is_empty() => Ok(Kafka::IsThere),
-        Listening::SomethingElse => {
-            bail!("what listens at {brokers} is not Kafka\nhint: name another port with --brokers")
-        }
+        Listening::SomethingElse => Err(NotKafka { brokers: brokers.clone() }.into()),
     }
 }
 

@@ -83,7 +83,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub struct Consumer {
     client: *mut RDKafka,
-    queue: *mut sys::rd_kafka_queue_t,
     topic: CString,
     shared: Box<Shared>,
     is_closed: bool,
@@ -138,8 +137,7 @@ impl Consumer {
                 return Err(KafkaError::Property { key: "-X".to_owned(), reason });
             }
             sys::rd_kafka_poll_set_consumer(client);
-            let queue = sys::rd_kafka_queue_get_consumer(client);
-            Ok(Consumer { client, queue, topic: topic_name, shared, is_closed: false })
+            Ok(Consumer { client, topic: topic_name, shared, is_closed: false })
         }
     }
 
@@ -185,26 +183,21 @@ impl Consumer {
     }
 
     /// Waits up to `timeout` for something to come, then takes what is there, up to `batch`'s capacity.
+    ///
+    /// One by one: librdkafka's own call for a batch (`rd_kafka_consume_batch_queue`) takes the offset that comes
+    /// with the end of a partition for that of a record. After a rebalance it would go on one past it, and leave
+    /// out the record that has come to be there.
     pub fn poll(&self, batch: &mut Batch, timeout: Duration) {
         batch.clear();
-        // The call below returns when the batch is full or the time is over, so it may only wait for one.
-        if self.take(batch, 1, timeout) > 0 {
-            let rest = batch.capacity - 1;
-            self.take(batch, rest, Duration::ZERO);
-        }
-    }
-
-    fn take(&self, batch: &mut Batch, count: usize, timeout: Duration) -> usize {
-        let timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
-        let room = &mut batch.messages.spare_capacity_mut()[..count];
-        // SAFETY: queue is living; the spare capacity has room for `count` pointers (`Batch` keeps its
-        // capacity), and librdkafka initialises as many as it says.
-        unsafe {
-            let taken =
-                sys::rd_kafka_consume_batch_queue(self.queue, timeout_ms, room.as_mut_ptr().cast(), count);
-            let taken = usize::try_from(taken).unwrap_or(0).min(count);
-            batch.messages.set_len(batch.messages.len() + taken);
-            taken
+        let mut timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        while batch.messages.len() < batch.capacity {
+            // SAFETY: the client is living, and a message that is not null is ours.
+            let message = unsafe { sys::rd_kafka_consumer_poll(self.client, timeout_ms) };
+            if message.is_null() {
+                break;
+            }
+            batch.messages.push(message);
+            timeout_ms = 0;
         }
     }
 
@@ -334,12 +327,8 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.leave();
-        // SAFETY: the queue goes before the client, both once; `shared` is a field, dropped after this, when no
-        // callback can run any more.
-        unsafe {
-            sys::rd_kafka_queue_destroy(self.queue);
-            sys::rd_kafka_destroy(self.client);
-        }
+        // SAFETY: destroyed once; `shared` is a field, dropped after this, when no callback can run any more.
+        unsafe { sys::rd_kafka_destroy(self.client) };
     }
 }
 

@@ -143,12 +143,16 @@ impl Kafka {
 
     /// The date of every record, repeats included, by partition.
     pub fn dates(&self, topic: &str) -> Vec<Date> {
-        let connection = self.connection();
-        let admin = Admin::new(&connection).unwrap();
-        let partitions = self.describe(topic).unwrap().partitions;
+        Self::dates_at(&self.connection(), topic)
+    }
+
+    /// The same, of a Kafka that the test did not start itself.
+    pub fn dates_at(connection: &Connection, topic: &str) -> Vec<Date> {
+        let admin = Admin::new(connection).unwrap();
+        let partitions = admin.describe(topic, Duration::from_secs(10)).unwrap().unwrap().partitions;
         let (mut dates, mut decoder) = (Vec::new(), Decoder::default());
         let each = |record: &Record| dates.push(decoder.decode(record.value).unwrap().date);
-        read_spans(&connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
+        read_spans(connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
         dates
     }
 }
@@ -270,6 +274,14 @@ impl Place {
             Ok(found) => found.into_iter().map(|(_, checkpoint)| checkpoint).collect(),
             Err(_) => Vec::new(),
         }
+    }
+
+    /// How many partitions in `dir` name the process as their owner.
+    pub fn owned_by(&self, process: &Running, dir: &str) -> usize {
+        let owner = format!("\"pid\":{},", process.pid());
+        let names_it = |lock: &PathBuf| std::fs::read_to_string(lock).is_ok_and(|lock| lock.contains(&owner));
+        let lock = |partition: i32| self.dir(dir).join(format!(".almanac/{partition}/lock"));
+        (0..4).map(lock).filter(names_it).count()
     }
 
     /// The bytes of the four checkpoints.
