@@ -204,9 +204,8 @@ fn fill(kafka: &Kafka, options: &Options) -> Result<()> {
 /// `almanac consumer` from an empty DIR until its checkpoints have passed every record.
 fn consume(kafka: &Kafka, dir: &Path, records: u64, options: &Options) -> Result<Measured> {
     let start = Instant::now();
-    let mut consumer = Running::spawn(
-        almanac(kafka, options).args(["consumer", "0", "1", "2", "3", "--dir"]).arg(dir),
-    )?;
+    let mut consumer =
+        Running::spawn(almanac(kafka, options).args(["consumer", "0", "1", "2", "3", "--dir"]).arg(dir))?;
     let mut progress = Progress::new(start);
     while progress.seen(passed(dir)) < records {
         if let Some(status) = consumer.child.try_wait()? {
@@ -267,8 +266,7 @@ fn measure_count(kafka: &Kafka, records: u64, options: &Options) -> Result<Measu
 fn count(brokers: &str, options: &Options) -> Result<()> {
     let connection = Connection { brokers: brokers.to_owned(), properties: options.properties.clone() };
     let start = StartAt::Offset { next_offset: 0, leader_epoch: None };
-    let positions: Vec<Position> =
-        (0..PARTITIONS).map(|partition| Position { partition, start }).collect();
+    let positions: Vec<Position> = (0..PARTITIONS).map(|partition| Position { partition, start }).collect();
     let consumer = Consumer::new(&connection, "bare", TOPIC)?;
     consumer.assign(&positions)?;
     let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);

@@ -72,7 +72,14 @@ pub struct Kafka {
     #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
     pub topic: String,
     /// Client property, as in kcat: security.*, ssl.*, sasl.*, fetch.*, …
-    #[arg(short = 'X', value_name = "KEY=VALUE", env = "ALMANAC_X", value_delimiter = '\n')]
+    // The help would show the environment's value, and with it a password.
+    #[arg(
+        short = 'X',
+        value_name = "KEY=VALUE",
+        env = "ALMANAC_X",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
     pub properties: Vec<Property>,
 }
 
@@ -89,7 +96,13 @@ pub struct LocalKafka {
     #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
     pub data: Option<PathBuf>,
     /// Server property of the local Kafka
-    #[arg(long, value_name = "KEY=VALUE", env = "ALMANAC_SET", value_delimiter = '\n')]
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        env = "ALMANAC_SET",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
     pub set: Vec<Property>,
 }
 

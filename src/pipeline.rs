@@ -148,17 +148,21 @@ fn wait_for_topic(
         let found = admin
             .describe(&settings.topic, ANSWER_MAX)
             .and_then(|topic| topic.map(|topic| Ok((admin.cluster_id(ANSWER_MAX)?, topic))).transpose());
-        let missing = match found {
+        let (missing, reason) = match found {
             Ok(Some(found)) => return Ok(Some(found)),
-            Ok(None) => "topic",
-            Err(error) if error.is_transient() => "kafka",
+            Ok(None) => ("topic", String::new()),
+            Err(KafkaError::Unreachable { reason, .. }) => ("kafka", reason),
+            Err(error) if error.is_transient() => ("kafka", error.to_string()),
             Err(error) => return Err(error.into()),
         };
         if told != Some(missing) {
             told = Some(missing);
             match missing {
                 "topic" => tracing::warn!("topic {} is not there yet; waiting for it", settings.topic),
-                _ => tracing::warn!("no Kafka at {} yet; waiting for it", settings.connection.brokers),
+                _ => {
+                    let brokers = &settings.connection.brokers;
+                    tracing::warn!("no Kafka at {brokers} yet; waiting for it ({reason})");
+                }
             }
         }
         stop.wait(POLL_MAX);
@@ -290,6 +294,7 @@ impl<'a> Session<'a> {
         if now - self.status_written >= STATUS_EVERY {
             self.write_status(now)?;
             self.publish_offsets();
+            self.source.admin.serve();
         }
         Ok(None)
     }

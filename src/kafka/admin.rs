@@ -3,12 +3,14 @@ use std::future::Future;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::bindings as sys;
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafka;
 
-use super::config::{Context, property_error};
+use super::config::{Context, log, property_error};
+use super::consumer::text;
 use super::{Connection, KafkaError};
 
 /// A topic as the brokers describe it.
@@ -29,6 +31,9 @@ impl Admin {
     pub fn new(connection: &Connection) -> Result<Self, KafkaError> {
         let client = connection
             .client()
+            // Else a failed connection is a line of the client's log only. The wrapper asks for these events where
+            // it looks at them itself; here `serve` does.
+            .set("enabled_events", sys::RD_KAFKA_EVENT_ERROR.to_string())
             .create_with_context(Context::default())
             .map_err(|error| property_error(&error))?;
         Ok(Admin { client, brokers: connection.brokers.clone() })
@@ -87,11 +92,55 @@ impl Admin {
         }
     }
 
+    /// Takes in what the client has to say of its connections. An admin client has no thread for that, and what
+    /// nobody takes in is kept.
+    pub fn serve(&self) {
+        let client = self.client.inner();
+        // SAFETY: the client is living; the queue is a reference of ours, given back after its last use, and each
+        // event is destroyed once, after its texts were copied.
+        unsafe {
+            let queue = sys::rd_kafka_queue_get_main(client.native_ptr());
+            loop {
+                let event = sys::rd_kafka_queue_poll(queue, 0);
+                if event.is_null() {
+                    break;
+                }
+                tell(event, client.context());
+                sys::rd_kafka_event_destroy(event);
+            }
+            sys::rd_kafka_queue_destroy(queue);
+        }
+    }
+
     fn unreachable(&self, timeout: Duration) -> KafkaError {
-        let silent = || format!("nothing heard for {} s", timeout.as_secs_f32());
-        KafkaError::Unreachable {
-            brokers: self.brokers.clone(),
-            reason: self.client.inner().context().last_error().unwrap_or_else(silent),
+        self.serve();
+        match self.client.inner().context().last_error() {
+            Some(error) => error.of_brokers(&self.brokers),
+            None => KafkaError::Unreachable {
+                brokers: self.brokers.clone(),
+                reason: format!("nothing heard for {} s", timeout.as_secs_f32()),
+            },
+        }
+    }
+}
+
+/// # Safety
+/// `event` must be living.
+unsafe fn tell(event: *mut sys::rd_kafka_event_t, context: &Context) {
+    // SAFETY: the event is living, and of the type that is asked for what it holds.
+    unsafe {
+        match sys::rd_kafka_event_type(event) {
+            sys::RD_KAFKA_EVENT_ERROR => {
+                let error = ClientError::Global(sys::rd_kafka_event_error(event).into());
+                context.error(error, &text(sys::rd_kafka_event_error_string(event)));
+            }
+            sys::RD_KAFKA_EVENT_LOG => {
+                let (mut facility, mut message, mut level) = (ptr::null(), ptr::null(), 0);
+                if sys::rd_kafka_event_log(event, &mut facility, &mut message, &mut level) == 0 {
+                    log(level, &text(facility), &text(message));
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -8,11 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::config::{log, property_error};
+use super::error::ConnectionError;
 use super::{Connection, KafkaError, Topic, admin};
 
 /// A record as the broker gave it, valid as long as its batch.
@@ -74,7 +75,7 @@ pub enum RebalanceEvent {
 #[derive(Default)]
 struct Shared {
     rebalances: Mutex<VecDeque<RebalanceEvent>>,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<ConnectionError>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,6 +85,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Consumer {
     client: *mut RDKafka,
     queue: *mut sys::rd_kafka_queue_t,
+    brokers: String,
     topic: CString,
     shared: Box<Shared>,
     is_closed: bool,
@@ -134,7 +136,8 @@ impl Consumer {
             }
             sys::rd_kafka_poll_set_consumer(client);
             let queue = sys::rd_kafka_queue_get_consumer(client);
-            Ok(Consumer { client, queue, topic: topic_name, shared, is_closed: false })
+            let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+            Ok(Consumer { client, queue, brokers, topic: topic_name, shared, is_closed: false })
         }
     }
 
@@ -210,7 +213,15 @@ impl Consumer {
 
     /// The last thing that went wrong with the connections, once.
     pub fn take_error_text(&self) -> Option<String> {
-        locked(&self.shared.last_error).take()
+        locked(&self.shared.last_error).take().map(|error| error.reason)
+    }
+
+    /// Whether the brokers don't let the client in, which waiting does not change.
+    pub fn is_let_in(&self) -> Result<(), KafkaError> {
+        match locked(&self.shared.last_error).take_if(|error| error.is_lasting()) {
+            Some(error) => Err(error.of_brokers(&self.brokers)),
+            None => Ok(()),
+        }
     }
 
     /// The topic of this name as it is now, or nothing where there is none.
@@ -465,7 +476,11 @@ unsafe extern "C" fn on_error(
     // SAFETY: the opaque pointer set in `from_config`, and librdkafka's own text, copied at once.
     let (shared, reason) = unsafe { (&*opaque.cast::<Shared>(), text(reason)) };
     tracing::debug!(error, reason, "kafka client");
-    *locked(&shared.last_error) = Some(reason);
+    // The codes of librdkafka's own are negative, and small.
+    let code = RDKafkaRespErr::try_from(error).map_or(Code::Unknown, Code::from);
+    if let Some(error) = ConnectionError::new(code, &reason) {
+        *locked(&shared.last_error) = Some(error);
+    }
 }
 
 unsafe extern "C" fn on_log(
@@ -476,13 +491,12 @@ unsafe extern "C" fn on_log(
 ) {
     // SAFETY: librdkafka's own texts, copied at once.
     let (facility, message) = unsafe { (text(facility), text(message)) };
-    let level = if level <= 6 { RDKafkaLogLevel::Info } else { RDKafkaLogLevel::Debug };
     log(level, &facility, &message);
 }
 
 /// # Safety
 /// `text` must be null or a C string.
-unsafe fn text(text: *const c_char) -> String {
+pub(super) unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }

@@ -5,4 +5,5 @@
 mod broker;
 mod pipeline;
 mod real_weather;
+mod secure;
 mod support;
