@@ -44,11 +44,21 @@ impl Admin {
         self.client.inner().fetch_cluster_id(timeout).ok_or_else(|| self.unreachable(timeout))
     }
 
-    /// The topic, or nothing where there is none.
+    /// The topic, or nothing where there is none. Brokers that don't let the client in are not waited for.
     pub fn describe(&self, topic: &str, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
+        let context = self.client.inner().context();
+        let is_hopeless = || {
+            self.serve();
+            context.last_error().is_some_and(|error| error.is_lasting())
+        };
         // SAFETY: the handle lives as long as `self.client`, which outlives the call.
-        unsafe { describe(self.client.inner().native_ptr(), topic, timeout) }
-            .map_err(|error| if error.is_transient() { self.unreachable(timeout) } else { error })
+        match unsafe { describe(self.client.inner().native_ptr(), topic, timeout, is_hopeless) } {
+            Err(error) if error.is_transient() => Err(self.unreachable(timeout)),
+            answer => {
+                context.forget_error();
+                answer
+            }
+        }
     }
 
     /// The first offset and the high watermark of a partition.
@@ -164,7 +174,7 @@ fn one_result(results: KafkaResult<Vec<TopicResult>>, action: &str) -> Result<()
     }
 }
 
-/// Describes one topic.
+/// Describes one topic, unless `is_hopeless` says meanwhile that there will be no answer.
 ///
 /// # Safety
 /// `client` must be a living librdkafka handle, and stay so during the call.
@@ -172,6 +182,7 @@ pub(super) unsafe fn describe(
     client: *mut RDKafka,
     topic: &str,
     timeout: Duration,
+    is_hopeless: impl Fn() -> bool,
 ) -> Result<Option<Topic>, KafkaError> {
     let action = || format!("can't describe topic {topic}");
     let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
@@ -196,8 +207,8 @@ pub(super) unsafe fn describe(
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         let mut event: *mut sys::rd_kafka_event_t = ptr::null_mut();
-        while event.is_null() && Instant::now() < deadline {
-            event = sys::rd_kafka_queue_poll(queue, timeout_ms);
+        while event.is_null() && Instant::now() < deadline && !is_hopeless() {
+            event = sys::rd_kafka_queue_poll(queue, timeout_ms.min(100));
         }
         let described = described(event).map_err(|code| KafkaError::code(action(), code));
         if !event.is_null() {

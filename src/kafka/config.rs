@@ -203,6 +203,13 @@ impl Context {
     pub(super) fn last_error(&self) -> Option<ConnectionError> {
         self.last_error.lock().ok().and_then(|error| error.clone())
     }
+
+    /// What went wrong before an answer is over with it.
+    pub(super) fn forget_error(&self) {
+        if let Ok(mut last) = self.last_error.lock() {
+            *last = None;
+        }
+    }
 }
 
 impl ClientContext for Context {

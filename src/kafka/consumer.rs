@@ -227,7 +227,7 @@ impl Consumer {
     /// The topic of this name as it is now, or nothing where there is none.
     pub fn describe(&self, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
         // SAFETY: the client is living.
-        unsafe { admin::describe(self.client, &self.topic.to_string_lossy(), timeout) }
+        unsafe { admin::describe(self.client, &self.topic.to_string_lossy(), timeout, || false) }
     }
 
     /// The high watermark that the last fetch brought.
