@@ -1,11 +1,14 @@
+use std::ffi::c_int;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::KafkaError;
+use super::error::ConnectionError;
 
 /// Where the brokers are, and how to speak to them.
 #[derive(Clone, Debug)]
@@ -16,10 +19,17 @@ pub struct Connection {
 }
 
 /// One `-X KEY=VALUE`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Property {
     pub key: String,
     pub value: String,
+}
+
+impl fmt::Debug for Property {
+    /// Without the value, which may be a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{}=…", self.key)
+    }
 }
 
 impl FromStr for Property {
@@ -199,33 +209,41 @@ pub(super) fn property_error(error: &ClientError) -> KafkaError {
 /// Takes the client's own log into ours, and remembers the last thing that went wrong.
 #[derive(Default)]
 pub(super) struct Context {
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<ConnectionError>>,
 }
 
 impl Context {
-    pub(super) fn last_error(&self) -> Option<String> {
+    pub(super) fn last_error(&self) -> Option<ConnectionError> {
         self.last_error.lock().ok().and_then(|error| error.clone())
+    }
+
+    /// What went wrong before an answer is over with it.
+    pub(super) fn forget_error(&self) {
+        if let Ok(mut last) = self.last_error.lock() {
+            *last = None;
+        }
     }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        log(level as c_int, facility, message);
     }
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        if let Ok(mut last) = self.last_error.lock() {
-            *last = Some(reason.to_owned());
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        if let (Some(error), Ok(mut last)) = (ConnectionError::new(code, reason), self.last_error.lock()) {
+            *last = Some(error);
         }
     }
 }
 
 /// librdkafka reports each failed connection; what of that the user must know is said by those who wait for it.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Debug => tracing::trace!(facility, "{message}"),
-        _ => tracing::debug!(facility, "{message}"),
+pub(super) fn log(level: c_int, facility: &str, message: &str) {
+    match level >= RDKafkaLogLevel::Debug as c_int {
+        true => tracing::trace!(facility, "{message}"),
+        false => tracing::debug!(facility, "{message}"),
     }
 }
 
