@@ -232,7 +232,9 @@ impl Claim {
     }
 
     /// Replaces `status.json`, which need not survive a power cut.
-    pub fn set_status(&self, status: &impl Serialize) -> Result<(), StoreError> {
+    pub fn set_status(&mut self, status: &impl Serialize) -> Result<(), StoreError> {
+        // Here as well, since a partition in which nothing arrives is not replaced.
+        self.lock_if_free();
         put(&self.paths, &self.epoch_dir, &self.paths.status(), &json_line(status), Durability::Atomic)
     }
 

@@ -113,7 +113,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     match () {
         () if error.is::<verify::Unverifiable>() => Exit::Checkpoint,
         () if error.is::<SourceError>() => Exit::Input,
-        () if error.is::<BrokerError>() => Exit::Kafka,
+        () if error.is::<BrokerError>() || error.is::<up::NotKafka>() => Exit::Kafka,
         () if error.is::<UsageError>() => Exit::Usage,
         () => Exit::Failed,
     }
@@ -122,7 +122,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 fn exit_of_kafka(error: &KafkaError) -> Exit {
     match error {
         KafkaError::Property { .. } => Exit::Usage,
-        KafkaError::Unreachable { .. } | KafkaError::Client { .. } => Exit::Kafka,
+        KafkaError::Unreachable { .. } | KafkaError::NotLetIn { .. } | KafkaError::Client { .. } => {
+            Exit::Kafka
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use indicatif::ProgressBar;
 
 use super::producer::{Weather, tell};
@@ -48,6 +48,12 @@ pub fn run(options: &cli::Up) -> Result<()> {
     Ok(())
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("what listens at {brokers} is not Kafka\nhint: name another port with --brokers")]
+pub(super) struct NotKafka {
+    brokers: String,
+}
+
 enum Kafka {
     IsThere,
     StartAt(HostPort),
@@ -60,14 +66,13 @@ fn find_kafka(options: &cli::Up) -> Result<Kafka> {
     if !address.is_loopback() {
         return Ok(Kafka::IsThere);
     }
-    match who_listens(&address, &mut broker::is_kafka) {
+    let properties = &options.kafka.properties;
+    match who_listens(&address, &mut |bootstrap| broker::is_kafka(bootstrap, properties)) {
         Listening::Kafka => Ok(Kafka::IsThere),
         Listening::Nobody => Ok(Kafka::StartAt(address)),
-        // With TLS or SASL only the client that has the properties can tell.
-        Listening::SomethingElse if !options.kafka.properties.is_empty() => Ok(Kafka::IsThere),
-        Listening::SomethingElse => {
-            bail!("what listens at {brokers} is not Kafka\nhint: name another port with --brokers")
-        }
+        // Or Kafka does not let in a client with these properties: then the next to ask it says why.
+        Listening::SomethingElse if !properties.is_empty() => Ok(Kafka::IsThere),
+        Listening::SomethingElse => Err(NotKafka { brokers: brokers.clone() }.into()),
     }
 }
 

@@ -5,15 +5,19 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::config::{log, property_error};
+use super::error::ConnectionError;
 use super::{Connection, KafkaError, Topic, admin};
+
+/// How long leaving the group may take.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 /// A record as the broker gave it, valid as long as its batch.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +78,7 @@ pub enum RebalanceEvent {
 #[derive(Default)]
 struct Shared {
     rebalances: Mutex<VecDeque<RebalanceEvent>>,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<ConnectionError>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,10 +87,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub struct Consumer {
     client: *mut RDKafka,
-    queue: *mut sys::rd_kafka_queue_t,
+    brokers: String,
     topic: CString,
     shared: Box<Shared>,
-    is_closed: bool,
 }
 
 // SAFETY: librdkafka's handle and queues may be used from any thread; nothing here is bound to the one that made
@@ -138,8 +141,8 @@ impl Consumer {
                 return Err(KafkaError::Property { key: "-X".to_owned(), reason });
             }
             sys::rd_kafka_poll_set_consumer(client);
-            let queue = sys::rd_kafka_queue_get_consumer(client);
-            Ok(Consumer { client, queue, topic: topic_name, shared, is_closed: false })
+            let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+            Ok(Consumer { client, brokers, topic: topic_name, shared })
         }
     }
 
@@ -185,26 +188,21 @@ impl Consumer {
     }
 
     /// Waits up to `timeout` for something to come, then takes what is there, up to `batch`'s capacity.
+    ///
+    /// One by one: librdkafka's own call for a batch (`rd_kafka_consume_batch_queue`) takes the offset that comes
+    /// with the end of a partition for that of a record. After a rebalance it would go on one past it, and leave
+    /// out the record that has come to be there.
     pub fn poll(&self, batch: &mut Batch, timeout: Duration) {
         batch.clear();
-        // The call below returns when the batch is full or the time is over, so it may only wait for one.
-        if self.take(batch, 1, timeout) > 0 {
-            let rest = batch.capacity - 1;
-            self.take(batch, rest, Duration::ZERO);
-        }
-    }
-
-    fn take(&self, batch: &mut Batch, count: usize, timeout: Duration) -> usize {
-        let timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
-        let room = &mut batch.messages.spare_capacity_mut()[..count];
-        // SAFETY: queue is living; the spare capacity has room for `count` pointers (`Batch` keeps its
-        // capacity), and librdkafka initialises as many as it says.
-        unsafe {
-            let taken =
-                sys::rd_kafka_consume_batch_queue(self.queue, timeout_ms, room.as_mut_ptr().cast(), count);
-            let taken = usize::try_from(taken).unwrap_or(0).min(count);
-            batch.messages.set_len(batch.messages.len() + taken);
-            taken
+        let mut timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        while batch.messages.len() < batch.capacity {
+            // SAFETY: the client is living, and a message that is not null is ours.
+            let message = unsafe { sys::rd_kafka_consumer_poll(self.client, timeout_ms) };
+            if message.is_null() {
+                break;
+            }
+            batch.messages.push(message);
+            timeout_ms = 0;
         }
     }
 
@@ -215,13 +213,21 @@ impl Consumer {
 
     /// The last thing that went wrong with the connections, once.
     pub fn take_error_text(&self) -> Option<String> {
-        locked(&self.shared.last_error).take()
+        locked(&self.shared.last_error).take().map(|error| error.reason)
+    }
+
+    /// Whether the brokers don't let the client in, which waiting does not change.
+    pub fn is_let_in(&self) -> Result<(), KafkaError> {
+        match locked(&self.shared.last_error).take_if(|error| error.is_lasting()) {
+            Some(error) => Err(error.of_brokers(&self.brokers)),
+            None => Ok(()),
+        }
     }
 
     /// The topic of this name as it is now, or nothing where there is none.
     pub fn describe(&self, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
         // SAFETY: the client is living.
-        unsafe { admin::describe(self.client, &self.topic.to_string_lossy(), timeout) }
+        unsafe { admin::describe(self.client, &self.topic.to_string_lossy(), timeout, || false) }
     }
 
     /// The high watermark that the last fetch brought.
@@ -298,47 +304,45 @@ impl Consumer {
         self.check(code, action)
     }
 
-    /// Leaves the group. What is revoked by that is let go without a word: the caller has released it.
-    pub fn close(mut self) {
-        self.leave();
-    }
-
-    fn leave(&mut self) {
-        if std::mem::replace(&mut self.is_closed, true) {
-            return;
-        }
-        // SAFETY: the client is living, and closed once. Closing runs as events on a queue of ours, so that the
-        // final revocation can be answered here; the queue outlives it.
+    /// Leaves the group; what is revoked by that is let go without a word. Says whether the client has ended: while
+    /// no broker answers it may not, for longer than anybody waits.
+    fn leave(&self) -> bool {
+        let deadline = Instant::now() + LEAVE_MAX;
+        // SAFETY: the client is living, and this runs once, in `drop`. Closing runs as events on a queue of ours, so
+        // that the final revocation can be answered here; the queue outlives it.
         unsafe {
             let queue = sys::rd_kafka_queue_new(self.client);
             let error = sys::rd_kafka_consumer_close_queue(self.client, queue);
-            if error.is_null() {
-                while sys::rd_kafka_consumer_closed(self.client) == 0 {
-                    let mut message = ptr::null_mut();
-                    let taken = sys::rd_kafka_consume_batch_queue(queue, 50, &mut message, 1);
-                    if taken > 0 && !message.is_null() {
-                        sys::rd_kafka_message_destroy(message);
-                    }
-                    if !self.take_rebalances().is_empty() {
-                        sys::rd_kafka_assign(self.client, ptr::null());
-                    }
-                }
-            } else {
+            if !error.is_null() {
                 sys::rd_kafka_error_destroy(error);
             }
+            while sys::rd_kafka_consumer_closed(self.client) == 0 && Instant::now() < deadline {
+                let mut message = ptr::null_mut();
+                let taken = sys::rd_kafka_consume_batch_queue(queue, 50, &mut message, 1);
+                if taken > 0 && !message.is_null() {
+                    sys::rd_kafka_message_destroy(message);
+                }
+                if !self.take_rebalances().is_empty() {
+                    sys::rd_kafka_assign(self.client, ptr::null());
+                }
+            }
+            let is_closed = sys::rd_kafka_consumer_closed(self.client) != 0;
             sys::rd_kafka_queue_destroy(queue);
+            is_closed
         }
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.leave();
-        // SAFETY: the queue goes before the client, both once; `shared` is a field, dropped after this, when no
-        // callback can run any more.
-        unsafe {
-            sys::rd_kafka_queue_destroy(self.queue);
-            sys::rd_kafka_destroy(self.client);
+        if self.leave() {
+            // SAFETY: destroyed once; `shared` is a field, dropped after this, when no callback can run any more.
+            unsafe { sys::rd_kafka_destroy(self.client) };
+        } else {
+            // Destroying it would wait for what leaving waited for. It lives on without an owner, until the process
+            // ends, and so must what its callbacks point to.
+            tracing::debug!("a Kafka client could not leave its group");
+            std::mem::forget(std::mem::take(&mut self.shared));
         }
     }
 }
@@ -470,7 +474,11 @@ unsafe extern "C" fn on_error(
     // SAFETY: the opaque pointer set in `from_config`, and librdkafka's own text, copied at once.
     let (shared, reason) = unsafe { (&*opaque.cast::<Shared>(), text(reason)) };
     tracing::debug!(error, reason, "kafka client");
-    *locked(&shared.last_error) = Some(reason);
+    // The codes of librdkafka's own are negative, and small.
+    let code = RDKafkaRespErr::try_from(error).map_or(Code::Unknown, Code::from);
+    if let Some(error) = ConnectionError::new(code, &reason) {
+        *locked(&shared.last_error) = Some(error);
+    }
 }
 
 unsafe extern "C" fn on_log(
@@ -481,13 +489,12 @@ unsafe extern "C" fn on_log(
 ) {
     // SAFETY: librdkafka's own texts, copied at once.
     let (facility, message) = unsafe { (text(facility), text(message)) };
-    let level = if level <= 6 { RDKafkaLogLevel::Info } else { RDKafkaLogLevel::Debug };
     log(level, &facility, &message);
 }
 
 /// # Safety
 /// `text` must be null or a C string.
-unsafe fn text(text: *const c_char) -> String {
+pub(super) unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }

@@ -88,6 +88,19 @@ fn taking_over_stops_the_owner_even_when_nothing_arrives() {
     assert!(owner(&place, 0).starts_with(&format!("process {} on", second.pid())));
     assert!(second.is_running());
     assert_eq!(place.files("files"), before);
+    // Its lock is free now, and becomes the new owner's, who still has nothing to write.
+    for partition in 0..4 {
+        let lock = fs::File::open(place.dir("files").join(format!(".almanac/{partition}/lock"))).unwrap();
+        eventually("the new owner holds the lock", || match lock.try_lock() {
+            Ok(()) => {
+                lock.unlock().unwrap();
+                false
+            }
+            Err(_) => true,
+        });
+    }
+    let third = place.almanac(&["consumer", "0"]).fails(6);
+    assert!(third.stderr.contains(&format!("process {} on", second.pid())), "{}", third.stderr);
     assert_eq!(second.terminate().code, Some(0));
 }
 

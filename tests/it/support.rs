@@ -125,6 +125,25 @@ impl Kafka {
         Connection { brokers: self.bootstrap.clone(), properties: Vec::new() }
     }
 
+    /// `HOST:PORT` of the listener of this name.
+    pub fn listener(&self, name: &str) -> String {
+        let properties = std::fs::read_to_string(self.data.path().join("server.properties")).unwrap();
+        let listeners = properties.lines().find_map(|line| line.strip_prefix("listeners=")).unwrap();
+        let mut listeners = listeners.split(',').filter_map(|listener| listener.split_once("://"));
+        listeners.find(|(found, _)| *found == name).unwrap().1.to_owned()
+    }
+
+    /// The class path of its JVM, which holds Kafka's own clients.
+    pub fn class_path(&self) -> String {
+        let is_here = |process: &PathBuf| {
+            std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == self.data.path())
+        };
+        let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let jvm = processes.find(is_here).unwrap();
+        let line = std::fs::read_to_string(jvm.join("cmdline")).unwrap();
+        line.split('\0').skip_while(|argument| *argument != "-cp").nth(1).unwrap().to_owned()
+    }
+
     pub fn describe(&self, topic: &str) -> Option<Topic> {
         Admin::new(&self.connection()).unwrap().describe(topic, Duration::from_secs(10)).unwrap()
     }
@@ -143,12 +162,16 @@ impl Kafka {
 
     /// The date of every record, repeats included, by partition.
     pub fn dates(&self, topic: &str) -> Vec<Date> {
-        let connection = self.connection();
-        let admin = Admin::new(&connection).unwrap();
-        let partitions = self.describe(topic).unwrap().partitions;
+        Self::dates_at(&self.connection(), topic)
+    }
+
+    /// The same, of a Kafka that the test did not start itself.
+    pub fn dates_at(connection: &Connection, topic: &str) -> Vec<Date> {
+        let admin = Admin::new(connection).unwrap();
+        let partitions = admin.describe(topic, Duration::from_secs(10)).unwrap().unwrap().partitions;
         let (mut dates, mut decoder) = (Vec::new(), Decoder::default());
         let each = |record: &Record| dates.push(decoder.decode(record.value).unwrap().date);
-        read_spans(&connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
+        read_spans(connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
         dates
     }
 }
@@ -270,6 +293,14 @@ impl Place {
             Ok(found) => found.into_iter().map(|(_, checkpoint)| checkpoint).collect(),
             Err(_) => Vec::new(),
         }
+    }
+
+    /// How many partitions in `dir` name the process as their owner.
+    pub fn owned_by(&self, process: &Running, dir: &str) -> usize {
+        let owner = format!("\"pid\":{},", process.pid());
+        let names_it = |lock: &PathBuf| std::fs::read_to_string(lock).is_ok_and(|lock| lock.contains(&owner));
+        let lock = |partition: i32| self.dir(dir).join(format!(".almanac/{partition}/lock"));
+        (0..4).map(lock).filter(names_it).count()
     }
 
     /// The bytes of the four checkpoints.

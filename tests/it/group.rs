@@ -1,0 +1,68 @@
+//! Members of a group that stop answering, and come back.
+
+use rustix::process::Signal;
+
+use crate::support::{Place, eventually, kafka};
+
+#[test]
+fn a_member_that_wakes_up_after_its_partitions_went_to_another_changes_nothing() {
+    let place = Place::new();
+    place.produce(&["--days", "1000"]);
+    let group = ["consumer", "--group", &place.topic, "--handover-timeout", "1s"];
+    let member = || place.almanac(&group).start();
+    let (mut paused, mut other) = (member(), member());
+    eventually("both have partitions", || {
+        place.owned_by(&paused, "files") > 0 && place.owned_by(&other, "files") > 0
+    });
+    place.caught_up(kafka(), "files");
+
+    paused.signal(Signal::STOP);
+    place.produce(&["--append", "--days", "1000", "--duplicate-degrees", "1000000"]);
+    // Ten seconds after the last it said, the group gives it up; its locks are still held.
+    eventually("the other has all partitions", || place.owned_by(&other, "files") == 4);
+    place.caught_up(kafka(), "files");
+    let taken_over = place.files("files");
+
+    paused.signal(Signal::CONT);
+    // It has found out: it has been given partitions anew, or has ended.
+    eventually("the paused member answers", || place.owned_by(&paused, "files") > 0 || !paused.is_running());
+    assert_eq!(place.files("files"), taken_over, "nothing late has been written");
+    place.produce(&["--append", "--days", "1000"]);
+    place.caught_up(kafka(), "files");
+    assert_eq!(other.terminate().code, Some(0), "{}", other.stderr());
+    if paused.is_running() {
+        // Alone now.
+        place.produce(&["--append", "--days", "100"]);
+        place.caught_up(kafka(), "files");
+        paused.terminate();
+    } else {
+        assert_ne!(paused.ended().code, Some(0));
+    }
+    place.replay(kafka(), "alone");
+    place.assert_same_files("alone", "files");
+}
+
+#[test]
+fn rebalances_at_the_end_of_the_log_leave_no_record_out() {
+    let place = Place::new();
+    let group = ["consumer", "--group", &place.topic, "--handover-timeout", "1s"];
+    let member = || place.almanac(&group).start();
+    // So slow that members are at the end most of the time, so fast that each rebalance sees new records.
+    let mut producer =
+        place.almanac(&["producer", "--interval", "2ms", "--days", "10000", "--duplicates", "0"]).start();
+    let mut constant = member();
+    let mut rebalances = 0;
+    while producer.is_running() {
+        let mut guest = member();
+        eventually("the guest has partitions", || place.owned_by(&guest, "files") > 0);
+        assert_eq!(guest.terminate().code, Some(0), "{}", guest.stderr());
+        rebalances += 1;
+    }
+    assert!(rebalances > 1);
+    assert_eq!(producer.ended().code, Some(0), "{}", producer.stderr());
+    place.caught_up(kafka(), "files");
+    assert_eq!(place.days("files"), 10_000);
+    assert_eq!(constant.terminate().code, Some(0));
+    let said = constant.stderr();
+    assert!(said.lines().all(|line| line.contains("is not there yet")), "{said}");
+}

@@ -1,0 +1,164 @@
+//! Records that almanac's own producer would never write: rejected, aborted, or not yet committed.
+
+use std::fs;
+use std::time::Duration;
+
+use almanac::kafka::Admin;
+use almanac::report::Report;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::civil::date;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::{Value, json};
+
+use crate::support::{Place, eventually, kafka};
+
+const PARTITION: i32 = 2;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[test]
+fn rejected_records_are_kept_aside_once_each_and_passed() {
+    let place = Place::new();
+    create(&place);
+    // In small batches, so that there are moments enough to be killed at.
+    let client = client(&[("batch.num.messages", "10")]);
+    let mut expected = Vec::new();
+    let mut offset = 0;
+    let mut produce = |key: Option<&[u8]>, value: Option<&[u8]>, reason: Option<&str>| {
+        send(&client, &place, key, value);
+        if let Some(reason) = reason {
+            let base64 = |bytes: &[u8]| STANDARD.encode(bytes);
+            expected.push(json!({
+                "offset": offset, "reason": reason, "key": key.map(base64), "value": value.map(base64),
+            }));
+        }
+        offset += 1;
+    };
+    let month = Some(&b"June"[..]);
+    for day in 1..=200_i16 {
+        let date = date(1990, 1, 1).checked_add(jiff::Span::new().days(day)).unwrap();
+        produce(month, Some(&Report { date, degrees: f64::from(day) }.encode()), None);
+        produce(month, None, Some("no_value"));
+        produce(None, None, Some("no_value"));
+        produce(Some(b"\xff\xfe"), Some(b"\xffnot protobuf"), Some("malformed_protobuf"));
+        produce(month, Some(b""), Some("invalid_date"));
+        produce(month, Some(&encoded("1990-02-30", 1.0)), Some("invalid_date"));
+        produce(month, Some(&encoded("19900203", 1.0)), Some("invalid_date"));
+        produce(month, Some(&encoded("0000-01-01", 1.0)), Some("invalid_date"));
+        produce(month, Some(&encoded("1990-02-03", f64::NAN)), Some("invalid_degrees"));
+        produce(month, Some(&encoded("1990-02-03", f64::INFINITY)), Some("invalid_degrees"));
+        produce(month, Some(&encoded("1990-02-03", f64::NEG_INFINITY)), Some("invalid_degrees"));
+        produce(month, Some(&encoded("1990-02-03", 1.1e9)), Some("invalid_degrees"));
+    }
+    client.flush(TIMEOUT).unwrap();
+
+    let consumer = ["consumer", "2", "--checkpoint-every", "1ms", "-X", "fetch.message.max.bytes=500"];
+    for kill in 1..=10 {
+        let mut running = place.almanac(&consumer).start();
+        eventually("the consumer goes on", || place.passed("files") >= offset * kill / 12);
+        running.kill_9();
+    }
+    let mut consumer = place.almanac(&consumer).start();
+    eventually("every record is passed", || {
+        place.passed("files") == offset && place.owned_by(&consumer, "files") == 1
+    });
+    assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
+    assert_eq!(rejected(&place), expected);
+    assert_eq!(place.days("files"), 200);
+}
+
+#[test]
+fn aborted_records_do_not_count_and_the_offset_passes_what_marks_them() {
+    let place = Place::new();
+    create(&place);
+    let client = client(&[("transactional.id", &place.topic)]);
+    client.init_transactions(TIMEOUT).unwrap();
+    let mut consumer = place.almanac(&["consumer", "2"]).start();
+    let report = |day: i8, degrees: f64| Report { date: date(1990, 4, day), degrees }.encode();
+    for day in 1..=10 {
+        client.begin_transaction().unwrap();
+        send(&client, &place, None, Some(&report(day, 1e6)));
+        send(&client, &place, None, Some(b"\xffgarbage that was taken back"));
+        client.flush(TIMEOUT).unwrap();
+        client.abort_transaction(TIMEOUT).unwrap();
+        client.begin_transaction().unwrap();
+        send(&client, &place, None, Some(&report(day, 1.5)));
+        client.commit_transaction(TIMEOUT).unwrap();
+    }
+    // Per day two aborted records, one that counts, and a marker for each of the transactions.
+    eventually("the last marker is passed", || place.passed("files") == 50);
+
+    client.begin_transaction().unwrap();
+    send(&client, &place, None, Some(&report(11, 2.5)));
+    client.flush(TIMEOUT).unwrap();
+    client.abort_transaction(TIMEOUT).unwrap();
+    // Nothing but aborted records up to the end.
+    eventually("the last marker is passed", || place.passed("files") == 52);
+    assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
+    assert_eq!(rejected(&place), Vec::<Value>::new());
+    let checkpoint = &place.checkpoints("files")[0];
+    let cells: Vec<_> = checkpoint.statistics.cells().collect();
+    assert_eq!(cells.len(), 1);
+    assert_eq!((cells[0].2.count(), cells[0].2.sum(), cells[0].2.max()), (10, 15.0, 1.5));
+}
+
+#[test]
+fn an_open_transaction_is_waited_for() {
+    let place = Place::new();
+    create(&place);
+    let client = client(&[("transactional.id", &place.topic)]);
+    client.init_transactions(TIMEOUT).unwrap();
+    client.begin_transaction().unwrap();
+    send(&client, &place, None, Some(&Report { date: date(1990, 4, 1), degrees: 1.0 }.encode()));
+    client.flush(TIMEOUT).unwrap();
+    // Behind it in the log, and not part of it.
+    let other = self::client(&[]);
+    send(&other, &place, None, Some(&Report { date: date(1990, 4, 2), degrees: 2.0 }.encode()));
+    other.flush(TIMEOUT).unwrap();
+    let mut consumer = place.almanac(&["consumer", "2"]).start();
+    let status = place.dir("files/.almanac/2/status.json");
+    eventually("the consumer has looked at the log", || {
+        fs::read_to_string(&status).is_ok_and(|status| status.contains("\"high_watermark\":"))
+            && !fs::read_to_string(&status).unwrap().contains("\"high_watermark\":null")
+    });
+    assert_eq!((place.passed("files"), place.days("files")), (0, 0), "nothing is committed yet");
+    client.commit_transaction(TIMEOUT).unwrap();
+    eventually("both days are counted", || place.days("files") == 2 && place.passed("files") == 3);
+    assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
+}
+
+fn create(place: &Place) {
+    let admin = Admin::new(&kafka().connection()).unwrap();
+    assert!(admin.create(&place.topic, 4, 1, TIMEOUT).unwrap());
+}
+
+fn client(properties: &[(&str, &str)]) -> BaseProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &kafka().bootstrap).set("enable.idempotence", "true");
+    for (key, value) in properties {
+        config.set(*key, *value);
+    }
+    config.create().unwrap()
+}
+
+fn send(client: &BaseProducer, place: &Place, key: Option<&[u8]>, value: Option<&[u8]>) {
+    let mut record = BaseRecord::<[u8], [u8]>::to(&place.topic).partition(PARTITION);
+    record.key = key;
+    record.payload = value;
+    client.send(record).map_err(|(error, _)| error).unwrap();
+}
+
+/// `Report` as protobuf, by hand: what no valid report encodes to.
+fn encoded(date: &str, degrees: f64) -> Vec<u8> {
+    let mut bytes = vec![0x0a, date.len() as u8];
+    bytes.extend(date.as_bytes());
+    bytes.push(0x11);
+    bytes.extend(degrees.to_le_bytes());
+    bytes
+}
+
+fn rejected(place: &Place) -> Vec<Value> {
+    let lines = fs::read_to_string(place.dir("files/partition-2.rejected.jsonl")).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

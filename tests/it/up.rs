@@ -1,0 +1,140 @@
+//! Everything on one machine: one command starts it, one signal ends it, and the next start continues.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use almanac::kafka::Connection;
+use jiff::civil::Date;
+use rustix::process::Signal;
+
+use crate::support::{Kafka, Place, Running, eventually, free_address};
+
+#[test]
+fn up_continues_what_is_there_and_leaves_nothing_running() {
+    let machine = Machine::new();
+    let mut up = machine.up(&["--interval", "5ms"]);
+    machine.counts_past(&up, 100);
+    eventually("the plot is drawn", || machine.place.dir("files/month.svg").exists());
+    up.signal(Signal::TERM);
+    machine.is_stopped(&mut up);
+    let (days, topic) = (machine.place.days("files"), machine.log_id());
+
+    let mut up = machine.up(&["--interval", "5ms", "--duplicates", "0"]);
+    machine.counts_past(&up, days + 100);
+    assert_eq!(machine.log_id(), topic, "the topic is the same");
+    up.signal(Signal::INT);
+    machine.is_stopped(&mut up);
+
+    // At once, and with all that it was doing.
+    let mut up = machine.up(&["--interval", "5ms", "--duplicates", "0"]);
+    machine.counts_past(&up, days + 200);
+    up.kill_9();
+    eventually("its JVM is gone", || machine.jvms().is_empty());
+
+    let mut up = machine.up(&["--interval", "5ms", "--duplicates", "0"]);
+    machine.counts_past(&up, days + 300);
+    up.signal(Signal::TERM);
+    machine.is_stopped(&mut up);
+    assert_eq!(machine.log_id(), topic);
+    machine.holds_what_the_log_holds();
+
+    let former = machine.place.files("files");
+    let mut up = machine.up(&["--interval", "5ms", "--fresh"]);
+    eventually("it begins again", || machine.log_id() != topic);
+    machine.counts_past(&up, 10);
+    assert!(machine.place.days("files") < days + 300);
+    up.signal(Signal::TERM);
+    machine.is_stopped(&mut up);
+    let archive = machine.place.dir(&format!("files/archive/{topic}"));
+    let archived =
+        |partition| fs::read_to_string(archive.join(format!("partition-{partition}.json"))).unwrap();
+    assert_eq!((0..4).map(archived).collect::<Vec<_>>(), former);
+}
+
+#[test]
+fn what_listens_and_is_no_kafka_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // It answers, as a web server would.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let place = Place::at(&address);
+    let data = place.dir("data");
+    let ended = place.almanac(&["up", "--data", data.to_str().unwrap()]).fails(4);
+    assert_eq!(
+        ended.stderr,
+        format!(
+            "almanac: error: what listens at {address} is not Kafka\nhint: name another port with --brokers\n"
+        )
+    );
+    assert!(!data.exists());
+}
+
+/// Where an `up` runs.
+struct Machine {
+    place: Place,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        Machine { place: Place::at(&free_address()) }
+    }
+
+    fn up(&self, arguments: &[&str]) -> Running {
+        let data = self.place.dir("data");
+        self.place.almanac(&[&["up", "--data", data.to_str().unwrap()], arguments].concat()).start()
+    }
+
+    #[track_caller]
+    fn counts_past(&self, up: &Running, days: u64) {
+        eventually(&format!("{days} days are counted; {}", up.stderr()), || self.place.days("files") > days);
+    }
+
+    #[track_caller]
+    fn is_stopped(&self, up: &mut Running) {
+        let asked = std::time::Instant::now();
+        let ended = up.ended();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stderr.ends_with("stopped; the data is kept, and the next start continues\n"));
+        assert!(asked.elapsed().as_secs() < 10, "{:?}", asked.elapsed());
+        assert_eq!(self.jvms(), Vec::<u32>::new());
+    }
+
+    /// The id of the topic that is counted; none before the first start.
+    fn log_id(&self) -> String {
+        let log = fs::read_to_string(self.place.dir("files/.almanac/0/log.json")).unwrap();
+        let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+        log["topic_id"].as_str().unwrap().to_owned()
+    }
+
+    /// No day was sent twice by the starts that sent no repeats, and every record sent is counted.
+    fn holds_what_the_log_holds(&self) {
+        let place = &self.place;
+        let set = ["broker", "--listen", &place.brokers, "--data"];
+        let data = place.dir("data");
+        let broker = place.almanac(&[&set[..], &[data.to_str().unwrap()]].concat()).start();
+        broker.stderr_line_with(" answers at ");
+        let connection = Connection { brokers: place.brokers.clone(), properties: Vec::new() };
+        let dates = Kafka::dates_at(&connection, &place.topic);
+        let distinct: BTreeSet<Date> = dates.iter().copied().collect();
+        assert_eq!(place.days("files"), distinct.len() as u64);
+        assert_eq!(place.passed("files"), i64::try_from(dates.len()).unwrap());
+        let days: Vec<&Date> = distinct.iter().collect();
+        assert!(days.windows(2).all(|pair| pair[0].tomorrow().unwrap() == *pair[1]), "no day is missing");
+    }
+
+    /// The processes that run in the data directory.
+    fn jvms(&self) -> Vec<u32> {
+        let data = self.place.dir("data");
+        let is_here = |pid: &u32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data);
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_here).collect()
+    }
+}
