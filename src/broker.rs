@@ -1,6 +1,6 @@
 //! A local Apache Kafka: KRaft, one node, all of its state in one directory.
 //!
-//! The JVM never outlives the process that started it (see [`process`]). Killing it loses no acknowledged
+//! The JVM never outlives the process that started it (`process.rs` says how). Killing it loses no acknowledged
 //! record: a record is in the kernel's page cache when it is acknowledged, which outlives any process.
 //!
 //! Nothing here speaks Kafka's protocol: whether the broker answers is asked through a closure of the caller.

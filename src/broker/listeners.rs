@@ -36,11 +36,14 @@ impl Listeners {
             None => vec![Listener { name: "PLAINTEXT".to_owned(), address: listen.clone() }],
         };
         clients.retain(|listener| listener.name != CONTROLLER);
-        for listener in &mut clients {
-            listener.address.port = free_port(&listener.address)?;
-        }
         let mut controller = HostPort { host: Ipv4Addr::LOCALHOST.to_string(), port: 0 };
-        controller.port = free_port(&controller)?;
+        // Held until all are chosen: a port that is let go at once can be chosen twice.
+        let mut held = Vec::new();
+        for address in clients.iter_mut().map(|listener| &mut listener.address).chain([&mut controller]) {
+            let (socket, port) = bind(address)?;
+            address.port = port;
+            held.push(socket);
+        }
         Listeners::of(clients, controller, last(set, "advertised.listeners").is_some())
     }
 
@@ -136,16 +139,17 @@ fn parse(listeners: &str) -> Result<Vec<Listener>, BrokerError> {
     entries.map(|text| parse_one(text).ok_or(BrokerError::BadListener { text: text.to_owned() })).collect()
 }
 
-/// The port of `address` if nobody listens there, or a free one for port 0.
+/// Takes the port of `address` if nobody listens there, or a free one for port 0.
 ///
 /// The socket is bound as the JVM will bind it, with `SO_REUSEADDR`, so the answer is the one that it will get.
-fn free_port(address: &HostPort) -> Result<u16, BrokerError> {
-    let bind_first = || -> io::Result<u16> {
+fn bind(address: &HostPort) -> Result<(TcpListener, u16), BrokerError> {
+    let bind_first = || -> io::Result<(TcpListener, u16)> {
         // Of several addresses, the JVM takes the IPv4 one.
         let addresses = address.resolve()?;
         let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-        let first = first.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(TcpListener::bind(first)?.local_addr()?.port())
+        let socket = TcpListener::bind(first.ok_or(io::ErrorKind::AddrNotAvailable)?)?;
+        let port = socket.local_addr()?.port();
+        Ok((socket, port))
     };
     bind_first().map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => BrokerError::PortInUse { address: address.to_string() },
@@ -227,6 +231,16 @@ mod tests {
             set(&[("listeners", "PLAINTEXT://:0"), ("advertised.listeners", "PLAINTEXT://host:1")]);
         let listeners = Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &advertised).unwrap();
         assert!(listeners.bootstrap.starts_with("127.0.0.1:"), "{}", listeners.bootstrap);
+    }
+
+    #[test]
+    fn no_port_is_chosen_twice() {
+        let many = (0..300).map(|n| format!("L{n}://127.0.0.1:0")).collect::<Vec<_>>().join(",");
+        let listeners =
+            Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &set(&[("listeners", &many)])).unwrap();
+        let clients = listeners.clients.iter().map(|listener| listener.address.port);
+        let ports: std::collections::BTreeSet<_> = clients.chain([listeners.controller.port]).collect();
+        assert_eq!(ports.len(), 301);
     }
 
     #[test]

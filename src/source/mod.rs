@@ -1,7 +1,7 @@
 //! Where reports come from: synthetic weather, and the files in which real weather is kept.
 //!
 //! A file is read as a whole before its first report is handed on, so that a bad one costs nothing. Its parsers take
-//! bytes; only [`file`] opens anything.
+//! bytes; only [`mod@file`] opens anything.
 
 mod csv;
 mod error;
