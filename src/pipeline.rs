@@ -369,7 +369,8 @@ impl<'a> Session<'a> {
     /// Whether the topic of this name is still the one that the session began with; unknown while no broker
     /// answers. Must be asked after the last record that the answer is to hold for has arrived.
     fn is_same_log(&mut self) -> Option<bool> {
-        let answer = self.consumer.describe(ANSWER_MAX);
+        // Not by the consumer's own connection: there an answer waits behind the fetch that waits for records.
+        let answer = self.source.admin.describe(&self.settings.topic, ANSWER_MAX);
         self.log_checked = Instant::now();
         match answer {
             Ok(topic) => {
@@ -380,7 +381,10 @@ impl<'a> Session<'a> {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_kafka_away, true) {
-                    let reason = self.consumer.take_error_text().unwrap_or_else(|| error.to_string());
+                    let reason = match error {
+                        KafkaError::Unreachable { reason, .. } => reason,
+                        other => other.to_string(),
+                    };
                     tracing::warn!("Kafka does not answer ({reason}); waiting for it");
                 }
                 None

@@ -13,7 +13,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::config::{log, property_error};
-use super::{Connection, KafkaError, Topic, admin};
+use super::{Connection, KafkaError};
 
 /// A record as the broker gave it, valid as long as its batch.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,6 @@ pub enum RebalanceEvent {
 #[derive(Default)]
 struct Shared {
     rebalances: Mutex<VecDeque<RebalanceEvent>>,
-    last_error: Mutex<Option<String>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -204,17 +203,6 @@ impl Consumer {
     /// The rebalances since the last call, in order.
     pub fn take_rebalances(&self) -> Vec<RebalanceEvent> {
         locked(&self.shared.rebalances).drain(..).collect()
-    }
-
-    /// The last thing that went wrong with the connections, once.
-    pub fn take_error_text(&self) -> Option<String> {
-        locked(&self.shared.last_error).take()
-    }
-
-    /// The topic of this name as it is now, or nothing where there is none.
-    pub fn describe(&self, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
-        // SAFETY: the client is living.
-        unsafe { admin::describe(self.client, &self.topic.to_string_lossy(), timeout) }
     }
 
     /// The high watermark that the last fetch brought.
@@ -454,12 +442,11 @@ unsafe extern "C" fn on_error(
     _client: *mut RDKafka,
     error: c_int,
     reason: *const c_char,
-    opaque: *mut c_void,
+    _opaque: *mut c_void,
 ) {
-    // SAFETY: the opaque pointer set in `from_config`, and librdkafka's own text, copied at once.
-    let (shared, reason) = unsafe { (&*opaque.cast::<Shared>(), text(reason)) };
+    // SAFETY: librdkafka's own text, copied at once.
+    let reason = unsafe { text(reason) };
     tracing::debug!(error, reason, "kafka client");
-    *locked(&shared.last_error) = Some(reason);
 }
 
 unsafe extern "C" fn on_log(
