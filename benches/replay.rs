@@ -13,7 +13,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use almanac::kafka::{Admin, Batch, Connection, Consumer, Item, Position, StartAt};
@@ -89,10 +89,9 @@ fn compare(options: &Options) -> Result<()> {
             consumer.push(consume(&kafka, &dir, records, options)?);
         }
         fs::remove_dir_all(&dir)?;
-        eprintln!("round {}: {:?} {:?}", round + 1, consumer.last(), bare.last());
     }
     print_table(&consumer, &bare);
-    Ok(())
+    kafka.stop()
 }
 
 /// One replay of the whole log.
@@ -142,7 +141,7 @@ fn thousands(rate: f64) -> String {
 }
 
 struct Kafka {
-    _process: Running,
+    process: Running,
     brokers: String,
 }
 
@@ -156,7 +155,14 @@ impl Kafka {
         )?;
         let stderr = process.child.stderr.take().context("no stderr")?;
         let brokers = address(stderr)?;
-        Ok(Kafka { _process: process, brokers })
+        Ok(Kafka { process, brokers })
+    }
+
+    /// In good order, so that nothing of it writes into a directory that is being removed.
+    fn stop(mut self) -> Result<()> {
+        let status = self.process.terminate()?;
+        ensure!(status.success(), "Kafka ended badly: {status}");
+        Ok(())
     }
 
     fn connection(&self, options: &Options) -> Connection {
@@ -214,8 +220,7 @@ fn consume(kafka: &Kafka, dir: &Path, records: u64, options: &Options) -> Result
         std::thread::sleep(LOOK_EVERY);
     }
     let measured = progress.measured(consumer.child.id())?;
-    rustix::process::kill_process(Pid::from_child(&consumer.child), Signal::TERM)?;
-    let status = consumer.child.wait()?;
+    let status = consumer.terminate()?;
     ensure!(status.success(), "the consumer failed: {status}");
 
     let checkpoints = store::checkpoints_in(dir)?;
@@ -368,6 +373,11 @@ impl Running {
     fn spawn(command: &mut Command) -> Result<Running> {
         let child = command.spawn().context("can't start a process\nhint: `taskset` is in util-linux")?;
         Ok(Running { child })
+    }
+
+    fn terminate(&mut self) -> Result<ExitStatus> {
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        Ok(self.child.wait()?)
     }
 }
 

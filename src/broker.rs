@@ -16,6 +16,7 @@ mod properties;
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -98,7 +99,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts Kafka and returns once `is_ready`, called with the bootstrap address, says so.
+    /// Starts Kafka and returns once `is_ready`, called with the address of a listener, says so. Where every
+    /// listener wants TLS or a password, of which nothing is known here, Kafka is ready when one of them reacts.
     ///
     /// The first start ever gets Kafka's jars; the first start on a data directory formats it. `progress` is told
     /// what takes time. When `stop` turns true, the start is undone and [`BrokerError::Stopped`] returned.
@@ -122,7 +124,12 @@ impl Broker {
             let listeners = Listeners::choose(&settings.listen, &settings.set)?;
             progress(&format!("starting Apache Kafka {} on {}", kafka_version(), listeners.bootstrap));
             let (mut process, log) = data.launch(&kafka, &listeners, &settings.set)?;
-            match wait_until_ready(&mut process, &data, &log, &listeners.bootstrap, is_ready, stop) {
+            let plain = listeners.plain(&settings.set);
+            let mut is_ready = || match &plain {
+                Some(address) => is_ready(address),
+                None => reacts(&listeners.bootstrap),
+            };
+            match wait_until_ready(&mut process, &data, &log, &listeners.bootstrap, &mut is_ready, stop) {
                 Ok(()) => {
                     return Ok(Broker { process, data, log, cluster_id, bootstrap: listeners.bootstrap });
                 }
@@ -166,7 +173,7 @@ fn wait_until_ready(
     data: &DataDir,
     log: &LogMark,
     bootstrap: &str,
-    is_ready: &mut dyn FnMut(&str) -> bool,
+    is_ready: &mut dyn FnMut() -> bool,
     stop: &AtomicBool,
 ) -> Result<(), BrokerError> {
     let deadline = Instant::now() + READY_DEADLINE;
@@ -182,7 +189,7 @@ fn wait_until_ready(
                 log: data.kafka_log(),
             });
         }
-        if is_ready(bootstrap) {
+        if is_ready() {
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -195,6 +202,23 @@ fn wait_until_ready(
         }
         thread::sleep(POLL_INTERVAL);
     }
+}
+
+/// Whether something that can't be a request is answered, if only by an end of the connection. Kafka opens its
+/// listeners early, but looks at nothing that comes before it is ready.
+fn reacts(bootstrap: &str) -> bool {
+    let ask = |address: SocketAddr| -> io::Result<usize> {
+        let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+        stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+        // No TLS record begins like this, and read as the size of a request it is too large.
+        stream.write_all(b"ready?\n")?;
+        stream.read(&mut [0])
+    };
+    let is_answer = |result: io::Result<usize>| match result {
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        Ok(_) => true,
+    };
+    bootstrap.to_socket_addrs().is_ok_and(|mut addresses| addresses.any(|address| is_answer(ask(address))))
 }
 
 /// What is found at an address.
@@ -230,7 +254,7 @@ fn anybody_listens(address: &HostPort) -> bool {
 
 impl HostPort {
     /// Every socket address that this means; `localhost` may be two.
-    fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+    fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect())
     }
 

@@ -83,6 +83,7 @@ pub struct Kafka {
     #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
     pub topic: String,
     /// Client property, as in kcat: security.*, ssl.*, sasl.*, fetch.*, …
+    // The help would show the environment's value, and with it a password.
     #[arg(
         short = 'X',
         value_name = "KEY=VALUE",

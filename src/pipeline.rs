@@ -22,6 +22,9 @@ const POLL_MAX: Duration = Duration::from_millis(100);
 /// How long the brokers may take to answer a question.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// How long Kafka may not answer before that is worth a word.
+const AWAY_TOLD_AFTER: Duration = Duration::from_secs(4);
+
 /// How often a quiet log is asked whether it is still the same.
 const LOG_CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -98,7 +101,7 @@ impl PipelineError {
     /// Whether the error concerns one partition's files only, so that a group's other partitions can go on.
     fn is_of_one_partition(&self) -> bool {
         match self {
-            PipelineError::Store(error) => !matches!(error, StoreError::Io { .. }),
+            PipelineError::Store(error) => !matches!(error, StoreError::Io { .. } | StoreError::NoDir { .. }),
             PipelineError::Gap { .. } | PipelineError::WithoutLog { .. } => true,
             _ => false,
         }
@@ -150,17 +153,21 @@ fn wait_for_topic(
         let found = admin
             .describe(&settings.topic, ANSWER_MAX)
             .and_then(|topic| topic.map(|topic| Ok((admin.cluster_id(ANSWER_MAX)?, topic))).transpose());
-        let missing = match found {
+        let (missing, reason) = match found {
             Ok(Some(found)) => return Ok(Some(found)),
-            Ok(None) => "topic",
-            Err(error) if error.is_transient() => "kafka",
+            Ok(None) => ("topic", String::new()),
+            Err(KafkaError::Unreachable { reason, .. }) => ("kafka", reason),
+            Err(error) if error.is_transient() => ("kafka", error.to_string()),
             Err(error) => return Err(error.into()),
         };
         if told != Some(missing) {
             told = Some(missing);
             match missing {
                 "topic" => tracing::warn!("topic {} is not there yet; waiting for it", settings.topic),
-                _ => tracing::warn!("no Kafka at {} yet; waiting for it", settings.connection.brokers),
+                _ => {
+                    let brokers = &settings.connection.brokers;
+                    tracing::warn!("no Kafka at {brokers} yet; waiting for it ({reason})");
+                }
             }
         }
         stop.wait(POLL_MAX);
@@ -191,7 +198,7 @@ struct Session<'a> {
     pace: Pace,
     log_checked: Instant,
     status_written: Instant,
-    is_kafka_away: bool,
+    away: Option<Away>,
 }
 
 impl<'a> Session<'a> {
@@ -211,7 +218,7 @@ impl<'a> Session<'a> {
             pace: Pace::new(settings.checkpoint_every, now),
             log_checked: now,
             status_written: now,
-            is_kafka_away: false,
+            away: None,
         })
     }
 
@@ -234,7 +241,7 @@ impl<'a> Session<'a> {
         self.publish_offsets();
         // Locks go before the group hears of it, so that whoever gets the partitions next can take them.
         self.owned.clear();
-        self.consumer.close();
+        drop(self.consumer);
         match (end, self.failure) {
             (End::Stopped, Some(failure)) => Err(failure),
             (end, _) => Ok(end),
@@ -292,6 +299,7 @@ impl<'a> Session<'a> {
         if now - self.status_written >= STATUS_EVERY {
             self.write_status(now)?;
             self.publish_offsets();
+            self.source.admin.serve();
         }
         Ok(None)
     }
@@ -369,22 +377,22 @@ impl<'a> Session<'a> {
     /// Whether the topic of this name is still the one that the session began with; unknown while no broker
     /// answers. Must be asked after the last record that the answer is to hold for has arrived.
     fn is_same_log(&mut self) -> Option<bool> {
+        let asked = Instant::now();
         // Not by the consumer's own connection: there an answer waits behind the fetch that waits for records.
         let answer = self.source.admin.describe(&self.settings.topic, ANSWER_MAX);
         self.log_checked = Instant::now();
         match answer {
             Ok(topic) => {
-                if std::mem::take(&mut self.is_kafka_away) {
+                if self.away.take().is_some_and(|away| away.is_told) {
                     note!("Kafka answers again");
                 }
                 Some(topic.is_some_and(|topic| topic.id == self.source.topic.id))
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.is_kafka_away, true) {
-                    let reason = match error {
-                        KafkaError::Unreachable { reason, .. } => reason,
-                        other => other.to_string(),
-                    };
+                let away = self.away.get_or_insert(Away { since: asked, is_told: false });
+                if !away.is_told && away.since.elapsed() >= AWAY_TOLD_AFTER {
+                    away.is_told = true;
+                    let reason = self.consumer.take_error_text().unwrap_or_else(|| error.to_string());
                     tracing::warn!("Kafka does not answer ({reason}); waiting for it");
                 }
                 None
@@ -477,6 +485,12 @@ impl<'a> Session<'a> {
             self.consumer.publish_offsets(&offsets);
         }
     }
+}
+
+/// Kafka does not answer.
+struct Away {
+    since: Instant,
+    is_told: bool,
 }
 
 /// When the next checkpoint is due: at once, as long as checkpoints take a small share of the time.

@@ -33,6 +33,9 @@ pub enum StoreError {
     #[error("{}: {reason}\nhint: nothing was overwritten; mend the file, or move it away to count again", path.display())]
     Unreadable { path: PathBuf, reason: String },
 
+    #[error("there is no directory {}\nhint: 'almanac consumer' makes it; --dir names another", dir.display())]
+    NoDir { dir: PathBuf },
+
     #[error("can't {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
@@ -229,7 +232,9 @@ impl Claim {
     }
 
     /// Replaces `status.json`, which need not survive a power cut.
-    pub fn set_status(&self, status: &impl Serialize) -> Result<(), StoreError> {
+    pub fn set_status(&mut self, status: &impl Serialize) -> Result<(), StoreError> {
+        // Here as well, since a partition in which nothing arrives is not replaced.
+        self.lock_if_free();
         put(&self.paths, &self.epoch_dir, &self.paths.status(), &json_line(status), Durability::Atomic)
     }
 
@@ -406,9 +411,12 @@ pub fn load_status(paths: &Paths) -> Result<Option<Status>, StoreError> {
 
 /// Every checkpoint in DIR, with the path it was read from, in the order of partitions.
 pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreError> {
-    let names = fs::read_dir(dir)
-        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-        .map_err(StoreError::io("read directory", dir))?;
+    let names = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::NotFound => StoreError::NoDir { dir: dir.to_owned() },
+            _ => StoreError::io("read directory", dir)(error),
+        }
+    })?;
     // Only the name that a checkpoint of ours has: `partition-02.json` is not another partition 2.
     let partition_of = |name: &str| -> Option<i32> {
         let digits = name.strip_prefix("partition-")?.strip_suffix(".json")?;

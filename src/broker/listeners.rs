@@ -98,6 +98,18 @@ impl Listeners {
         properties.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
+    /// `HOST:PORT` of the first listener that asks for neither TLS nor a password, if there is one.
+    pub fn plain(&self, set: &[(String, String)]) -> Option<String> {
+        let protocols = last(set, "listener.security.protocol.map").unwrap_or(PROTOCOLS);
+        let is_plain = |listener: &&Listener| {
+            let mut entries = protocols.split(',').filter_map(|entry| entry.trim().split_once(':'));
+            entries.any(|(name, protocol)| {
+                name.eq_ignore_ascii_case(&listener.name) && protocol.eq_ignore_ascii_case("PLAINTEXT")
+            })
+        };
+        self.clients.iter().find(is_plain).map(|listener| reachable(&listener.address).to_string())
+    }
+
     /// Whether `key` of `set` has already gone into [`Listeners::properties`].
     pub fn merges(key: &str) -> bool {
         ["listeners", "listener.security.protocol.map"].contains(&key)
@@ -215,6 +227,19 @@ mod tests {
             set(&[("listeners", "PLAINTEXT://:0"), ("advertised.listeners", "PLAINTEXT://host:1")]);
         let listeners = Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &advertised).unwrap();
         assert!(listeners.bootstrap.starts_with("127.0.0.1:"), "{}", listeners.bootstrap);
+    }
+
+    #[test]
+    fn a_listener_that_anyone_can_ask_is_found() {
+        let plain = |pairs: &[(&str, &str)]| {
+            let set = set(pairs);
+            Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &set).unwrap().plain(&set)
+        };
+        assert!(plain(&[]).is_some());
+        assert_eq!(plain(&[("listeners", "SSL://127.0.0.1:0")]), None);
+        let both = ("listeners", "IN://127.0.0.1:0,OUT://[::1]:0");
+        let found = plain(&[both, ("listener.security.protocol.map", "IN:SASL_SSL,out:plaintext")]);
+        assert!(found.is_some_and(|address| address.starts_with("[::1]:")));
     }
 
     #[test]

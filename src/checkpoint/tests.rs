@@ -33,7 +33,8 @@ fn the_truth_table_of_apply() {
         apply(&mut checkpoint, 6, Some(&value(2000, 1, 1, 1.0))).unwrap();
         checkpoint
     };
-    let rows: [(&[i64], Option<&[u8]>, Result<Outcome, AlreadyPassed>); 8] = [
+    type Row<'a> = (&'a [i64], Option<&'a [u8]>, Result<Outcome, AlreadyPassed>);
+    let rows: [Row; 8] = [
         (&[-1, 0, 6], Some(&fresh_day), Err(AlreadyPassed)),
         (&[-1, 0, 6], Some(&counted_day), Err(AlreadyPassed)),
         (&[-1, 0, 6], Some(&no_report), Err(AlreadyPassed)),

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::broker::{Broker, BrokerError, Environment, HostPort, Settings, kafka_version};
 use crate::cli;
-use crate::kafka::{Admin, Connection};
+use crate::kafka::{Admin, Connection, Property};
 use crate::note;
 use crate::stop::Stop;
 
@@ -31,16 +31,17 @@ pub(super) fn start(listen: HostPort, local: &cli::LocalKafka, stop: &Stop) -> R
         set: local.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
         env: Environment::from_process(),
     };
-    match Broker::start(&settings, &mut is_kafka, &mut |text| note!("{text}"), stop.flag()) {
+    let is_ready = &mut |bootstrap: &str| is_kafka(bootstrap, &[]);
+    match Broker::start(&settings, is_ready, &mut |text| note!("{text}"), stop.flag()) {
         Ok(broker) => Ok(Some(broker)),
         Err(BrokerError::Stopped) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether a Kafka answers there.
-pub(super) fn is_kafka(bootstrap: &str) -> bool {
-    let connection = Connection { brokers: bootstrap.to_owned(), properties: Vec::new() };
+/// Whether a Kafka answers there, to a client with these properties.
+pub(super) fn is_kafka(bootstrap: &str, properties: &[Property]) -> bool {
+    let connection = Connection { brokers: bootstrap.to_owned(), properties: properties.to_vec() };
     Admin::new(&connection).and_then(|admin| admin.cluster_id(ANSWER_MAX)).is_ok()
 }
 

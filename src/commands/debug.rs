@@ -27,6 +27,7 @@ pub fn run(options: &cli::Debug) -> Result<()> {
             answer(&consumer, event)?;
         }
         consumer.poll(&mut batch, POLL_MAX);
+        consumer.is_let_in()?;
         for item in batch.iter() {
             match item {
                 Item::Record(record) => printer.print(&record)?,
@@ -38,8 +39,6 @@ pub fn run(options: &cli::Debug) -> Result<()> {
             }
         }
     }
-    drop(batch);
-    consumer.close();
     Ok(())
 }
 

@@ -122,7 +122,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 fn exit_of_kafka(error: &KafkaError) -> Exit {
     match error {
         KafkaError::Property { .. } => Exit::Usage,
-        KafkaError::Unreachable { .. } | KafkaError::Client { .. } => Exit::Kafka,
+        KafkaError::Unreachable { .. } | KafkaError::NotLetIn { .. } | KafkaError::Client { .. } => {
+            Exit::Kafka
+        }
     }
 }
 
@@ -130,7 +132,7 @@ fn exit_of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Held { .. } | StoreError::TakenOver { .. } => Exit::Owner,
         StoreError::Unreadable { .. } => Exit::Checkpoint,
-        StoreError::Io { .. } => Exit::Disk,
+        StoreError::NoDir { .. } | StoreError::Io { .. } => Exit::Disk,
     }
 }
 

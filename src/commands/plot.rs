@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::cli;
 use crate::plot::{Cell, MonthBar, latest, months_svg};
@@ -22,9 +22,7 @@ pub fn run(options: &cli::Plot) -> Result<()> {
 
 /// The bars of these months, after a warning for each one that two files hold.
 pub(super) fn bars(dir: &Path, months: &[usize]) -> Result<Vec<MonthBar>> {
-    let checkpoints = store::checkpoints_in(dir).with_context(|| {
-        format!("no checkpoints to plot\nhint: --dir names their directory, now {}", dir.display())
-    })?;
+    let checkpoints = store::checkpoints_in(dir)?;
     let cells = checkpoints.iter().flat_map(|(path, checkpoint)| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         checkpoint.statistics.cells().filter_map(move |(month, year, cell)| {

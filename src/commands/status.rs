@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::cli;
 use crate::status::Status;
@@ -15,9 +15,7 @@ const UNKNOWN: &str = "-";
 
 pub fn run(options: &cli::Status) -> Result<()> {
     let dir = &options.dir.dir;
-    let checkpoints = store::checkpoints_in(dir).with_context(|| {
-        format!("no checkpoints to look at\nhint: --dir names their directory, now {}", dir.display())
-    })?;
+    let checkpoints = store::checkpoints_in(dir)?;
     if checkpoints.is_empty() {
         bail!("{} has no partition-N.json\nhint: 'almanac consumer' writes them", dir.display());
     }

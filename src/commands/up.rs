@@ -66,11 +66,12 @@ fn find_kafka(options: &cli::Up) -> Result<Kafka> {
     if !address.is_loopback() {
         return Ok(Kafka::IsThere);
     }
-    match who_listens(&address, &mut broker::is_kafka) {
+    let properties = &options.kafka.properties;
+    match who_listens(&address, &mut |bootstrap| broker::is_kafka(bootstrap, properties)) {
         Listening::Kafka => Ok(Kafka::IsThere),
         Listening::Nobody => Ok(Kafka::StartAt(address)),
-        // With TLS or SASL only the client that has the properties can tell.
-        Listening::SomethingElse if !options.kafka.properties.is_empty() => Ok(Kafka::IsThere),
+        // Or Kafka does not let in a client with these properties: then the next to ask it says why.
+        Listening::SomethingElse if !properties.is_empty() => Ok(Kafka::IsThere),
         Listening::SomethingElse => Err(NotKafka { brokers: brokers.clone() }.into()),
     }
 }

@@ -3,12 +3,14 @@ use std::future::Future;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::bindings as sys;
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafka;
 
-use super::config::{Context, property_error};
+use super::config::{Context, log, property_error};
+use super::consumer::text;
 use super::{Connection, KafkaError};
 
 /// A topic as the brokers describe it.
@@ -29,6 +31,9 @@ impl Admin {
     pub fn new(connection: &Connection) -> Result<Self, KafkaError> {
         let client = connection
             .client()
+            // Else a failed connection is a line of the client's log only. The wrapper asks for these events where
+            // it looks at them itself; here `serve` does.
+            .set("enabled_events", sys::RD_KAFKA_EVENT_ERROR.to_string())
             .create_with_context(Context::default())
             .map_err(|error| property_error(&error))?;
         Ok(Admin { client, brokers: connection.brokers.clone() })
@@ -39,11 +44,21 @@ impl Admin {
         self.client.inner().fetch_cluster_id(timeout).ok_or_else(|| self.unreachable(timeout))
     }
 
-    /// The topic, or nothing where there is none.
+    /// The topic, or nothing where there is none. Brokers that don't let the client in are not waited for.
     pub fn describe(&self, topic: &str, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
+        let context = self.client.inner().context();
+        let is_hopeless = || {
+            self.serve();
+            context.last_error().is_some_and(|error| error.is_lasting())
+        };
         // SAFETY: the handle lives as long as `self.client`, which outlives the call.
-        unsafe { describe(self.client.inner().native_ptr(), topic, timeout) }
-            .map_err(|error| if error.is_transient() { self.unreachable(timeout) } else { error })
+        match unsafe { describe(self.client.inner().native_ptr(), topic, timeout, is_hopeless) } {
+            Err(error) if error.is_transient() => Err(self.unreachable(timeout)),
+            answer => {
+                context.forget_error();
+                answer
+            }
+        }
     }
 
     /// The first offset and the high watermark of a partition.
@@ -87,11 +102,55 @@ impl Admin {
         }
     }
 
+    /// Takes in what the client has to say of its connections. An admin client has no thread for that, and what
+    /// nobody takes in is kept.
+    pub fn serve(&self) {
+        let client = self.client.inner();
+        // SAFETY: the client is living; the queue is a reference of ours, given back after its last use, and each
+        // event is destroyed once, after its texts were copied.
+        unsafe {
+            let queue = sys::rd_kafka_queue_get_main(client.native_ptr());
+            loop {
+                let event = sys::rd_kafka_queue_poll(queue, 0);
+                if event.is_null() {
+                    break;
+                }
+                tell(event, client.context());
+                sys::rd_kafka_event_destroy(event);
+            }
+            sys::rd_kafka_queue_destroy(queue);
+        }
+    }
+
     fn unreachable(&self, timeout: Duration) -> KafkaError {
-        let silent = || format!("nothing heard for {} s", timeout.as_secs_f32());
-        KafkaError::Unreachable {
-            brokers: self.brokers.clone(),
-            reason: self.client.inner().context().last_error().unwrap_or_else(silent),
+        self.serve();
+        match self.client.inner().context().last_error() {
+            Some(error) => error.of_brokers(&self.brokers),
+            None => KafkaError::Unreachable {
+                brokers: self.brokers.clone(),
+                reason: format!("nothing heard for {} s", timeout.as_secs_f32()),
+            },
+        }
+    }
+}
+
+/// # Safety
+/// `event` must be living.
+unsafe fn tell(event: *mut sys::rd_kafka_event_t, context: &Context) {
+    // SAFETY: the event is living, and of the type that is asked for what it holds.
+    unsafe {
+        match sys::rd_kafka_event_type(event) {
+            sys::RD_KAFKA_EVENT_ERROR => {
+                let error = ClientError::Global(sys::rd_kafka_event_error(event).into());
+                context.error(error, &text(sys::rd_kafka_event_error_string(event)));
+            }
+            sys::RD_KAFKA_EVENT_LOG => {
+                let (mut facility, mut message, mut level) = (ptr::null(), ptr::null(), 0);
+                if sys::rd_kafka_event_log(event, &mut facility, &mut message, &mut level) == 0 {
+                    log(level, &text(facility), &text(message));
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -115,7 +174,7 @@ fn one_result(results: KafkaResult<Vec<TopicResult>>, action: &str) -> Result<()
     }
 }
 
-/// Describes one topic.
+/// Describes one topic, unless `is_hopeless` says meanwhile that there will be no answer.
 ///
 /// # Safety
 /// `client` must be a living librdkafka handle, and stay so during the call.
@@ -123,6 +182,7 @@ unsafe fn describe(
     client: *mut RDKafka,
     topic: &str,
     timeout: Duration,
+    is_hopeless: impl Fn() -> bool,
 ) -> Result<Option<Topic>, KafkaError> {
     let action = || format!("can't describe topic {topic}");
     let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
@@ -147,8 +207,8 @@ unsafe fn describe(
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         let mut event: *mut sys::rd_kafka_event_t = ptr::null_mut();
-        while event.is_null() && Instant::now() < deadline {
-            event = sys::rd_kafka_queue_poll(queue, timeout_ms);
+        while event.is_null() && Instant::now() < deadline && !is_hopeless() {
+            event = sys::rd_kafka_queue_poll(queue, timeout_ms.min(100));
         }
         let described = described(event).map_err(|code| KafkaError::code(action(), code));
         if !event.is_null() {

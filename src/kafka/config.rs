@@ -1,11 +1,14 @@
+use std::ffi::c_int;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::KafkaError;
+use super::error::ConnectionError;
 
 /// Where the brokers are, and how to speak to them.
 #[derive(Clone, Debug)]
@@ -16,10 +19,17 @@ pub struct Connection {
 }
 
 /// One `-X KEY=VALUE`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Property {
     pub key: String,
     pub value: String,
+}
+
+impl fmt::Debug for Property {
+    /// Without the value, which may be a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{}=…", self.key)
+    }
 }
 
 impl FromStr for Property {
@@ -145,7 +155,11 @@ impl Connection {
             // Default 1000 ms: a full queue would stop its partition for a second.
             ("fetch.queue.backoff.ms", "2"),
         ] {
-            if !self.properties.iter().any(|property| property.key == key) {
+            let is_set = |Property { key: set, .. }: &Property| {
+                // Its other name; which of both the client would take last is left to chance.
+                set == key || (key == "fetch.message.max.bytes" && set == "max.partition.fetch.bytes")
+            };
+            if !self.properties.iter().any(is_set) {
                 config.set(key, value);
             }
         }
@@ -195,32 +209,103 @@ pub(super) fn property_error(error: &ClientError) -> KafkaError {
 /// Takes the client's own log into ours, and remembers the last thing that went wrong.
 #[derive(Default)]
 pub(super) struct Context {
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<ConnectionError>>,
 }
 
 impl Context {
-    pub(super) fn last_error(&self) -> Option<String> {
+    pub(super) fn last_error(&self) -> Option<ConnectionError> {
         self.last_error.lock().ok().and_then(|error| error.clone())
+    }
+
+    /// What went wrong before an answer is over with it.
+    pub(super) fn forget_error(&self) {
+        if let Ok(mut last) = self.last_error.lock() {
+            *last = None;
+        }
     }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        log(level as c_int, facility, message);
     }
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        if let Ok(mut last) = self.last_error.lock() {
-            *last = Some(reason.to_owned());
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        if let (Some(error), Ok(mut last)) = (ConnectionError::new(code, reason), self.last_error.lock()) {
+            *last = Some(error);
         }
     }
 }
 
 /// librdkafka reports each failed connection; what of that the user must know is said by those who wait for it.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Debug => tracing::trace!(facility, "{message}"),
-        _ => tracing::debug!(facility, "{message}"),
+pub(super) fn log(level: c_int, facility: &str, message: &str) {
+    match level >= RDKafkaLogLevel::Debug as c_int {
+        true => tracing::trace!(facility, "{message}"),
+        false => tracing::debug!(facility, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(brokers: &str, properties: &[&str]) -> Connection {
+        let properties = properties.iter().map(|text| text.parse().unwrap()).collect();
+        Connection { brokers: brokers.to_owned(), properties }
+    }
+
+    #[test]
+    fn what_the_user_sets_is_not_overridden_under_another_name() {
+        let config = connection("localhost:9092", &["max.partition.fetch.bytes=65536"]).consumer("group");
+        assert_eq!(config.get("max.partition.fetch.bytes"), Some("65536"));
+        assert_eq!(config.get("fetch.message.max.bytes"), None);
+        let config = connection("localhost:9092", &["session.timeout.ms=30000"]).consumer("group");
+        assert_eq!(config.get("session.timeout.ms"), Some("30000"));
+        assert!(config.get("fetch.message.max.bytes").is_some());
+    }
+
+    #[test]
+    fn no_name_of_a_property_that_carries_the_invariant_is_left_out() {
+        for (refused, _) in REFUSED {
+            let error = connection("localhost:9092", &[&format!("{refused}=1")]).check().unwrap_err();
+            assert!(error.to_string().contains("can't be set"), "{error}");
+        }
+        // Whatever is set for a consumer's or producer's correctness can't be set otherwise.
+        let carriers = ["enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "check.crcs"];
+        let others = ["isolation.level", "enable.partition.eof", "allow.auto.create.topics"];
+        let producers =
+            ["enable.idempotence", "acks", "retries", "partitioner", "partition.assignment.strategy"];
+        for key in [&carriers[..], &others, &producers].concat() {
+            assert!(REFUSED.iter().any(|(refused, _)| *refused == key), "{key}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_this_machine_only() {
+        for (brokers, is_loopback) in [
+            ("localhost:9092", true),
+            ("LOCALHOST", true),
+            ("127.0.0.1:9092,[::1]:9092", true),
+            ("PLAINTEXT://127.1.2.3:9092", true),
+            ("localhost:9092,kafka.example:9092", false),
+            ("localhost.example:9092", false),
+            ("0.0.0.0:9092", false),
+            ("192.168.0.1:9092", false),
+            ("", false),
+        ] {
+            assert_eq!(connection(brokers, &[]).is_loopback(), is_loopback, "{brokers}");
+        }
+    }
+
+    #[test]
+    fn properties_are_key_and_value() {
+        let property = |key: &str, value: &str| Property { key: key.to_owned(), value: value.to_owned() };
+        assert_eq!("sasl.password=a=b ".parse(), Ok(property("sasl.password", "a=b ")));
+        assert_eq!(" client.id =".parse(), Ok(property("client.id", "")));
+        for text in ["", "client.id", "=x", " =x"] {
+            assert!(text.parse::<Property>().is_err(), "{text:?}");
+        }
     }
 }

@@ -5,15 +5,19 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::config::{log, property_error};
+use super::error::ConnectionError;
 use super::{Connection, KafkaError};
+
+/// How long leaving the group may take.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 /// A record as the broker gave it, valid as long as its batch.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +78,7 @@ pub enum RebalanceEvent {
 #[derive(Default)]
 struct Shared {
     rebalances: Mutex<VecDeque<RebalanceEvent>>,
+    last_error: Mutex<Option<ConnectionError>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -82,9 +87,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub struct Consumer {
     client: *mut RDKafka,
+    brokers: String,
     topic: CString,
     shared: Box<Shared>,
-    is_closed: bool,
 }
 
 // SAFETY: librdkafka's handle and queues may be used from any thread; nothing here is bound to the one that made
@@ -136,7 +141,8 @@ impl Consumer {
                 return Err(KafkaError::Property { key: "-X".to_owned(), reason });
             }
             sys::rd_kafka_poll_set_consumer(client);
-            Ok(Consumer { client, topic: topic_name, shared, is_closed: false })
+            let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+            Ok(Consumer { client, brokers, topic: topic_name, shared })
         }
     }
 
@@ -203,6 +209,19 @@ impl Consumer {
     /// The rebalances since the last call, in order.
     pub fn take_rebalances(&self) -> Vec<RebalanceEvent> {
         locked(&self.shared.rebalances).drain(..).collect()
+    }
+
+    /// The last thing that went wrong with the connections, once.
+    pub fn take_error_text(&self) -> Option<String> {
+        locked(&self.shared.last_error).take().map(|error| error.reason)
+    }
+
+    /// Whether the brokers don't let the client in, which waiting does not change.
+    pub fn is_let_in(&self) -> Result<(), KafkaError> {
+        match locked(&self.shared.last_error).take_if(|error| error.is_lasting()) {
+            Some(error) => Err(error.of_brokers(&self.brokers)),
+            None => Ok(()),
+        }
     }
 
     /// The high watermark that the last fetch brought.
@@ -279,44 +298,46 @@ impl Consumer {
         self.check(code, action)
     }
 
-    /// Leaves the group. What is revoked by that is let go without a word: the caller has released it.
-    pub fn close(mut self) {
-        self.leave();
-    }
-
-    fn leave(&mut self) {
-        if std::mem::replace(&mut self.is_closed, true) {
-            return;
-        }
-        // SAFETY: the client is living, and closed once. Closing runs as events on a queue of ours, so that the
-        // final revocation can be answered here; the queue outlives it.
+    /// Leaves the group; what is revoked by that is let go without a word. Says whether the client has ended: while
+    /// no broker answers it may not, for longer than anybody waits.
+    fn leave(&self) -> bool {
+        let deadline = Instant::now() + LEAVE_MAX;
+        // SAFETY: the client is living, and this runs once, in `drop`. Closing runs as events on a queue of ours, so
+        // that the final revocation can be answered here; the queue outlives it.
         unsafe {
             let queue = sys::rd_kafka_queue_new(self.client);
             let error = sys::rd_kafka_consumer_close_queue(self.client, queue);
-            if error.is_null() {
-                while sys::rd_kafka_consumer_closed(self.client) == 0 {
-                    let mut message = ptr::null_mut();
-                    let taken = sys::rd_kafka_consume_batch_queue(queue, 50, &mut message, 1);
-                    if taken > 0 && !message.is_null() {
-                        sys::rd_kafka_message_destroy(message);
-                    }
-                    if !self.take_rebalances().is_empty() {
-                        sys::rd_kafka_assign(self.client, ptr::null());
-                    }
-                }
-            } else {
+            if !error.is_null() {
                 sys::rd_kafka_error_destroy(error);
             }
+            while sys::rd_kafka_consumer_closed(self.client) == 0 && Instant::now() < deadline {
+                let mut message = ptr::null_mut();
+                let taken = sys::rd_kafka_consume_batch_queue(queue, 50, &mut message, 1);
+                if taken > 0 && !message.is_null() {
+                    sys::rd_kafka_message_destroy(message);
+                }
+                if !self.take_rebalances().is_empty() {
+                    sys::rd_kafka_assign(self.client, ptr::null());
+                }
+            }
+            let is_closed = sys::rd_kafka_consumer_closed(self.client) != 0;
             sys::rd_kafka_queue_destroy(queue);
+            is_closed
         }
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.leave();
-        // SAFETY: destroyed once; `shared` is a field, dropped after this, when no callback can run any more.
-        unsafe { sys::rd_kafka_destroy(self.client) };
+        if self.leave() {
+            // SAFETY: destroyed once; `shared` is a field, dropped after this, when no callback can run any more.
+            unsafe { sys::rd_kafka_destroy(self.client) };
+        } else {
+            // Destroying it would wait for what leaving waited for. It lives on without an owner, until the process
+            // ends, and so must what its callbacks point to.
+            tracing::debug!("a Kafka client could not leave its group");
+            std::mem::forget(std::mem::take(&mut self.shared));
+        }
     }
 }
 
@@ -442,11 +463,16 @@ unsafe extern "C" fn on_error(
     _client: *mut RDKafka,
     error: c_int,
     reason: *const c_char,
-    _opaque: *mut c_void,
+    opaque: *mut c_void,
 ) {
-    // SAFETY: librdkafka's own text, copied at once.
-    let reason = unsafe { text(reason) };
+    // SAFETY: the opaque pointer set in `from_config`, and librdkafka's own text, copied at once.
+    let (shared, reason) = unsafe { (&*opaque.cast::<Shared>(), text(reason)) };
     tracing::debug!(error, reason, "kafka client");
+    // The codes of librdkafka's own are negative, and small.
+    let code = RDKafkaRespErr::try_from(error).map_or(Code::Unknown, Code::from);
+    if let Some(error) = ConnectionError::new(code, &reason) {
+        *locked(&shared.last_error) = Some(error);
+    }
 }
 
 unsafe extern "C" fn on_log(
@@ -457,13 +483,12 @@ unsafe extern "C" fn on_log(
 ) {
     // SAFETY: librdkafka's own texts, copied at once.
     let (facility, message) = unsafe { (text(facility), text(message)) };
-    let level = if level <= 6 { RDKafkaLogLevel::Info } else { RDKafkaLogLevel::Debug };
     log(level, &facility, &message);
 }
 
 /// # Safety
 /// `text` must be null or a C string.
-unsafe fn text(text: *const c_char) -> String {
+pub(super) unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }

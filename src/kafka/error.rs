@@ -8,11 +8,49 @@ pub enum KafkaError {
     )]
     Unreachable { brokers: String, reason: String },
 
+    #[error(
+        "not let in by Kafka at {brokers}: {reason}\nhint: check the -X properties: security.protocol, ssl.*, sasl.*"
+    )]
+    NotLetIn { brokers: String, reason: String },
+
     #[error("client property {key}: {reason}")]
     Property { key: String, reason: String },
 
     #[error("{action}: {reason}")]
     Client { action: String, code: Code, reason: String },
+}
+
+/// What went wrong with a connection, as the client tells it beside the failures of what was asked.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionError {
+    code: Code,
+    pub(super) reason: String,
+}
+
+impl ConnectionError {
+    /// Nothing where it only says that there was another before it, which tells more.
+    pub(super) fn new(code: Code, reason: &str) -> Option<Self> {
+        (code != Code::AllBrokersDown).then(|| ConnectionError { code, reason: reason.to_owned() })
+    }
+
+    /// Whether it will be the same again until somebody changes a password or a certificate. A handshake that a
+    /// broker's end cuts short has the same code as one that fails for a certificate.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self.code {
+            Code::Authentication => true,
+            Code::SSL => ["certificate", "unknown ca"].iter().any(|cause| self.reason.contains(cause)),
+            _ => false,
+        }
+    }
+
+    /// The error of something that was not answered for this.
+    pub(super) fn of_brokers(self, brokers: &str) -> KafkaError {
+        let brokers = brokers.to_owned();
+        match self.is_lasting() {
+            true => KafkaError::NotLetIn { brokers, reason: self.reason },
+            false => KafkaError::Unreachable { brokers, reason: self.reason },
+        }
+    }
 }
 
 impl KafkaError {
@@ -29,7 +67,7 @@ impl KafkaError {
     pub fn is_transient(&self) -> bool {
         match self {
             KafkaError::Unreachable { .. } => true,
-            KafkaError::Property { .. } => false,
+            KafkaError::Property { .. } | KafkaError::NotLetIn { .. } => false,
             KafkaError::Client { code, .. } => matches!(
                 code,
                 Code::BrokerTransportFailure

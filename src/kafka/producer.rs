@@ -128,7 +128,7 @@ impl ProducerContext for Deliveries {
             undelivered.dates.extend(from_opaque(opaque));
             if undelivered.reason.is_empty() {
                 undelivered.reason = match self.client.last_error() {
-                    Some(cause) => format!("{error}; {cause}"),
+                    Some(cause) => format!("{error}; {}", cause.reason),
                     None => error.to_string(),
                 };
             }

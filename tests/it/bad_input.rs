@@ -1,1 +1,237 @@
+//! What can't be meant or can't be done: each with its own words and exit code, and nothing lost by it.
 
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::support::{Ended, Place, almanac, eventually, kafka};
+
+const ALL: [&str; 5] = ["consumer", "0", "1", "2", "3"];
+
+#[track_caller]
+fn says(ended: &Ended, text: &str) {
+    assert!(ended.stderr.contains(text), "no {text:?} in:\n{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+}
+
+/// The relative path and the bytes of every file in DIR, except the locks.
+fn contents(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![place.dir("files")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if !path.ends_with("lock") {
+                found.push((path.clone(), fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn partitions_that_can_not_be_meant() {
+    let place = Place::new();
+    place.produce(&["--days", "1"]);
+    for (partitions, message) in [
+        (&["x"][..], "a partition is a number from 0 on"),
+        (&["0", "1.5"], "a partition is a number from 0 on"),
+        (&["-1"], "a partition is a number from 0 on"),
+        (&["2147483648"], "a partition is a number from 0 on"),
+        (&["0", "1", "0"], "partition 0 is named twice"),
+        (&["4"], "has partitions 0 to 3, not 4"),
+        (&["0", "2147483647"], "has partitions 0 to 3, not 2147483647"),
+    ] {
+        let ended = place.almanac(&[&["consumer"], partitions].concat()).fails(2);
+        says(&ended, message);
+        assert_eq!(place.checkpoints("files"), [], "nothing was started");
+    }
+}
+
+#[test]
+fn properties_that_are_refused() {
+    for (property, message) in [
+        ("acks=1", "client property acks: can't be set: "),
+        ("enable.auto.commit=true", "client property enable.auto.commit: can't be set: "),
+        ("auto.offset.reset=latest", "client property auto.offset.reset: can't be set: "),
+        ("bootstrap.servers=x:1", "use --brokers"),
+        ("group.id=g", "use --group"),
+        ("nonsense=1", "client property nonsense: "),
+        ("fetch.wait.max.ms=soon", "client property fetch.wait.max.ms: "),
+        ("foo", "it is not KEY=VALUE"),
+        ("=1", "it is not KEY=VALUE"),
+    ] {
+        for command in ["producer", "consumer", "debug"] {
+            // Refused before any broker is asked.
+            says(&almanac(&[command, "-b", "127.0.0.1:1", "-X", property]).fails(2), message);
+        }
+    }
+}
+
+#[test]
+fn other_arguments_that_can_not_be_meant() {
+    for (arguments, message) in [
+        (&["producer", "--start", "2001-02-30"][..], "it is not a day from 0001-01-01 to 9999-12-31"),
+        (&["producer", "--start", "0000-01-01"], "it is not a day from 0001-01-01 to 9999-12-31"),
+        (&["producer", "--interval", "soon"], "it is not a time such as 100ms"),
+        (&["producer", "--interval=-1s"], "it is not a time such as 100ms"),
+        (&["producer", "--duplicates", "-1"], "'-1'"),
+        (&["producer", "--duplicates", "NaN"], "it is not from 0 to 1000"),
+        (&["producer", "--duplicate-degrees", "1e10"], "it is not a number of degrees"),
+        (&["producer", "--partitions", "0"], "0 is not in 1..=10000"),
+        (&["producer", "--append", "--recreate"], "cannot be used with"),
+        (&["producer", "--station", "X"], "--file"),
+        (&["plot", "--month", "Januar"], "it is not a month's English name"),
+        (&["consumer", "--checkpoint-every=-5s"], "it is not a time such as 100ms"),
+        (&["nothing"], "unrecognized subcommand 'nothing'"),
+    ] {
+        let ended = almanac(arguments).fails(2);
+        says(&ended, message);
+    }
+}
+
+#[test]
+fn a_producer_does_not_wait_long_for_a_broker() {
+    let start = Instant::now();
+    let ended = almanac(&["producer", "-b", "127.0.0.1:1"]).fails(4);
+    says(&ended, "no Kafka broker answers at 127.0.0.1:1: ");
+    says(&ended, "hint: ");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_bad_file_costs_nothing() {
+    let place = Place::new();
+    place.produce(&["--days", "10"]);
+    let (topic, records) = (kafka().describe(&place.topic), kafka().records(&place.topic));
+    let file = |name: &str, bytes: &[u8]| {
+        let path = place.temp.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let good = file("good.csv", b"XX000000001,20240501,TMAX,151,,,Z,\n");
+    let missing = place.temp.path().join("missing.csv").display().to_string();
+    let unknown = file("unknown.csv", b"day;degrees\n2024-05-01;15.1\n");
+    let number =
+        file("number.csv", b"XX000000001,20240501,TMAX,151,,,Z,\nXX000000001,20240502,TMAX,hot,,,Z,\n");
+    let day = file("day.csv", b"XX000000001,20240501,TMAX,151,,,Z,\nXX000000001,20240231,TMAX,151,,,Z,\n");
+    let short = file("short.csv", b"XX000000001,20240501,TMAX,151,,,Z,\nXX000000001,202405");
+    let gzip = file("cut.csv.gz", b"\x1f\x8b\x08\x00\x00\x00");
+    let empty = file("empty.csv", b"");
+    for (path, messages) in [
+        (&missing, &["can't open ", "No such file or directory"][..]),
+        (&unknown, &["the format of ", "--input-format"]),
+        (&number, &["line 2", "\"hot\""]),
+        (&day, &["line 2", "\"20240231\""]),
+        (&short, &["line 2"]),
+        (&gzip, &["is cut off"]),
+        (&empty, &["no temperatures found in "]),
+    ] {
+        for mode in [&["--recreate"][..], &["--append"]] {
+            let ended = place
+                .almanac(&[&["producer", "--interval", "0", "--file", &good, path], mode].concat())
+                .fails(3);
+            says(&ended, path);
+            for message in messages {
+                says(&ended, message);
+            }
+        }
+    }
+    assert_eq!(kafka().describe(&place.topic), topic, "the topic is the same");
+    assert_eq!(kafka().records(&place.topic), records);
+}
+
+#[test]
+fn a_dir_that_can_not_be_written() {
+    let place = Place::new();
+    place.produce(&["--days", "1"]);
+    fs::write(place.dir("files"), "a file").unwrap();
+    for command in [&ALL[..], &["consumer"]] {
+        let ended = place.almanac(command).fails(7);
+        says(&ended, &format!("{}/.almanac", place.dir("files").display()));
+        says(&ended, "Not a directory");
+    }
+    assert_eq!(fs::read(place.dir("files")).unwrap(), b"a file");
+}
+
+/// What can be wrong with a checkpoint, and what is said of it.
+const SPOILT: &[(&str, &str)] = &[
+    ("", "EOF while parsing a value at line 1"),
+    ("{\"partition\":1,\n\"offset\":", "EOF while parsing a value at line 2 column 9"),
+    ("{\"partition\":3,\"offset\":5}\n", "it is the checkpoint of partition 3"),
+    ("{\"partition\":1,\"offset\":-5}\n", "partition and offset can't be negative"),
+    (
+        "{\"partition\":1,\"offset\":5,\n\"July\":{\"1990\":{\"count\":2,\"sum\":1.0,\"avg\":1.0,\"min\":1.0,\"max\":1.0,\
+         \"start\":\"1990-07-01\",\"end\":\"1990-07-01\"}}}\n",
+        "July 1990: count is 2, but start, end and missing make 1 days at line 2",
+    ),
+];
+
+#[test]
+fn a_spoilt_checkpoint_starts_nothing() {
+    let place = Place::new();
+    place.produce(&["--days", "100"]);
+    let mut consumer = place.almanac(&ALL).start();
+    place.caught_up(kafka(), "files");
+    assert_eq!(consumer.terminate().code, Some(0));
+    place.produce(&["--append", "--days", "100"]);
+    let path = place.dir("files").join("partition-1.json");
+    let good = fs::read(&path).unwrap();
+    for (text, reason) in SPOILT {
+        fs::write(&path, text).unwrap();
+        let before = contents(&place);
+        let ended = place.almanac(&ALL).fails(5);
+        says(&ended, &format!("{}: {reason}", path.display()));
+        says(&ended, "nothing was overwritten");
+        assert_eq!(contents(&place), before);
+    }
+    fs::write(&path, good).unwrap();
+    let mut consumer = place.almanac(&ALL).start();
+    place.caught_up(kafka(), "files");
+    assert_eq!(consumer.terminate().code, Some(0));
+}
+
+#[test]
+fn a_spoilt_checkpoint_stops_only_its_partition_in_a_group() {
+    let place = Place::new();
+    place.produce(&["--days", "400"]);
+    fs::create_dir_all(place.dir("files")).unwrap();
+    let path = place.dir("files").join("partition-1.json");
+    let (text, reason) = SPOILT[1];
+    fs::write(&path, text).unwrap();
+    let mut consumer = place.almanac(&["consumer", "--group", &place.topic]).start();
+    consumer.stderr_line_with("partition 1 is left alone");
+    let highs: Vec<i64> = kafka().high_watermarks(&place.topic);
+    eventually("the other partitions are counted", || {
+        let offset = |partition: usize| -> Option<i64> {
+            let path = place.dir("files").join(format!("partition-{partition}.json"));
+            let json: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+            json["offset"].as_i64()
+        };
+        [0, 2, 3].iter().all(|&partition| offset(partition) == Some(highs[partition]))
+    });
+    assert!(consumer.is_running());
+    let ended = consumer.terminate();
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    says(&ended, &format!("{}: {reason}", path.display()));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn the_calendar_ends() {
+    let place = Place::new();
+    let ended = place
+        .almanac(&["producer", "--start", "9999-12-25", "--interval", "0", "--duplicates", "0"])
+        .succeeds();
+    assert!(ended.stderr.contains("sent 7 days and 0 repeats, newest 9999-12-31"), "{}", ended.stderr);
+    assert_eq!(kafka().records(&place.topic), 7);
+    let mut consumer = place.almanac(&ALL).start();
+    place.caught_up(kafka(), "files");
+    assert_eq!(consumer.terminate().code, Some(0));
+    let december = fs::read_to_string(place.dir("files/partition-2.json")).unwrap();
+    assert!(december.contains("\"start\":\"9999-12-25\",\"end\":\"9999-12-31\"}"), "{december}");
+}

@@ -361,7 +361,7 @@ fn process_group(pid: u32) -> u32 {
 }
 
 /// The home of the Java that the tests run with.
-fn java_home() -> PathBuf {
+pub fn java_home() -> PathBuf {
     let on_path = || {
         let path = std::env::var_os("PATH")?;
         let mut dirs = std::env::split_paths(&path);

@@ -20,6 +20,7 @@ mod readme;
 mod real_weather;
 mod records;
 mod recreation;
+mod secure;
 mod support;
 mod up;
 mod verify;

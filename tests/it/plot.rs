@@ -1,1 +1,162 @@
+//! `plot` and `status`: what is made of DIR, without any broker.
 
+use std::fs;
+use std::path::PathBuf;
+
+use almanac::checkpoint::Checkpoint;
+use almanac::report::{MONTHS, Report, parse_date};
+use roxmltree::Document;
+use tempfile::TempDir;
+
+use crate::support::{Almanac, Place, almanac, kafka};
+
+/// A DIR of checkpoints that no consumer wrote.
+struct Dir(TempDir);
+
+impl Dir {
+    fn new() -> Dir {
+        Dir(tempfile::tempdir().unwrap())
+    }
+
+    /// A checkpoint that counted these days.
+    fn counted(&self, partition: i32, days: &[(&str, f64)]) {
+        let mut checkpoint = Checkpoint::empty(partition, 0);
+        for &(date, degrees) in days {
+            let date = parse_date(date.as_bytes()).unwrap();
+            assert!(checkpoint.statistics.add(&Report { date, degrees }));
+        }
+        fs::write(self.0.path().join(format!("partition-{partition}.json")), checkpoint.to_json()).unwrap();
+    }
+
+    fn almanac(&self, arguments: &[&str]) -> Almanac {
+        almanac(arguments).env("ALMANAC_DIR", self.0.path())
+    }
+
+    fn svg_path(&self) -> PathBuf {
+        self.0.path().join("month.svg")
+    }
+
+    fn labels(&self) -> Vec<String> {
+        labels(&fs::read_to_string(self.svg_path()).unwrap())
+    }
+}
+
+/// The text of a picture that names a month and a year, in order.
+fn labels(svg: &str) -> Vec<String> {
+    let document = Document::parse(svg).unwrap();
+    let texts =
+        document.descendants().filter(|node| node.has_tag_name("text")).filter_map(|node| node.text());
+    texts.filter(|text| is_label(text)).map(str::to_owned).collect()
+}
+
+fn is_label(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(month, year)| MONTHS.contains(&month) && year.len() == 4)
+}
+
+#[test]
+fn each_month_in_its_latest_recorded_year() {
+    let place = Place::new();
+    place.produce(&["--days", "36525", "--duplicates", "0"]);
+    let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+    place.caught_up(kafka(), "files");
+    assert_eq!(consumer.terminate().code, Some(0));
+    let ended = place.almanac(&["plot"]).succeeds();
+    let path = place.dir("files").join("month.svg");
+    assert_eq!((ended.stdout, ended.stderr.as_str()), (format!("{}\n", path.display()), ""));
+    let svg = fs::read_to_string(&path).unwrap();
+    assert_eq!(labels(&svg), MONTHS.map(|month| format!("{month}-2089")));
+    assert_eq!(fs::read_dir(place.dir("files")).unwrap().count(), 4 + 4 + 2, "nothing temporary is left");
+
+    let status = place.almanac(&["status"]).succeeds();
+    let lines: Vec<Vec<&str>> = status.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..4], ["PARTITION", "OFFSET", "LAG", "RATE/S"]);
+    for (partition, checkpoint) in place.checkpoints("files").iter().enumerate() {
+        let row = &lines[partition + 1];
+        let newest = checkpoint.statistics.newest().unwrap().to_string();
+        assert_eq!(row[..3], [&partition.to_string(), &checkpoint.offset.to_string(), "0"]);
+        assert_eq!(row[4], newest);
+        assert!(status.stdout.contains("process "), "the owner: {}", status.stdout);
+    }
+}
+
+#[test]
+fn whatever_files_are_there() {
+    let dir = Dir::new();
+    dir.counted(7, &[("1991-02-01", 1.5), ("1990-02-01", 9.0), ("0800-11-30", -4.0)]);
+    dir.counted(0, &[]);
+    fs::write(dir.0.path().join("notes.json"), "not ours").unwrap();
+    let ended = dir.almanac(&["plot"]).succeeds();
+    assert_eq!(ended.stderr, "");
+    assert_eq!(dir.labels(), ["February-1991", "November-0800"]);
+}
+
+#[test]
+fn only_some_months() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1991-02-01", 1.5), ("1991-03-01", 2.5), ("1991-07-01", 20.0)]);
+    dir.almanac(&["plot", "--month", "july", "February"]).succeeds();
+    assert_eq!(dir.labels(), ["February-1991", "July-1991"], "in calendar order");
+    let before = fs::read(dir.svg_path()).unwrap();
+    let ended = dir.almanac(&["plot", "--month", "May"]).fails(1);
+    assert!(ended.stderr.contains("no day of May has been counted in "), "{}", ended.stderr);
+    assert_eq!(fs::read(dir.svg_path()).unwrap(), before, "the picture stays");
+}
+
+#[test]
+fn a_month_in_two_files_is_drawn_from_the_later_and_told() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1991-02-01", 1.5)]);
+    dir.counted(1, &[("1991-02-01", 30.0), ("1991-02-02", 30.0)]);
+    let ended = dir.almanac(&["plot"]).succeeds();
+    assert_eq!(
+        ended.stderr,
+        "almanac: warning: February-1991 is in two files: drawn from partition-1.json (counted up to 1991-02-02), \
+         not from partition-0.json (up to 1991-02-01)\n"
+    );
+    assert_eq!(dir.labels(), ["February-1991"]);
+    assert!(fs::read_to_string(dir.svg_path()).unwrap().contains("30"));
+}
+
+#[test]
+fn nothing_to_show_is_told_with_what_to_type() {
+    let dir = Dir::new();
+    for command in ["plot", "status"] {
+        let ended = dir.almanac(&[command]).fails(1);
+        let place = dir.0.path().display();
+        assert!(
+            ended.stderr.contains(&format!("{place} has no partition-N.json\nhint: ")),
+            "{}",
+            ended.stderr
+        );
+    }
+    dir.counted(0, &[]);
+    let ended = dir.almanac(&["plot"]).fails(1);
+    assert!(ended.stderr.contains("no day has been counted in "), "{}", ended.stderr);
+    let status = dir.almanac(&["status"]).succeeds().stdout;
+    let row: Vec<&str> = status.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..5], ["0", "0", "-", "-", "-"], "{status}");
+    assert!(!dir.svg_path().exists());
+}
+
+#[test]
+fn a_dir_that_is_not_there_is_named() {
+    for command in ["plot", "status"] {
+        let ended = almanac(&[command, "--dir", "no/such"]).fails(7);
+        let hint = "hint: 'almanac consumer' makes it; --dir names another";
+        assert_eq!(ended.stderr, format!("almanac: error: there is no directory no/such\n{hint}\n"));
+    }
+}
+
+#[test]
+fn an_unreadable_checkpoint_is_named_by_line() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1991-02-01", 1.5)]);
+    let spoilt = dir.0.path().join("partition-1.json");
+    fs::write(&spoilt, "{\"partition\":1,\n\"offset\":1e999}").unwrap();
+    for command in ["plot", "status"] {
+        let ended = dir.almanac(&[command]).fails(5);
+        let begins = format!("almanac: error: {}: number out of range at line 2", spoilt.display());
+        assert!(ended.stderr.starts_with(&begins), "{}", ended.stderr);
+    }
+    assert!(!dir.svg_path().exists());
+}

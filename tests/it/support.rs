@@ -125,16 +125,39 @@ impl Kafka {
         Connection { brokers: self.bootstrap.clone(), properties: Vec::new() }
     }
 
+    /// `HOST:PORT` of the listener of this name.
+    pub fn listener(&self, name: &str) -> String {
+        let properties = std::fs::read_to_string(self.data.path().join("server.properties")).unwrap();
+        let listeners = properties.lines().find_map(|line| line.strip_prefix("listeners=")).unwrap();
+        let mut listeners = listeners.split(',').filter_map(|listener| listener.split_once("://"));
+        listeners.find(|(found, _)| *found == name).unwrap().1.to_owned()
+    }
+
+    /// The class path of its JVM, which holds Kafka's own clients.
+    pub fn class_path(&self) -> String {
+        let is_here = |process: &PathBuf| {
+            std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == self.data.path())
+        };
+        let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let jvm = processes.find(is_here).unwrap();
+        let line = std::fs::read_to_string(jvm.join("cmdline")).unwrap();
+        line.split('\0').skip_while(|argument| *argument != "-cp").nth(1).unwrap().to_owned()
+    }
+
     pub fn describe(&self, topic: &str) -> Option<Topic> {
         Admin::new(&self.connection()).unwrap().describe(topic, Duration::from_secs(10)).unwrap()
     }
 
     /// The sum of the partitions' high watermarks: the offsets that checkpoints must add up to.
     pub fn records(&self, topic: &str) -> i64 {
+        self.high_watermarks(topic).iter().sum()
+    }
+
+    pub fn high_watermarks(&self, topic: &str) -> Vec<i64> {
         let admin = Admin::new(&self.connection()).unwrap();
         let partitions = self.describe(topic).unwrap().partitions;
         let high = |partition| admin.watermarks(topic, partition, Duration::from_secs(10)).unwrap().1;
-        (0..partitions).map(high).sum()
+        (0..partitions).map(high).collect()
     }
 
     /// The date of every record, repeats included, by partition.
