@@ -378,7 +378,8 @@ impl<'a> Session<'a> {
     /// answers. Must be asked after the last record that the answer is to hold for has arrived.
     fn is_same_log(&mut self) -> Option<bool> {
         let asked = Instant::now();
-        let answer = self.consumer.describe(ANSWER_MAX);
+        // Not by the consumer's own connection: there an answer waits behind the fetch that waits for records.
+        let answer = self.source.admin.describe(&self.settings.topic, ANSWER_MAX);
         self.log_checked = Instant::now();
         match answer {
             Ok(topic) => {

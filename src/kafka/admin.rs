@@ -178,7 +178,7 @@ fn one_result(results: KafkaResult<Vec<TopicResult>>, action: &str) -> Result<()
 ///
 /// # Safety
 /// `client` must be a living librdkafka handle, and stay so during the call.
-pub(super) unsafe fn describe(
+unsafe fn describe(
     client: *mut RDKafka,
     topic: &str,
     timeout: Duration,

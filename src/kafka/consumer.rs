@@ -14,7 +14,7 @@ use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::config::{log, property_error};
 use super::error::ConnectionError;
-use super::{Connection, KafkaError, Topic, admin};
+use super::{Connection, KafkaError};
 
 /// How long leaving the group may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
@@ -222,12 +222,6 @@ impl Consumer {
             Some(error) => Err(error.of_brokers(&self.brokers)),
             None => Ok(()),
         }
-    }
-
-    /// The topic of this name as it is now, or nothing where there is none.
-    pub fn describe(&self, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
-        // SAFETY: the client is living.
-        unsafe { admin::describe(self.client, &self.topic.to_string_lossy(), timeout, || false) }
     }
 
     /// The high watermark that the last fetch brought.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use crate::support::{Kafka, Place, eventually, free_address};
+use crate::support::{Kafka, Place, Running, eventually, free_address};
 
 const CONSUMER: &[&str] = &["consumer", "0", "1", "2", "3"];
 
@@ -36,17 +36,20 @@ fn nothing_is_lost_or_repeated_while_kafka_goes_away_and_comes_back() {
     let mut member = place.almanac_in("group", &["consumer"]).start();
     for (round, kill) in [(1, false), (2, true)] {
         eventually("records are counted", || {
-            place.passed("files") >= 200 * round && place.passed("group") >= 200 * round
+            ["files", "group"].iter().all(|dir| place.days(dir) >= 200 * round as u64)
         });
         if kill {
             kafka.kill_9();
         } else {
             kafka.stop();
         }
-        let count = |text: &str| consumer.stderr().matches(text).count();
-        eventually("the consumer says that Kafka is away", || count("does not answer") == round as usize);
+        let both_say = |text: &str| {
+            let count = |consumer: &Running| consumer.stderr().matches(text).count();
+            [&consumer, &member].into_iter().all(|consumer| count(consumer) == round)
+        };
+        eventually("the consumers say that Kafka is away", || both_say("does not answer"));
         kafka.start_again();
-        eventually("the consumer says that it is back", || count("answers again") == round as usize);
+        eventually("the consumers say that it is back", || both_say("answers again"));
     }
     let produced = producer.ended();
     assert_eq!(produced.code, Some(0), "{}", produced.stderr);

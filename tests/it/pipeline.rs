@@ -1,9 +1,11 @@
 //! From the producer to the files, through the real Kafka.
 
+use std::time::Duration;
+
 use jiff::civil::{Date, date};
 use rustix::process::Signal;
 
-use crate::support::{Place, eventually, kafka};
+use crate::support::{Place, eventually, eventually_within, kafka};
 
 /// A hundred years in which counting one repeat would show.
 const SEED_RUN: &[&str] =
@@ -67,4 +69,17 @@ fn members_that_come_and_go_count_what_one_consumer_counts() {
     assert_eq!(place.days("group"), 3000);
     place.replay(kafka(), "alone");
     place.assert_same_files("alone", "group");
+}
+
+#[test]
+fn days_that_come_one_by_one_are_counted_at_once() {
+    let place = Place::new();
+    place.produce(&["--days", "1"]);
+    let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+    place.caught_up(kafka(), "files");
+    for days in 2..=8 {
+        place.produce(&["--append", "--days", "1", "--duplicates", "0"]);
+        eventually_within(Duration::from_secs(6), "the day is counted", || place.days("files") == days);
+    }
+    assert_eq!(consumer.terminate().code, Some(0));
 }
