@@ -2,6 +2,7 @@
 
 mod partition;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -128,17 +129,21 @@ enum Saved {
 /// Keeps the checkpoints until asked to stop.
 pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
     store::prepare(&settings.dir)?;
+    let mut was_cut = false;
     loop {
         let admin = Admin::new(&settings.connection)?;
         let Some((cluster_id, topic)) = wait_for_topic(settings, &admin, stop)? else { return Ok(()) };
-        let source = Source { settings, admin, cluster_id, topic };
-        match Session::new(&source, stop)?.run()? {
-            End::Stopped => return Ok(()),
-            End::Reopen => {
-                tracing::debug!("looking at the topic again");
-                stop.wait(REOPEN_AFTER);
-            }
+        let source = Source { settings, admin, cluster_id, topic, is_recreation_told: Cell::new(false) };
+        match Session::new(&source, stop)?.run() {
+            Ok(End::Stopped) => return Ok(()),
+            Ok(End::Reopen) => was_cut = false,
+            // A log that was cut is still cut when it is read again, from the durable offset and by a client that
+            // knows nothing yet. Only then is it the log's doing and not the client's.
+            Err(PipelineError::Truncated { .. }) if !was_cut => was_cut = true,
+            Err(error) => return Err(error),
         }
+        tracing::debug!("looking at the topic again");
+        stop.wait(REOPEN_AFTER);
     }
 }
 
@@ -181,6 +186,7 @@ pub(crate) struct Source<'a> {
     admin: Admin,
     cluster_id: String,
     topic: Topic,
+    is_recreation_told: Cell<bool>,
 }
 
 /// One consumer on one log, until the log is another.

@@ -61,7 +61,7 @@ impl Admin {
         }
     }
 
-    /// The first offset and the high watermark of a partition.
+    /// The first offset of a partition, and the one up to which a reader of committed records can read.
     pub fn watermarks(
         &self,
         topic: &str,

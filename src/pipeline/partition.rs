@@ -202,11 +202,14 @@ fn go_on(
         });
     }
     if log.topic_id != found.topic_id {
-        tracing::warn!(
-            "partition {number}: topic {} has been created again; what was counted of the former one is in archive/{}",
-            found.topic,
-            log.topic_id
-        );
+        // Once for all partitions of this process.
+        if !source.is_recreation_told.replace(true) {
+            tracing::warn!(
+                "topic {} has been created again; what was counted of the former one is in archive/{}",
+                found.topic,
+                log.topic_id
+            );
+        }
         let checkpoint = claim.start_over(Some(&log), &found)?;
         return Ok(Some((found, checkpoint)));
     }
