@@ -42,7 +42,7 @@ fn the_commands_work_as_written() {
                     words[1..].iter().map(|partition| format!("files/partition-{partition}.json")).collect();
                 eventually("its files are there", || files.iter().all(|file| place.dir(file).exists()));
             }
-            "status" | "plot" | "proto" => {
+            "status" | "verify" | "plot" | "proto" => {
                 eventually("days are counted", || {
                     place.checkpoints("files").iter().any(|checkpoint| !checkpoint.statistics.is_empty())
                 });
