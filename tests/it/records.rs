@@ -162,3 +162,15 @@ fn rejected(place: &Place) -> Vec<Value> {
     let lines = fs::read_to_string(place.dir("files/partition-2.rejected.jsonl")).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+#[test]
+fn every_compression_is_read() {
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let place = Place::new();
+        place.produce(&["--days", "400", "-X", &format!("compression.type={codec}")]);
+        let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+        place.caught_up(kafka(), "files");
+        assert_eq!(consumer.terminate().stderr, "", "{codec}");
+        assert_eq!(place.days("files"), 400, "{codec}");
+    }
+}
