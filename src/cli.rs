@@ -252,7 +252,7 @@ pub struct Debug {
     #[command(flatten)]
     pub kafka: Kafka,
     /// Consumer group; nothing is committed to it
-    #[arg(long, default_value = "debug", env = "ALMANAC_GROUP")]
+    #[arg(long, default_value = "debug", env = "ALMANAC_DEBUG_GROUP")]
     pub group: String,
     /// How to print a record
     #[arg(long, default_value = "python", env = "ALMANAC_FORMAT")]
@@ -316,6 +316,8 @@ pub struct Status {
     pub dir: Dir,
 }
 
+const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -323,6 +325,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     text.parse::<SignedDuration>()
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
+        // Far beyond any use, and far below where the clock's arithmetic ends.
+        .filter(|duration| *duration <= DURATION_MAX)
         .ok_or_else(|| "it is not a time such as 100ms, 5s or 1m".to_owned())
 }
 

@@ -78,7 +78,7 @@ pub enum PipelineError {
     NoSuchPartition { topic: String, partition: i32, partitions: i32 },
 
     #[error(
-        "partition {partition} of {topic}: the checkpoint goes on at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten\nhint: records between are lost to it; move the checkpoint away to count what is left"
+        "partition {partition} of {topic}: the checkpoint goes on at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten\nhint: records between are lost to it; move partition-{partition}.json and its rejected file away to count what is left"
     )]
     Gap { topic: String, partition: i32, offset: i64, low: i64, high: i64 },
 
@@ -129,12 +129,14 @@ enum Saved {
 /// Keeps the checkpoints until asked to stop.
 pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
     store::prepare(&settings.dir)?;
-    let mut was_cut = false;
+    let (mut was_cut, mut is_first) = (false, true);
     loop {
         let admin = Admin::new(&settings.connection)?;
         let Some((cluster_id, topic)) = wait_for_topic(settings, &admin, stop)? else { return Ok(()) };
         let source = Source { settings, admin, cluster_id, topic, is_recreation_told: Cell::new(false) };
-        match Session::new(&source, stop)?.run() {
+        // Only at first: when this process wakes up later, the living owner may be one that took over from it.
+        let take_over = settings.take_over && std::mem::take(&mut is_first);
+        match Session::new(&source, stop, take_over)?.run() {
             Ok(End::Stopped) => return Ok(()),
             Ok(End::Reopen) => was_cut = false,
             // A log that was cut is still cut when it is read again, from the durable offset and by a client that
@@ -194,6 +196,7 @@ struct Session<'a> {
     source: &'a Source<'a>,
     settings: &'a Settings,
     stop: &'a Stop,
+    take_over: bool,
     consumer: Consumer,
     owned: BTreeMap<i32, Partition>,
     /// Assigned by the group, and still held by another process, since when.
@@ -208,7 +211,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(source: &'a Source<'a>, stop: &'a Stop) -> Result<Self, PipelineError> {
+    fn new(source: &'a Source<'a>, stop: &'a Stop, take_over: bool) -> Result<Self, PipelineError> {
         let settings = source.settings;
         let consumer = Consumer::new(&settings.connection, &settings.group, &settings.topic)?;
         let now = Instant::now();
@@ -216,6 +219,7 @@ impl<'a> Session<'a> {
             source,
             settings,
             stop,
+            take_over,
             consumer,
             owned: BTreeMap::new(),
             awaited: BTreeMap::new(),
@@ -267,8 +271,7 @@ impl<'a> Session<'a> {
         }
         let mut positions = Vec::new();
         for &partition in partitions {
-            let Some(taken) = Partition::take(self.source, partition, self.settings.take_over, self.stop)?
-            else {
+            let Some(taken) = Partition::take(self.source, partition, self.take_over, self.stop)? else {
                 return Ok(Some(if self.stop.is_asked() { End::Stopped } else { End::Reopen }));
             };
             positions.push(taken.position());
@@ -291,6 +294,9 @@ impl<'a> Session<'a> {
             if let Some(doubt) = self.apply(item)? {
                 return self.reopen(&doubt).map(Some);
             }
+        }
+        if let Some(doubt) = self.past_the_end() {
+            return self.reopen(&doubt).map(Some);
         }
         let now = Instant::now();
         let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
@@ -340,6 +346,14 @@ impl<'a> Session<'a> {
             Item::Failed { error, .. } => return Err(error.into()),
         }
         Ok(None)
+    }
+
+    /// An offset that can't be: past the end of what the brokers have.
+    fn past_the_end(&self) -> Option<KafkaError> {
+        self.owned.iter().find_map(|(&number, partition)| {
+            let high_watermark = self.consumer.high_watermark(number)?;
+            partition.is_past(high_watermark).then(|| KafkaError::damaged(number, high_watermark))
+        })
     }
 
     /// Goes back to what is durable. What was read since may be of another log, or have a hole.
@@ -449,7 +463,7 @@ impl<'a> Session<'a> {
     /// over: the group's word outranks the lock. Says whether the log turned out to be another.
     fn take_awaited(&mut self) -> Result<bool, PipelineError> {
         for (number, since) in std::mem::take(&mut self.awaited) {
-            let take_over = self.settings.take_over || since.elapsed() >= self.settings.handover_timeout;
+            let take_over = self.take_over || since.elapsed() >= self.settings.handover_timeout;
             match Partition::take(self.source, number, take_over, self.stop) {
                 Ok(Some(partition)) => {
                     self.consumer.add(&[partition.position()])?;

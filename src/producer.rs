@@ -40,6 +40,9 @@ pub enum ProduceError {
     #[error("topic {topic} is still there {} s after it was deleted", TOPIC_CHANGE_MAX.as_secs())]
     NotGone { topic: String },
 
+    #[error("topic {topic} is not there yet {} s after it was created", TOPIC_CHANGE_MAX.as_secs())]
+    NotThere { topic: String },
+
     #[error(
         "topic {topic} was created by somebody else meanwhile, with {found} partitions instead of {wanted}\nhint: stop what creates it (auto.create.topics.enable on the broker?) and run this again"
     )]
@@ -140,11 +143,12 @@ fn create(admin: &Admin, plan: &TopicPlan, former: Option<&Topic>) -> Result<(),
     })?;
     match created {
         Some(created) if created.partitions == plan.partitions => Ok(()),
-        found => Err(ProduceError::CreatedByOthers {
+        Some(other) => Err(ProduceError::CreatedByOthers {
             topic: plan.topic.clone(),
-            found: found.map_or(0, |found| found.partitions),
+            found: other.partitions,
             wanted: plan.partitions,
         }),
+        None => Err(ProduceError::NotThere { topic: plan.topic.clone() }),
     }
 }
 

@@ -181,7 +181,8 @@ pub struct Claim {
     lock: File,
     holds_lock: bool,
     owner: Owner,
-    /// Kept open: after a take-over it is the file of the former owner, which nobody reads any more.
+    /// Kept open from its making, never opened by name: after a take-over it is the file of the former owner, which
+    /// nobody reads any more.
     rejected: File,
 }
 
@@ -216,11 +217,12 @@ impl Claim {
     pub fn replace(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.lock_if_free();
         put(&self.paths, &self.epoch_dir, &self.paths.checkpoint(), &checkpoint.to_json(), Durability::Synced)
+            .map(drop)
     }
 
     /// Replaces `log.json`.
     pub fn set_log(&self, log: &Log) -> Result<(), StoreError> {
-        put(&self.paths, &self.epoch_dir, &self.paths.log(), &json_line(log), Durability::Synced)
+        put(&self.paths, &self.epoch_dir, &self.paths.log(), &json_line(log), Durability::Synced).map(drop)
     }
 
     /// Appends rejected records. Must come before the checkpoint that passes them.
@@ -236,6 +238,7 @@ impl Claim {
         // Here as well, since a partition in which nothing arrives is not replaced.
         self.lock_if_free();
         put(&self.paths, &self.epoch_dir, &self.paths.status(), &json_line(status), Durability::Atomic)
+            .map(drop)
     }
 
     /// Starts over on another log: what was counted of `former` goes to `archive/TOPIC-ID/`, and a fresh
@@ -247,8 +250,7 @@ impl Claim {
         if let Some(former) = former {
             self.archive(&former.topic_id)?;
         }
-        put(&self.paths, &self.epoch_dir, &self.paths.rejected(), b"", Durability::Synced)?;
-        self.rejected = open_to_append(&self.paths.rejected())?;
+        self.rejected = put(&self.paths, &self.epoch_dir, &self.paths.rejected(), b"", Durability::Synced)?;
         let fresh = Checkpoint::empty(self.paths.partition, log.first_offset);
         if former.is_none() {
             self.set_log(log)?;
@@ -330,11 +332,24 @@ fn next_epoch(paths: &Paths) -> Result<PathBuf, StoreError> {
             }
         }
     };
-    for lower in epochs(&private)?.into_iter().filter(|lower| *lower < epoch) {
+    remove_lower_epochs(paths, epoch)?;
+    Ok(epoch_dir)
+}
+
+/// Removes every epoch below `epoch`; refused where there is a higher one, which is somebody else's.
+fn remove_lower_epochs(paths: &Paths, epoch: u64) -> Result<(), StoreError> {
+    let private = paths.private();
+    let all = epochs(&private)?;
+    // Who was paused between choosing its number and making it may come after later owners: the highest directory is
+    // never removed, so that is seen here.
+    if all.iter().any(|other| *other > epoch) {
+        let _ = fs::remove_dir(private.join(epoch.to_string()));
+        return Err(StoreError::TakenOver { partition: paths.partition, owner: read_owner(paths) });
+    }
+    for lower in all.into_iter().filter(|lower| *lower < epoch) {
         remove_epoch(&private.join(lower.to_string()))?;
     }
-    sync_dir(&private)?;
-    Ok(epoch_dir)
+    sync_dir(&private)
 }
 
 fn epochs(private: &Path) -> Result<Vec<u64>, StoreError> {
@@ -441,8 +456,7 @@ fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File
     let path = paths.rejected();
     let found = read_if_there(&path)?.unwrap_or_default();
     let kept = passed_entries(&found, offset).map_err(|reason| StoreError::unreadable(&path, reason))?;
-    put(paths, epoch_dir, &path, &kept, Durability::Synced)?;
-    open_to_append(&path)
+    put(paths, epoch_dir, &path, &kept, Durability::Synced)
 }
 
 /// The whole lines with an offset below `offset`.
@@ -467,10 +481,6 @@ fn whole_lines(lines: &[u8]) -> impl Iterator<Item = Result<(Rejected, &[u8]), S
     )
 }
 
-fn open_to_append(path: &Path) -> Result<File, StoreError> {
-    OpenOptions::new().append(true).open(path).map_err(StoreError::io("open", path))
-}
-
 /// Whether a replaced file must survive a power cut.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Durability {
@@ -478,26 +488,30 @@ enum Durability {
     Atomic,
 }
 
-/// Replaces `target` by way of the owner's epoch directory. Fails, having changed nothing, once that is gone.
+/// Replaces `target` by way of the owner's epoch directory, and gives back the new file, open to append. Fails,
+/// having changed nothing, once that directory is gone.
 fn put(
     paths: &Paths,
     epoch_dir: &Path,
     target: &Path,
     bytes: &[u8],
     durability: Durability,
-) -> Result<(), StoreError> {
-    let temp = write_temp(paths, epoch_dir, target, bytes, durability)?;
-    fs::rename(&temp, target).map_err(|error| write_error(paths, epoch_dir, "replace", target, error))?;
+) -> Result<File, StoreError> {
+    let (temp, file) = write_temp(paths, epoch_dir, target, bytes, durability)?;
+    fs::rename(&temp, target).map_err(|error| {
+        let _ = fs::remove_file(&temp);
+        write_error(paths, epoch_dir, "replace", target, error)
+    })?;
     if durability == Durability::Synced {
         target.parent().map_or(Ok(()), sync_dir)?;
     }
-    Ok(())
+    Ok(file)
 }
 
 /// Puts `bytes` at `target` without ever overwriting: what is there already, equal, is left; what is there and
 /// differs keeps its name, and the new file gets a number.
 fn keep(paths: &Paths, epoch_dir: &Path, target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let temp = write_temp(paths, epoch_dir, target, bytes, Durability::Synced)?;
+    let (temp, _) = write_temp(paths, epoch_dir, target, bytes, Durability::Synced)?;
     target.parent().map_or(Ok(()), create_dir_durably)?;
     let mut place = target.to_owned();
     for number in 2.. {
@@ -524,23 +538,23 @@ fn write_temp(
     target: &Path,
     bytes: &[u8],
     durability: Durability,
-) -> Result<PathBuf, StoreError> {
+) -> Result<(PathBuf, File), StoreError> {
     // The suffix keeps what is temporary from being taken for a checkpoint.
     let temp = epoch_dir.join(format!("{}.tmp", target.file_name().unwrap_or_default().to_string_lossy()));
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&temp)?;
+    let write = || -> io::Result<File> {
+        let mut file = OpenOptions::new().append(true).create_new(true).open(&temp)?;
         file.write_all(bytes)?;
         if durability == Durability::Synced {
             file.sync_all()?;
         }
-        Ok(())
+        Ok(file)
     };
-    write().map_err(|error| {
+    let file = write().map_err(|error| {
         // Best effort: it also goes with the epoch directory at the next claim.
         let _ = fs::remove_file(&temp);
         write_error(paths, epoch_dir, "write", target, error)
     })?;
-    Ok(temp)
+    Ok((temp, file))
 }
 
 /// Tells "taken over by another process" from other failures of a write.

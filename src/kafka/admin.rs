@@ -248,12 +248,14 @@ unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Topic, Code> {
         if id.is_null() {
             return Err(Code::BadMessage);
         }
+        let id = url_safe(&CStr::from_ptr(id).to_string_lossy());
+        if id.bytes().all(|digit| digit == b'A') {
+            // All zero: the broker has no topic ids, so a topic created again could not be told from the former.
+            return Err(Code::UnsupportedVersion);
+        }
         let mut partitions = 0;
         sys::rd_kafka_TopicDescription_partitions(description, &mut partitions);
-        Ok(Topic {
-            id: url_safe(&CStr::from_ptr(id).to_string_lossy()),
-            partitions: i32::try_from(partitions).map_err(|_| Code::BadMessage)?,
-        })
+        Ok(Topic { id, partitions: i32::try_from(partitions).map_err(|_| Code::BadMessage)? })
     }
 }
 

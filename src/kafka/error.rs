@@ -63,6 +63,14 @@ impl KafkaError {
         KafkaError::Client { action: action.into(), code, reason: code.to_string() }
     }
 
+    /// Records whose offsets lie past the partition's end.
+    pub fn damaged(partition: i32, end: i64) -> Self {
+        KafkaError::code(
+            format!("partition {partition} ends at offset {end}, but gave later ones"),
+            Code::BadMessage,
+        )
+    }
+
     /// Whether waiting and asking again may help: the broker is away, or its metadata is on the move.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -89,6 +97,8 @@ impl KafkaError {
                     | Code::NotController
                     | Code::KafkaStorageError
                     | Code::RebalanceInProgress
+                    // Who was paused for too long has lost its partitions; it joins again by itself.
+                    | Code::PollExceeded
                     | Code::UnknownLeaderEpoch
                     | Code::FencedLeaderEpoch
                     | Code::OffsetNotAvailable

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ANSWER_MAX, PAST_END_MAX, PipelineError, Source};
+use super::{ANSWER_MAX, AWAY_TOLD_AFTER, PAST_END_MAX, PipelineError, Source};
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Position, Record, StartAt};
 use crate::report::Decoder;
@@ -96,6 +96,12 @@ impl Partition {
         self.is_dirty |= self.checkpoint.skip_to(next_offset);
     }
 
+    /// Whether the offset lies past what the brokers say they have: then it came from damaged bytes, which the
+    /// records' checksum does not cover.
+    pub(super) fn is_past(&self, high_watermark: i64) -> bool {
+        self.checkpoint.offset > high_watermark
+    }
+
     pub(super) fn is_dirty(&self) -> bool {
         self.is_dirty
     }
@@ -176,7 +182,7 @@ fn go_on(
 ) -> Result<Option<(Log, Checkpoint)>, PipelineError> {
     let settings = source.settings;
     let number = claim.partition();
-    let Some((low, mut high)) = watermarks(source, number)? else { return Ok(None) };
+    let Some((low, mut high)) = watermarks(source, number, stop)? else { return Ok(None) };
     let found = Log {
         cluster_id: source.cluster_id.clone(),
         topic: settings.topic.clone(),
@@ -213,6 +219,11 @@ fn go_on(
         let checkpoint = claim.start_over(Some(&log), &found)?;
         return Ok(Some((found, checkpoint)));
     }
+    if checkpoint.is_none() && log.first_offset < low {
+        // The checkpoint was moved away, and counting can't begin where it began.
+        let checkpoint = claim.start_over(None, &found)?;
+        return Ok(Some((found, checkpoint)));
+    }
     let is_new = checkpoint.is_none();
     let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::empty(number, log.first_offset));
     let deadline = Instant::now() + PAST_END_MAX;
@@ -220,7 +231,7 @@ fn go_on(
         if stop.wait(Duration::from_millis(200)) {
             return Ok(None);
         }
-        let Some(now) = watermarks(source, number)? else { return Ok(None) };
+        let Some(now) = watermarks(source, number, stop)? else { return Ok(None) };
         high = now.1;
     }
     if checkpoint.offset < low || checkpoint.offset > high {
@@ -237,13 +248,24 @@ fn go_on(
     Ok(Some((log, checkpoint)))
 }
 
-/// First offset and high watermark; nothing where the partition, or the broker, is gone meanwhile.
-fn watermarks(source: &Source, number: i32) -> Result<Option<(i64, i64)>, PipelineError> {
-    match source.admin.watermarks(&source.settings.topic, number, ANSWER_MAX) {
-        Ok(watermarks) => Ok(Some(watermarks)),
-        Err(error) if error.is_transient() || error.is_unknown_topic() => Ok(None),
-        Err(error) => Err(error.into()),
+/// The offsets that can be read, waited for while the partition has no leader or Kafka is away; nothing where the
+/// partition is gone, or the process is to stop.
+fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, i64)>, PipelineError> {
+    let (asked, mut is_told) = (Instant::now(), false);
+    while !stop.is_asked() {
+        match source.admin.watermarks(&source.settings.topic, number, ANSWER_MAX) {
+            Ok(watermarks) => return Ok(Some(watermarks)),
+            Err(error) if error.is_unknown_topic() => return Ok(None),
+            Err(error) if error.is_transient() => {
+                if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!("partition {number} does not answer ({error}); waiting for it");
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        stop.wait(Duration::from_millis(200));
     }
+    Ok(None)
 }
 
 impl Source<'_> {

@@ -339,7 +339,7 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
         },
         |claim| claim.archive("one").unwrap(),
         |claim| {
-            put(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced).unwrap()
+            put(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
         |claim| claim.replace(&Checkpoint::empty(2, 0)).unwrap(),
         |claim| claim.set_log(&log("two")).unwrap(),
@@ -470,4 +470,17 @@ fn a_file_where_dir_should_be_is_named() {
     dir.write("files", "");
     let error = prepare(&dir.path().join("files")).unwrap_err();
     assert!(matches!(&error, StoreError::Io { path, .. } if path.ends_with("files/.almanac")), "{error:?}");
+}
+
+#[test]
+fn a_late_epoch_yields_to_a_higher_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (claim, _) = Claim::new(dir.path(), 0, false).unwrap();
+    let private = claim.paths.private();
+    fs::create_dir(private.join("5")).unwrap();
+    fs::create_dir(private.join("6")).unwrap();
+    let error = remove_lower_epochs(&claim.paths, 5).unwrap_err();
+    assert!(matches!(error, StoreError::TakenOver { partition: 0, .. }), "{error}");
+    assert!(!private.join("5").exists());
+    assert!(private.join("6").exists());
 }
