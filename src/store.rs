@@ -245,7 +245,8 @@ impl Claim {
     /// checkpoint takes its place.
     ///
     /// `log.json` changes last, so that a crash in between finds the former log there and begins again; each
-    /// step then finds its own result. The checkpoint never vanishes meanwhile.
+    /// step then finds its own result. The checkpoint never vanishes meanwhile. Without a former log, `log.json`
+    /// comes first, so that there is never a checkpoint of which the log is unknown.
     pub fn start_over(&mut self, former: Option<&Log>, log: &Log) -> Result<Checkpoint, StoreError> {
         if let Some(former) = former {
             self.archive(&former.topic_id)?;
