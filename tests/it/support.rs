@@ -38,6 +38,52 @@ pub fn has_program(name: &str) -> bool {
     has
 }
 
+/// How much a campaign of faults does: what fits in a test run, unless `./campaign` says otherwise.
+pub struct Campaign {
+    name: &'static str,
+    pub seed: u64,
+    pub size: usize,
+    began: Instant,
+}
+
+impl Campaign {
+    pub fn new(name: &'static str, short: usize) -> Campaign {
+        let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+        let size = number("CAMPAIGN_SIZE").map_or(short, |size| usize::try_from(size).unwrap());
+        Campaign { name, seed: number("CAMPAIGN_SEED").unwrap_or(1), size, began: Instant::now() }
+    }
+
+    pub fn random(&self) -> Random {
+        Random(self.seed)
+    }
+
+    /// Says something of the campaign past the capture, so that it is seen of those that pass, too.
+    pub fn say(&self, text: &str) {
+        let Campaign { name, seed, size, began } = self;
+        let seconds = began.elapsed().as_secs();
+        let _ = writeln!(std::io::stderr(), "campaign {name} (seed {seed}, size {size}, {seconds} s): {text}");
+    }
+}
+
+/// The same numbers for the same seed (SplitMix64).
+#[derive(Clone, Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 to `end`, which is not among them.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
+}
+
 /// Waits until `condition` holds; fails the test if it does not within a minute.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
