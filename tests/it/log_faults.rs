@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Kafka, Place, Raw, Running, eventually, kafka};
+use crate::support::{Campaign, Kafka, Place, Random, Raw, Running, eventually, kafka};
 
 const ALL: [&str; 5] = ["consumer", "0", "1", "2", "3"];
 
@@ -353,6 +353,153 @@ fn a_log_that_was_cut_can_be_gone_on_with_at_its_end() {
     assert_eq!(place.checkpoints("files")[2].statistics.days(), 90);
     let ended = place.almanac(&["verify", "2"]).fails(5);
     assert!(ended.stdout.contains("partition 2: 40 records from offset 30 on"), "{}", ended.stdout);
+}
+
+/// What can happen to a log while it is written and read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fault {
+    Killed,
+    Stopped,
+    Paused,
+    Recreated,
+    Removed,
+    Cut,
+}
+
+const FAULTS: [Fault; 6] =
+    [Fault::Killed, Fault::Recreated, Fault::Cut, Fault::Paused, Fault::Removed, Fault::Stopped];
+
+/// Two consumers on a live log, to which the faults happen.
+struct Scene {
+    kafka: Kafka,
+    place: Place,
+    running: [Running; 2],
+    random: Random,
+}
+
+const DIRS: [&str; 2] = ["files", "group"];
+
+impl Scene {
+    fn producer(&self, arguments: &[&str]) -> Running {
+        let stream =
+            ["producer", "--interval", "1ms", "--duplicates", "0.3", "--duplicate-degrees", "1000000"];
+        self.place.almanac(&[&stream[..], arguments].concat()).start()
+    }
+
+    /// Sends until some more days are counted in both.
+    fn stream(&mut self, producer: &mut Running) {
+        let goal = self.place.days("files") + 100;
+        eventually("more days are counted", || {
+            assert!(producer.is_running(), "the producer: {}", producer.stderr());
+            for running in &mut self.running {
+                assert!(running.is_running(), "a consumer: {}", running.stderr());
+            }
+            DIRS.iter().all(|dir| self.place.days(dir) >= goal)
+        });
+        assert_eq!(producer.terminate().code, Some(0), "{}", producer.stderr());
+    }
+
+    fn happen(&mut self, fault: Fault) {
+        let mut producer = self.producer(&["--append"]);
+        self.stream(&mut producer);
+        match fault {
+            Fault::Killed | Fault::Stopped => {
+                let mut producer = self.producer(&["--append"]);
+                let before = self.kafka.records(&self.place.topic);
+                eventually("it sends", || self.kafka.records(&self.place.topic) > before + 50);
+                if fault == Fault::Killed {
+                    self.kafka.kill_9()
+                } else {
+                    self.kafka.stop()
+                }
+                self.kafka.start_again();
+                self.stream(&mut producer);
+            }
+            Fault::Paused => {
+                self.kafka.signal(Signal::STOP);
+                let told = |running: &Running| running.stderr().matches("does not answer").count();
+                let before = self.running.iter().map(told).collect::<Vec<_>>();
+                eventually("the consumers notice", || {
+                    self.running.iter().zip(&before).any(|(running, before)| told(running) > *before)
+                });
+                self.kafka.signal(Signal::CONT);
+            }
+            Fault::Recreated => {
+                let days = (100 + self.random.below(400)).to_string();
+                self.place.produce(&["--days", &days, "--seed", &days]);
+            }
+            Fault::Removed => {
+                for running in &self.running {
+                    running.signal(Signal::STOP);
+                }
+                self.place.produce(&["--append", "--days", "500"]);
+                let high = self.kafka.high_watermarks(&self.place.topic);
+                for (partition, high) in (0..).zip(high) {
+                    let offset = self.random.below(u64::try_from(high).unwrap() + 1);
+                    self.kafka.delete_records(&self.place.topic, partition, i64::try_from(offset).unwrap());
+                }
+                for running in &self.running {
+                    running.signal(Signal::CONT);
+                }
+            }
+            Fault::Cut => {
+                let partition = i32::try_from(self.random.below(4)).unwrap();
+                let keep = self.random.below(3);
+                self.kafka.kill_9();
+                cut(&self.kafka, &self.place.topic, partition, usize::try_from(keep).unwrap());
+                self.kafka.start_again();
+                if self.random.below(2) == 0 {
+                    // Grown again before anybody has looked.
+                    self.place.produce(&["--append", "--days", "1000"]);
+                }
+            }
+        }
+    }
+}
+
+/// Whatever happens to the log: both consumers go on, by number and by the group, and what they have is what the log
+/// makes.
+#[test]
+fn campaign() {
+    let campaign = Campaign::new("log-faults", FAULTS.len());
+    let kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "300"]);
+    let start = |dir: &str, arguments: &[&str]| {
+        place
+            .almanac_in(dir, &[arguments, &["--on-gap", "restart", "--checkpoint-every", "1ms"]].concat())
+            .start()
+    };
+    let running = [start("files", &ALL), start("group", &["consumer"])];
+    let mut scene = Scene { kafka, random: campaign.random(), place, running };
+    let (mut whole, mut partly) = (0, 0);
+    for step in 0..campaign.size {
+        let chosen = match step < FAULTS.len() {
+            true => step,
+            false => usize::try_from(scene.random.below(FAULTS.len() as u64)).unwrap(),
+        };
+        let fault = FAULTS[chosen];
+        scene.happen(fault);
+        for dir in DIRS {
+            scene.place.caught_up(&scene.kafka, dir);
+            let ended = scene.place.almanac_in(dir, &["verify"]).run();
+            let dir = format!("step {step}, {fault:?}, {dir}");
+            match ended.code {
+                Some(0) => whole += 1,
+                // What was counted is gone from the log, and what is left agrees.
+                Some(5) if ended.stderr.contains("are gone from the log") => partly += 1,
+                _ => panic!("{dir}: {ended:#?}"),
+            }
+        }
+    }
+    for running in &mut scene.running {
+        let ended = running.terminate();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+    campaign.say(&format!(
+        "{} faults, {whole} times verify said the same of all, {partly} times of what was left, never another",
+        campaign.size
+    ));
 }
 
 fn status(place: &Place, partition: i32) -> Value {

@@ -228,7 +228,13 @@ impl Kafka {
     }
 
     pub fn describe(&self, topic: &str) -> Option<Topic> {
-        Admin::new(&self.connection()).unwrap().describe(topic, Duration::from_secs(10)).unwrap()
+        let admin = Admin::new(&self.connection()).unwrap();
+        let mut answer = None;
+        eventually("Kafka answers", || {
+            answer = admin.describe(topic, Duration::from_secs(10)).ok();
+            answer.is_some()
+        });
+        answer.unwrap()
     }
 
     /// The sum of the partitions' high watermarks: the offsets that checkpoints must add up to.
