@@ -290,6 +290,14 @@ impl Claim {
         Ok(fresh)
     }
 
+    /// Makes ready to go on at an earlier offset of the same log, which was cut: what the files hold is archived, and
+    /// the rejected records from `offset` on are taken out, as there will be others at their offsets.
+    pub fn rewind(&mut self, log: &Log, offset: i64) -> Result<(), StoreError> {
+        self.archive(&log.topic_id)?;
+        self.rejected = rewrite_rejected(&self.paths, &self.epoch_dir, offset)?;
+        Ok(())
+    }
+
     /// Keeps the checkpoint and the rejected records of a former log; a checkpoint that counted nothing and
     /// rejected nothing is not worth keeping.
     fn archive(&self, topic_id: &str) -> Result<(), StoreError> {

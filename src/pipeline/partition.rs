@@ -372,6 +372,9 @@ fn jump(
     log.gaps.push(gap);
     log.leader_epochs.retain(|epoch| epoch.first_offset < gap.to);
     claim.set_log(log)?;
+    if gap.to < gap.from {
+        claim.rewind(log, gap.to)?;
+    }
     checkpoint.offset = gap.to;
     claim.replace(checkpoint)?;
     tracing::warn!(

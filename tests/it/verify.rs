@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Ended, Place, kafka};
+use crate::support::{Ended, Place, Raw, kafka};
 
 fn counted_place() -> Place {
     let place = Place::new();
@@ -78,4 +78,45 @@ fn a_log_that_is_gone_cannot_be_checked() {
     assert!(ended.stderr.contains("counts topic"), "{}", ended.stderr);
     let ended = place.almanac_in("nowhere", &["verify"]).fails(7);
     assert!(ended.stderr.contains("no checkpoints to check"), "{}", ended.stderr);
+}
+
+#[test]
+fn one_offset_or_one_rejected_line_more_or_less_is_named() {
+    let place = Place::new();
+    place.produce(&["--days", "100", "--duplicates", "0"]);
+    let no_report = Raw { partition: 2, key: None, value: None };
+    place.send(&[no_report, no_report, no_report]);
+    place.produce(&["--append", "--days", "10", "--duplicates", "0"]);
+    place.replay(kafka(), "files");
+    place.almanac(&["verify"]).succeeds();
+    let checkpoint = &place.checkpoints("files")[2];
+    let offset = checkpoint.offset;
+    let with_offset = |offset: i64| {
+        after_change(&place, &format!("\"offset\":{}", checkpoint.offset), &format!("\"offset\":{offset}"))
+    };
+    let ended = with_offset(offset - 1);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("April 1990, days: the file has"), "{}", ended.stderr);
+    let ended = with_offset(offset + 1);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("the log ends at {offset}")), "{}", ended.stderr);
+
+    let rejected = place.dir("files/partition-2.rejected.jsonl");
+    let whole = fs::read_to_string(&rejected).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    let [one, two, three] = lines[..] else { panic!("{whole}") };
+    for (kept, line) in [
+        (vec![two, three], 1),
+        (vec![one, three], 2),
+        (vec![one, two], 3),
+        (vec![one, one, two, three], 2),
+        (vec![one, two, three, three], 4),
+        (vec![one, three, two], 2),
+    ] {
+        fs::write(&rejected, kept.join("\n") + "\n").unwrap();
+        let ended = place.almanac(&["verify"]).fails(1);
+        assert!(ended.stderr.contains(&format!("rejected line {line}: the file has")), "{}", ended.stderr);
+    }
+    fs::write(&rejected, whole).unwrap();
+    place.almanac(&["verify"]).succeeds();
 }
