@@ -365,6 +365,67 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
 }
 
 #[test]
+fn counting_the_same_log_again_is_finished_after_a_crash_between_any_two_steps() {
+    type Step = fn(&mut Claim);
+    let later = || Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one") };
+    let steps: [Step; 5] = [
+        |claim| {
+            let under_way = Log { first_offset: 7, is_starting_over: true, ..log("one") };
+            claim.set_log(&under_way).unwrap();
+        },
+        |claim| claim.archive("one").unwrap(),
+        |claim| {
+            put(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced).unwrap();
+        },
+        |claim| claim.replace(&Checkpoint::empty(2, 7)).unwrap(),
+        |claim| {
+            claim.set_log(&Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one") }).unwrap();
+        },
+    ];
+    for crash_after in 0..=steps.len() {
+        let dir = dir_of_one();
+        let (mut claim, _) = dir.claim();
+        for step in &steps[..crash_after] {
+            step(&mut claim);
+        }
+        drop(claim);
+        let (mut claim, loaded) = dir.claim();
+        if loaded.log != Some(later()) {
+            let is_known = loaded.log.as_ref().unwrap().is_starting_over;
+            assert_eq!(is_known, crash_after > 0, "from the first step on, it is known without being told");
+            claim.start_over(loaded.log.as_ref(), &later()).unwrap();
+        }
+        assert_eq!(dir.read(CHECKPOINT).as_bytes(), Checkpoint::empty(2, 7).to_json());
+        assert_eq!(dir.read(REJECTED), "");
+        assert_eq!(dir.names("archive/one"), [CHECKPOINT, REJECTED], "kept once");
+        assert_eq!(dir.read(&format!("archive/one/{CHECKPOINT}")).as_bytes(), counted(5).to_json());
+        assert_eq!(load_log(&Paths::new(dir.path(), 2)).unwrap(), Some(later()));
+    }
+}
+
+#[test]
+fn rewinding_keeps_what_lay_past_the_new_end_in_the_archive() {
+    let dir = dir_of_one();
+    let (mut claim, loaded) = dir.claim();
+    claim.rewind(&loaded.log.unwrap(), 1).unwrap();
+    assert_eq!((dir.read(REJECTED), dir.read(&format!("archive/one/{REJECTED}"))), (String::new(), line(2)));
+    claim.reject(&[rejected(1)]).unwrap();
+    assert_eq!(dir.read(REJECTED), line(1));
+    assert_eq!(dir.read(CHECKPOINT).as_bytes(), counted(5).to_json(), "still to be replaced");
+}
+
+#[test]
+fn the_epoch_of_an_offset_is_that_of_the_record_before_it() {
+    let epochs = [(3, 0), (5, 10), (6, 12)];
+    let leader_epochs =
+        epochs.iter().map(|&(epoch, first_offset)| LeaderEpoch { epoch, first_offset }).collect();
+    let log = Log { leader_epochs, ..log("one") };
+    for (next_offset, epoch) in [(0, None), (1, Some(3)), (10, Some(3)), (11, Some(5)), (13, Some(6))] {
+        assert_eq!(log.epoch_before(next_offset), epoch, "{next_offset}");
+    }
+}
+
+#[test]
 fn the_checkpoint_never_vanishes_while_starting_over() {
     let dir = dir_of_one();
     let (mut claim, loaded) = dir.claim();
