@@ -18,6 +18,7 @@ mod owner;
 mod pipeline;
 mod placement;
 mod plot;
+mod producer_kills;
 mod readme;
 mod real_weather;
 mod records;
