@@ -126,8 +126,11 @@ impl Partition {
 
     /// Whether the offset lies past what the brokers say they have: then it came from damaged bytes, which the
     /// records' checksum does not cover.
+    ///
+    /// Asked only of what was read since the last save. The client keeps the end that it heard of last: of a partition that
+    /// comes back to it, an end that other members have passed meanwhile, until it has fetched there again.
     pub(super) fn is_past(&self, high_watermark: i64) -> bool {
-        self.checkpoint.offset > high_watermark
+        self.is_dirty && self.checkpoint.offset > high_watermark
     }
 
     pub(super) fn is_dirty(&self) -> bool {

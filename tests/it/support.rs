@@ -501,15 +501,14 @@ impl Almanac {
         let file = |name: &str| std::fs::File::create(logs.join(name)).unwrap();
         self.0.stdout(file("stdout.log")).stderr(file("stderr.log"));
         let (sender, receiver) = mpsc::channel();
+        let (parent, over) = mpsc::channel();
         // PR_SET_PDEATHSIG is tied to the thread that forks, so that one must live as long as the process.
         std::thread::spawn(move || {
             let _ = sender.send(self.0.spawn());
-            loop {
-                std::thread::park();
-            }
+            let _ = over.recv();
         });
         let child = receiver.recv().unwrap().unwrap();
-        Running { child, logs: logs.to_owned(), own_logs: None }
+        Running { child, logs: logs.to_owned(), own_logs: None, _parent: parent }
     }
 }
 
@@ -518,6 +517,8 @@ pub struct Running {
     child: Child,
     logs: PathBuf,
     own_logs: Option<TempDir>,
+    /// Ends the thread that started it.
+    _parent: mpsc::Sender<()>,
 }
 
 impl Running {
