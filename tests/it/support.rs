@@ -61,7 +61,8 @@ impl Campaign {
     pub fn say(&self, text: &str) {
         let Campaign { name, seed, size, began } = self;
         let seconds = began.elapsed().as_secs();
-        let _ = writeln!(std::io::stderr(), "campaign {name} (seed {seed}, size {size}, {seconds} s): {text}");
+        let _ =
+            writeln!(std::io::stderr(), "campaign {name} (seed {seed}, size {size}, {seconds} s): {text}");
     }
 }
 
