@@ -198,7 +198,7 @@ impl Claim {
         // Named before the epochs below are removed, so that their owner, stopped by that, can say who it was.
         let owner = Owner::this_process();
         name_owner(&mut lock, &owner).map_err(StoreError::io("write", &paths.lock()))?;
-        let epoch_dir = next_epoch(&paths)?;
+        let epoch_dir = next_epoch(&paths, &owner)?;
         let loaded = load(&paths)?;
         let offset = loaded.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.offset);
         let rejected = rewrite_rejected(&paths, &epoch_dir, offset)?;
@@ -320,10 +320,16 @@ fn read_owner(paths: &Paths) -> Owner {
 }
 
 /// Makes the directory of the next owner epoch, and removes every lower one until it is gone.
-fn next_epoch(paths: &Paths) -> Result<PathBuf, StoreError> {
+fn next_epoch(paths: &Paths, owner: &Owner) -> Result<PathBuf, StoreError> {
     let private = paths.private();
     let (epoch, epoch_dir) = loop {
         let epoch = epochs(&private)?.into_iter().max().unwrap_or(0) + 1;
+        // Who takes over names itself before it makes its epoch. So a process that was paused since it named itself
+        // finds the other's name here, if it has seen the other's epoch, and does not take the partition back.
+        let named = read_owner(paths);
+        if named != *owner {
+            return Err(StoreError::TakenOver { partition: paths.partition, owner: named });
+        }
         let epoch_dir = private.join(epoch.to_string());
         match fs::create_dir(&epoch_dir) {
             Ok(()) => break (epoch, epoch_dir),

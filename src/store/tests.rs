@@ -484,3 +484,13 @@ fn a_late_epoch_yields_to_a_higher_one() {
     assert!(!private.join("5").exists());
     assert!(private.join("6").exists());
 }
+
+#[test]
+fn who_was_paused_since_it_named_itself_does_not_take_the_partition_back() {
+    let dir = Dir::new();
+    let (claim, _) = dir.claim();
+    let paused = Owner { pid: 1, host: "elsewhere".to_owned(), since: String::new() };
+    let error = next_epoch(&claim.paths, &paused).unwrap_err();
+    assert!(matches!(&error, StoreError::TakenOver { owner, .. } if *owner == claim.owner), "{error}");
+    assert_eq!(dir.names(".almanac/2"), ["1", "lock"]);
+}
