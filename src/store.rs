@@ -409,7 +409,7 @@ pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
     let path = paths.rejected();
     let lines = read_if_there(&path)?.unwrap_or_default();
     whole_lines(&lines)
-        .map(|line| line.map(|(entry, _)| entry))
+        .filter_map(|line| Some(line.transpose()?.map(|(entry, _)| entry)))
         .collect::<Result<_, _>>()
         .map_err(|reason| StoreError::unreadable(&path, reason))
 }
@@ -469,20 +469,28 @@ fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File
 /// The whole lines with an offset below `offset`.
 fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
     let mut kept = Vec::with_capacity(lines.len());
-    for line in whole_lines(lines) {
-        let (entry, line) = line?;
-        if entry.offset < offset {
-            kept.extend_from_slice(line);
+    let mut hole = None;
+    for (number, line) in (1..).zip(whole_lines(lines)) {
+        match (line?, hole) {
+            (None, _) => hole = hole.or(Some(number)),
+            // It was synced with all that came before it: this is no power cut's work.
+            (Some((entry, _)), Some(hole)) if entry.offset < offset => {
+                return Err(format!("line {hole}: zero bytes before the entry of offset {}", entry.offset));
+            }
+            (Some((entry, line)), _) if entry.offset < offset => kept.extend_from_slice(line),
+            _ => {}
         }
     }
     Ok(kept)
 }
 
-/// Each line that ends, read, with its bytes.
-fn whole_lines(lines: &[u8]) -> impl Iterator<Item = Result<(Rejected, &[u8]), String>> {
+/// Each line that ends, read, with its bytes. Nothing in place of one with zero bytes, which no line of ours has: of an
+/// append that was not synced a power cut may leave the end and not the beginning.
+fn whole_lines(lines: &[u8]) -> impl Iterator<Item = Result<Option<(Rejected, &[u8])>, String>> {
     lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).enumerate().map(
         |(index, line)| match serde_json::from_slice(line) {
-            Ok(entry) => Ok((entry, line)),
+            Ok(entry) => Ok(Some((entry, line))),
+            Err(_) if line.contains(&0) => Ok(None),
             Err(error) => Err(format!("line {}: {error}", index + 1)),
         },
     )

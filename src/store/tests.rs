@@ -255,6 +255,29 @@ fn what_a_crash_left_is_cleaned_up() {
 }
 
 #[test]
+fn an_append_that_a_power_cut_left_holes_in_is_read_again() {
+    let dir = Dir::new();
+    {
+        let (mut claim, _) = dir.claim();
+        claim.start_over(None, &log("one")).unwrap();
+        claim.replace(&counted(5)).unwrap();
+    }
+    let hole = "\0".repeat(20) + &line(5)[20..];
+    dir.write(REJECTED, &(line(1) + &hole + &line(6)));
+    let paths = Paths::new(dir.path(), 2);
+    assert_eq!(load_rejected(&paths).unwrap(), [rejected(1), rejected(6)]);
+    drop(dir.claim());
+    assert_eq!(dir.read(REJECTED), line(1));
+
+    // What the checkpoint has passed was synced: here the disk is at fault.
+    let text = line(1) + &hole + &line(4);
+    dir.write(REJECTED, &text);
+    let error = Claim::new(dir.path(), 2, false).unwrap_err();
+    assert!(error.to_string().contains("line 2: zero bytes before the entry of offset 4"), "{error}");
+    assert_eq!(dir.read(REJECTED), text);
+}
+
+#[test]
 fn a_rejected_file_that_is_not_ours_is_refused_by_line() {
     let dir = Dir::new();
     dir.write(CHECKPOINT, "{\"partition\":2,\"offset\":5}\n");
