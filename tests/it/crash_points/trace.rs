@@ -113,18 +113,23 @@ fn quoted(arguments: &str) -> Vec<Vec<u8>> {
             (None, _) => {}
             (Some(_), b'"') => strings.extend(open.take()),
             (Some(string), b'\\') => {
-                let mut code = None::<u8>;
-                while let Some(digit) = bytes.next_if(|byte| (b'0'..b'8').contains(byte)) {
-                    code = Some(code.unwrap_or(0).wrapping_mul(8) + digit - b'0');
+                // Octal, of three digits at most.
+                let mut code = None::<u32>;
+                for _ in 0..3 {
+                    let Some(digit) = bytes.next_if(|byte| (b'0'..b'8').contains(byte)) else { break };
+                    code = Some(code.unwrap_or(0) * 8 + u32::from(digit - b'0'));
                 }
-                string.push(code.unwrap_or_else(|| match bytes.next().unwrap() {
-                    b'n' => b'\n',
-                    b't' => b'\t',
-                    b'r' => b'\r',
-                    b'v' => 0x0b,
-                    b'f' => 0x0c,
-                    same => same,
-                }));
+                string.push(code.map_or_else(
+                    || match bytes.next() {
+                        Some(b'n') => b'\n',
+                        Some(b't') => b'\t',
+                        Some(b'r') => b'\r',
+                        Some(b'v') => 0x0b,
+                        Some(b'f') => 0x0c,
+                        same => same.unwrap_or(b'\\'),
+                    },
+                    |code| u8::try_from(code).unwrap(),
+                ));
             }
             (Some(string), byte) => string.push(byte),
         }
@@ -174,9 +179,12 @@ impl Trace {
     /// The process, which is the one thread of it that works at or below `root`; that work; and whether it is stopped.
     pub fn work(&self, root: &Path) -> Option<Work> {
         let mut found: Option<Work> = None;
+        let named = root.to_str().unwrap();
         for (process, text) in self.files() {
-            let calls = text.lines().filter_map(|line| Call::parse(line)?.below(root));
-            let calls: Vec<Call> = calls.collect();
+            // The last line may still be being written.
+            let lines =
+                text.split_inclusive('\n').filter(|line| line.ends_with('\n') && line.contains(named));
+            let calls: Vec<Call> = lines.filter_map(|line| Call::parse(line)?.below(root)).collect();
             if !calls.is_empty() {
                 assert!(found.is_none(), "one thread alone works in DIR, but {process} does, too");
                 let is_stopped = text.contains("--- stopped by SIGSTOP ---");
