@@ -599,17 +599,33 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 }
 
 /// Creates a directory and those above it, and syncs each one that gained an entry.
+///
+/// Also the one above a directory that is there: a process that made it may have been killed before it synced that.
 fn create_dir_durably(dir: &Path) -> Result<(), StoreError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let above = parent.unwrap_or(Path::new("."));
+    if dir.is_dir() {
+        return match sync_dir(above) {
+            // Somebody else's directory, in which DIR was not made by us.
+            Err(StoreError::Io { source, .. })
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        };
+    }
     parent.map_or(Ok(()), create_dir_durably)?;
     match fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(StoreError::Io { action: "create directory", path: dir.to_owned(), source: error })
         }
-        _ => sync_dir(parent.unwrap_or(Path::new("."))),
+        _ => sync_dir(above),
     }
 }
 
