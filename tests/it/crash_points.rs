@@ -316,8 +316,8 @@ fn named(path: &Path) -> Option<u64> {
     json["pid"].as_u64().or_else(|| json["owner"]["pid"].as_u64())
 }
 
-fn signal(process: u32, signal: Signal) {
-    kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), signal).unwrap();
+fn signal(process: u32, signal: Signal) -> rustix::io::Result<()> {
+    kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), signal)
 }
 
 /// What became of a traced process.
@@ -410,7 +410,9 @@ impl<'a> Attempt<'a> {
     }
 
     /// Follows a traced process to where it is killed or stopped, or, having caught up, to its end.
-    fn follow(&self, mut running: Running, trace: &Trace) -> (Reached, Running) {
+    fn follow(&self, wrapper: &[String], trace: &Trace) -> (Reached, Running) {
+        let before = self.claimed();
+        let mut running = self.consumer(wrapper, self.options()).start();
         let (mut is_asked, mut asleep) = (false, None);
         eventually("the traced process gets somewhere", || {
             if !running.is_running() {
@@ -424,9 +426,10 @@ impl<'a> Attempt<'a> {
             // With nothing new to read, that it is at work is seen by its status only.
             let is_at_work =
                 !self.scenario.is_idle() || named(&self.dir().join(STATUS)) == Some(u64::from(work.process));
-            if !is_asked && self.is_caught_up() && is_at_work {
+            if !is_asked && is_at_work && self.is_claimed(work.process, &before) && self.is_caught_up() {
                 is_asked = true;
-                signal(work.process, Signal::TERM);
+                // It may have been killed meanwhile.
+                let _ = signal(work.process, Signal::TERM);
             }
             false
         });
@@ -439,8 +442,9 @@ impl<'a> Attempt<'a> {
 
     fn undisturbed(&self) -> (Ended, Vec<Call>) {
         let trace = self.trace("undisturbed");
-        let running = self.consumer(&trace.wrapper(None), self.options()).start();
-        let (Reached::Ended(ended), _) = self.follow(running, &trace) else { panic!("nothing disturbs it") };
+        let (Reached::Ended(ended), _) = self.follow(&trace.wrapper(None), &trace) else {
+            panic!("nothing disturbs it");
+        };
         (ended, trace.work(&self.root()).unwrap().calls)
     }
 
@@ -536,8 +540,7 @@ impl Point<'_> {
         let mut attempt = Attempt::new(self.scenario);
         let trace = attempt.trace("trace");
         let wrapper = trace.wrapper(Some(&self.injection(&attempt.root())));
-        let running = attempt.consumer(&wrapper, attempt.options()).start();
-        let (reached, running) = attempt.follow(running, &trace);
+        let (reached, running) = attempt.follow(&wrapper, &trace);
         match (self.fate, reached) {
             (Fate::Killed, Reached::Killed) => {
                 self.scenario.assert_sound(&attempt.dir());
@@ -597,7 +600,7 @@ impl Point<'_> {
             attempt.is_claimed(taker.pid(), &before) && attempt.is_caught_up()
         });
         let (files, before) = (attempt.owned_files(), attempt.claimed());
-        signal(asleep, Signal::CONT);
+        signal(asleep, Signal::CONT).unwrap();
         eventually("one of the two ends", || !running.is_running() || !taker.is_running());
         let is_taken_back = running.is_running();
         if is_taken_back {
@@ -605,7 +608,7 @@ impl Point<'_> {
             assert_eq!(ended.code, Some(6), "{}", ended.stderr);
             assert!(!self.has_named_itself(), "it knows better than to take back what was taken over");
             eventually("the one that woke up takes it", || attempt.is_claimed(asleep, &before));
-            signal(asleep, Signal::TERM);
+            signal(asleep, Signal::TERM).unwrap();
             let ended = running.ended();
             assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         } else {

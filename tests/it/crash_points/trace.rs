@@ -42,7 +42,7 @@ impl Call {
         let by_descriptor = of_descriptor();
         let (path, target) = match &by_descriptor {
             Some(path) => (path.clone(), None),
-            None => (text(strings.first()?), strings.get(1).map(text)),
+            None => (as_path(strings.first()?), strings.get(1).map(|bytes| as_path(bytes))),
         };
         let bytes = by_descriptor.and_then(|_| strings.into_iter().next()).unwrap_or_default();
         Some(Call {
@@ -99,7 +99,7 @@ impl Call {
     }
 }
 
-fn text(bytes: &Vec<u8>) -> PathBuf {
+fn as_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
 }
 
@@ -186,7 +186,10 @@ impl Trace {
                 text.split_inclusive('\n').filter(|line| line.ends_with('\n') && line.contains(named));
             let calls: Vec<Call> = lines.filter_map(|line| Call::parse(line)?.below(root)).collect();
             if !calls.is_empty() {
-                assert!(found.is_none(), "one thread alone works in DIR, but {process} does, too");
+                assert!(
+                    found.is_none(),
+                    "one thread alone works in DIR, but {process} does, too: {calls:#?}"
+                );
                 let is_stopped = text.contains("--- stopped by SIGSTOP ---");
                 found = Some(Work { process, calls, is_stopped });
             }
