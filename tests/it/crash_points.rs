@@ -776,13 +776,19 @@ fn campaign() {
     let latter = Oracle::read(&again);
 
     let scenarios = [
-        Scenario::new("a fresh start", &place, Tree::new(), &oracle, None, false),
-        Scenario::new("a start with nothing new", &place, all, &oracle, None, false),
-        Scenario::new("a topic created again", &again, of_former, &latter, Some(&former), false),
-        Scenario::new("a replacement", &place, more, &oracle, None, false),
-        Scenario::new("rejected records", &place, some.clone(), &oracle, None, false),
-        Scenario::new("a take-over", &place, some, &oracle, None, true),
+        ("a fresh start", &place, Tree::new(), &oracle, None, false),
+        ("a start with nothing new", &place, all, &oracle, None, false),
+        ("a topic created again", &again, of_former, &latter, Some(&former), false),
+        ("a replacement", &place, more, &oracle, None, false),
+        ("rejected records", &place, some.clone(), &oracle, None, false),
+        ("a take-over", &place, some, &oracle, None, true),
     ];
+    let scenarios: Vec<Scenario> = thread::scope(|scope| {
+        let recordings = scenarios.map(|(name, place, before, oracle, former, is_owned)| {
+            scope.spawn(move || Scenario::new(name, place, before, oracle, former, is_owned))
+        });
+        recordings.map(|recording| recording.join().unwrap()).into()
+    });
     let queue = Mutex::new(chosen(&scenarios, &campaign).into_iter().enumerate());
     let tallies = Mutex::new(BTreeMap::<(&str, Fate), Tally>::new());
     let (failures, missed) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
