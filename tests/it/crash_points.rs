@@ -31,8 +31,8 @@ use crate::support::{
 use power::{Disk, Tree, read_tree, write_tree};
 use trace::{Call, Injection, Trace};
 
-/// How many points a test run takes: one of nearly each scenario and fate.
-const SHORT: usize = 24;
+/// How many points a test run takes: one of each scenario and fate, and one more.
+const SHORT: usize = 30;
 
 /// A point is mostly waiting: for Kafka, and for processes to end.
 const WORKERS: usize = 4;
