@@ -26,7 +26,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    Campaign, Ended, Place, Random, Raw, Running, almanac_under, eventually, has_program, kafka,
+    Almanac, Campaign, Ended, Place, Random, Raw, Running, almanac, almanac_under, eventually, has_program,
+    kafka,
 };
 use power::{Disk, Tree, read_tree, write_tree};
 use trace::{Call, Injection, Trace};
@@ -338,7 +339,6 @@ struct Attempt<'a> {
 }
 
 /// By what it is seen that somebody has taken the partition: a claim makes an epoch, and the rejected file anew.
-#[derive(Debug, PartialEq)]
 struct Claimed {
     epochs: Vec<u64>,
     rejected: Option<(u64, i64, i64)>,
@@ -376,9 +376,13 @@ impl<'a> Attempt<'a> {
         Trace::new(self.temp.path().join(name))
     }
 
-    fn consumer(&self, wrapper: &[String], options: &[&str]) -> crate::support::Almanac {
+    fn consumer(&self, wrapper: &[String], options: &[&str]) -> Almanac {
         let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
-        almanac_under(&wrapper, &[&["consumer", "0"], options].concat())
+        self.at_home(almanac_under(&wrapper, &[&["consumer", "0"], options].concat()))
+    }
+
+    fn at_home(&self, almanac: Almanac) -> Almanac {
+        almanac
             .env("ALMANAC_BROKERS", &self.scenario.place.brokers)
             .env("ALMANAC_TOPIC", &self.scenario.place.topic)
             .env("ALMANAC_DIR", self.dir())
@@ -469,11 +473,7 @@ impl<'a> Attempt<'a> {
             assert_eq!(ended.code, Some(6), "the former owner: {}", ended.stderr);
         }
         self.scenario.assert_whole(&self.dir());
-        let verified = crate::support::almanac(&["verify"])
-            .env("ALMANAC_BROKERS", &self.scenario.place.brokers)
-            .env("ALMANAC_TOPIC", &self.scenario.place.topic)
-            .env("ALMANAC_DIR", self.dir())
-            .succeeds();
+        let verified = self.at_home(almanac(&["verify"])).succeeds();
         assert!(verified.stdout.ends_with(", the same\n"), "{}", verified.stdout);
     }
 
