@@ -280,14 +280,16 @@ impl<'a> Scenario<'a> {
             cluster_id: String::new(),
             topic: self.place.topic.clone(),
             topic_id: self.oracle.topic_id.clone(),
+            partitions: 1,
             first_offset: 0,
             leader_epochs: Vec::new(),
+            gaps: Vec::new(),
+            is_starting_over: false,
         };
         let checkpoint = match (loaded.log, loaded.checkpoint) {
-            (None, None) => claim.start_over(None, &found).unwrap(),
+            (_, None) => claim.start_over(None, &found).unwrap(),
             (None, Some(_)) => panic!("a checkpoint of an unknown log"),
             (Some(log), _) if log.topic_id != found.topic_id => claim.start_over(Some(&log), &found).unwrap(),
-            (Some(log), None) => Checkpoint::empty(0, log.first_offset),
             (Some(_), Some(checkpoint)) => checkpoint,
         };
         let rejected = fs::read(dir.join(REJECTED)).unwrap();
@@ -356,7 +358,7 @@ impl<'a> Attempt<'a> {
             eventually("the owner has read to the end", || {
                 let status = fs::read(attempt.dir().join(STATUS)).unwrap_or_default();
                 let status: Value = serde_json::from_slice(&status).unwrap_or_default();
-                attempt.is_claimed(owner.pid(), &before) && status["offset"] == scenario.oracle.end
+                attempt.is_claimed(owner.pid(), &before) && status["position"] == scenario.oracle.end
             });
             attempt.owner = Some(owner);
         }

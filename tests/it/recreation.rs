@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fs;
 
-use crate::support::{Place, eventually, kafka};
+use std::time::{Duration, Instant};
+
+use crate::support::{Campaign, Place, eventually, kafka};
 
 const RECREATIONS: u32 = 10;
 
@@ -72,4 +74,32 @@ fn assert_archived(place: &Place, id: &str, files: &[String]) {
             Err(_) => assert!(!file.contains("count"), "{} is not there", archived.display()),
         }
     }
+}
+
+/// A topic that is created again at any moment of a consumer's start and work.
+#[test]
+fn campaign() {
+    let campaign = Campaign::new("recreation", 6);
+    let mut random = campaign.random();
+    let place = Place::new();
+    place.produce(&["--days", "50"]);
+    let group = ["consumer", "--group", &place.topic];
+    let mut archived = 0;
+    for round in 0..campaign.size {
+        let arguments = if round % 2 == 0 { &["consumer", "0", "1", "2", "3"][..] } else { &group };
+        let mut consumer = place.almanac(arguments).start();
+        let moment = Instant::now() + Duration::from_micros(random.below(600_000));
+        while Instant::now() < moment {
+            std::hint::spin_loop();
+        }
+        let days = 20 + random.below(300);
+        place.produce(&["--days", &days.to_string(), "--seed", &round.to_string()]);
+        counted(&place, &kafka().describe(&place.topic).unwrap().id);
+        assert_eq!(place.days("files"), days);
+        assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
+        place.almanac(&["verify"]).succeeds();
+        archived = fs::read_dir(place.dir("files/archive")).map_or(0, Iterator::count);
+    }
+    campaign
+        .say(&format!("{} re-creations, {archived} had been counted before, all verified", campaign.size));
 }
