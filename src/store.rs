@@ -222,7 +222,7 @@ impl Claim {
         // Named before the epochs below are removed, so that their owner, stopped by that, can say who it was.
         let owner = Owner::this_process();
         name_owner(&mut lock, &owner).map_err(StoreError::io("write", &paths.lock()))?;
-        let epoch_dir = next_epoch(&paths)?;
+        let epoch_dir = next_epoch(&paths, &owner)?;
         let loaded = load(&paths)?;
         let offset = loaded.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.offset);
         let rejected = rewrite_rejected(&paths, &epoch_dir, offset)?;
@@ -355,10 +355,16 @@ fn read_owner(paths: &Paths) -> Owner {
 }
 
 /// Makes the directory of the next owner epoch, and removes every lower one until it is gone.
-fn next_epoch(paths: &Paths) -> Result<PathBuf, StoreError> {
+fn next_epoch(paths: &Paths, owner: &Owner) -> Result<PathBuf, StoreError> {
     let private = paths.private();
     let (epoch, epoch_dir) = loop {
         let epoch = epochs(&private)?.into_iter().max().unwrap_or(0) + 1;
+        // Who takes over names itself before it makes its epoch. So a process that was paused since it named itself
+        // finds the other's name here, if it has seen the other's epoch, and does not take the partition back.
+        let named = read_owner(paths);
+        if named != *owner {
+            return Err(StoreError::TakenOver { partition: paths.partition, owner: named });
+        }
         let epoch_dir = private.join(epoch.to_string());
         match fs::create_dir(&epoch_dir) {
             Ok(()) => break (epoch, epoch_dir),
@@ -445,7 +451,7 @@ pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
     let path = paths.rejected();
     let lines = read_if_there(&path)?.unwrap_or_default();
     whole_lines(&lines)
-        .map(|line| line.map(|(entry, _)| entry))
+        .filter_map(|line| Some(line.transpose()?.map(|(entry, _)| entry)))
         .collect::<Result<_, _>>()
         .map_err(|reason| StoreError::unreadable(&path, reason))
 }
@@ -505,20 +511,28 @@ fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File
 /// The whole lines with an offset below `offset`.
 fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
     let mut kept = Vec::with_capacity(lines.len());
-    for line in whole_lines(lines) {
-        let (entry, line) = line?;
-        if entry.offset < offset {
-            kept.extend_from_slice(line);
+    let mut hole = None;
+    for (number, line) in (1..).zip(whole_lines(lines)) {
+        match (line?, hole) {
+            (None, _) => hole = hole.or(Some(number)),
+            // It was synced with all that came before it: this is no power cut's work.
+            (Some((entry, _)), Some(hole)) if entry.offset < offset => {
+                return Err(format!("line {hole}: zero bytes before the entry of offset {}", entry.offset));
+            }
+            (Some((entry, line)), _) if entry.offset < offset => kept.extend_from_slice(line),
+            _ => {}
         }
     }
     Ok(kept)
 }
 
-/// Each line that ends, read, with its bytes.
-fn whole_lines(lines: &[u8]) -> impl Iterator<Item = Result<(Rejected, &[u8]), String>> {
+/// Each line that ends, read, with its bytes. Nothing in place of one with zero bytes, which no line of ours has: of an
+/// append that was not synced a power cut may leave the end and not the beginning.
+fn whole_lines(lines: &[u8]) -> impl Iterator<Item = Result<Option<(Rejected, &[u8])>, String>> {
     lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).enumerate().map(
         |(index, line)| match serde_json::from_slice(line) {
-            Ok(entry) => Ok((entry, line)),
+            Ok(entry) => Ok(Some((entry, line))),
+            Err(_) if line.contains(&0) => Ok(None),
             Err(error) => Err(format!("line {}: {error}", index + 1)),
         },
     )
@@ -627,17 +641,33 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 }
 
 /// Creates a directory and those above it, and syncs each one that gained an entry.
+///
+/// Also the one above a directory that is there: a process that made it may have been killed before it synced that.
 fn create_dir_durably(dir: &Path) -> Result<(), StoreError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let above = parent.unwrap_or(Path::new("."));
+    if dir.is_dir() {
+        return match sync_dir(above) {
+            // Somebody else's directory, in which DIR was not made by us.
+            Err(StoreError::Io { source, .. })
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        };
+    }
     parent.map_or(Ok(()), create_dir_durably)?;
     match fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(StoreError::Io { action: "create directory", path: dir.to_owned(), source: error })
         }
-        _ => sync_dir(parent.unwrap_or(Path::new("."))),
+        _ => sync_dir(above),
     }
 }
 

@@ -258,6 +258,29 @@ fn what_a_crash_left_is_cleaned_up() {
 }
 
 #[test]
+fn an_append_that_a_power_cut_left_holes_in_is_read_again() {
+    let dir = Dir::new();
+    {
+        let (mut claim, _) = dir.claim();
+        claim.start_over(None, &log("one")).unwrap();
+        claim.replace(&counted(5)).unwrap();
+    }
+    let hole = "\0".repeat(20) + &line(5)[20..];
+    dir.write(REJECTED, &(line(1) + &hole + &line(6)));
+    let paths = Paths::new(dir.path(), 2);
+    assert_eq!(load_rejected(&paths).unwrap(), [rejected(1), rejected(6)]);
+    drop(dir.claim());
+    assert_eq!(dir.read(REJECTED), line(1));
+
+    // What the checkpoint has passed was synced: here the disk is at fault.
+    let text = line(1) + &hole + &line(4);
+    dir.write(REJECTED, &text);
+    let error = Claim::new(dir.path(), 2, false).unwrap_err();
+    assert!(error.to_string().contains("line 2: zero bytes before the entry of offset 4"), "{error}");
+    assert_eq!(dir.read(REJECTED), text);
+}
+
+#[test]
 fn a_rejected_file_that_is_not_ours_is_refused_by_line() {
     let dir = Dir::new();
     dir.write(CHECKPOINT, "{\"partition\":2,\"offset\":5}\n");
@@ -547,4 +570,14 @@ fn a_late_epoch_yields_to_a_higher_one() {
     assert!(matches!(error, StoreError::TakenOver { partition: 0, .. }), "{error}");
     assert!(!private.join("5").exists());
     assert!(private.join("6").exists());
+}
+
+#[test]
+fn who_was_paused_since_it_named_itself_does_not_take_the_partition_back() {
+    let dir = Dir::new();
+    let (claim, _) = dir.claim();
+    let paused = Owner { pid: 1, host: "elsewhere".to_owned(), since: String::new() };
+    let error = next_epoch(&claim.paths, &paused).unwrap_err();
+    assert!(matches!(&error, StoreError::TakenOver { owner, .. } if *owner == claim.owner), "{error}");
+    assert_eq!(dir.names(".almanac/2"), ["1", "lock"]);
 }

@@ -6,6 +6,7 @@ mod append;
 mod bad_input;
 mod broker;
 mod crash;
+mod crash_points;
 mod debug;
 mod durability;
 mod group;
