@@ -194,6 +194,13 @@ impl<'de> Visitor<'de> for CheckpointVisitor {
         if partition < 0 || offset < 0 {
             return Err(de::Error::custom("partition and offset can't be negative"));
         }
+        // Each day counted was a record below `offset`, and offsets begin at 0.
+        let days = statistics.days();
+        if days > offset.unsigned_abs() {
+            return Err(de::Error::custom(format_args!(
+                "{days} days can't have been counted before offset {offset}"
+            )));
+        }
         Ok(Checkpoint { partition, offset, statistics })
     }
 }
@@ -322,6 +329,21 @@ impl CellFile {
         // NaN and infinities can't be written in JSON, so the comparison is between finite numbers.
         if cell.avg().to_bits() != self.avg.to_bits() {
             return Err(format!("avg is {:?}, but sum / count is {:?}", self.avg, cell.avg()));
+        }
+        if self.sum == 0.0 && self.sum.is_sign_negative() {
+            return Err("sum is -0.0, but sums start at 0.0".to_owned());
+        }
+        // Of one day, or of two in whatever order, there is only one sum.
+        let only_sum = match self.count {
+            1 if self.min.to_bits() != self.max.to_bits() => {
+                return Err(format!("min {:?} and max {:?} differ, but count is 1", self.min, self.max));
+            }
+            1 => Some(0.0 + self.min),
+            2 => Some(0.0 + self.min + self.max),
+            _ => None,
+        };
+        if let Some(sum) = only_sum.filter(|sum| sum.to_bits() != self.sum.to_bits()) {
+            return Err(format!("sum is {:?}, but min and max make {sum:?}", self.sum));
         }
         if cell.avg() < self.min - slack || cell.avg() > self.max + slack {
             return Err(format!(
