@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de};
 
 use crate::checkpoint::Checkpoint;
 use crate::report::RejectReason;
@@ -89,8 +89,28 @@ pub struct Log {
     pub topic_id: String,
     /// The offset that counting began with.
     pub first_offset: i64,
-    /// In rising order of both fields.
+    /// In rising order.
     pub leader_epochs: Vec<LeaderEpoch>,
+}
+
+impl Log {
+    /// Reads a file's bytes, and refuses what could not have been written. The error names line and column where
+    /// it is of one place.
+    pub fn from_json(json: &[u8]) -> Result<Log, serde_json::Error> {
+        let log: Log = serde_json::from_slice(json)?;
+        // A negative offset would be one of the client's names for the start and the end of a partition.
+        if log.first_offset < 0 {
+            return Err(de::Error::custom(format_args!("first_offset {} is negative", log.first_offset)));
+        }
+        if log.leader_epochs.iter().any(|epoch| epoch.epoch < 0 || epoch.first_offset < 0) {
+            return Err(de::Error::custom("a leader epoch is negative"));
+        }
+        // Their first offsets need not rise: of an epoch noted just before a crash, the log may have been cut since.
+        if !log.leader_epochs.is_sorted_by(|one, next| one.epoch < next.epoch) {
+            return Err(de::Error::custom("leader_epochs do not rise"));
+        }
+        Ok(log)
+    }
 }
 
 /// A leader epoch of the log, and the first offset that was read of it.
@@ -395,17 +415,19 @@ fn load(paths: &Paths) -> Result<Loaded, StoreError> {
 pub fn load_log(paths: &Paths) -> Result<Option<Log>, StoreError> {
     let path = paths.log();
     let Some(json) = read_if_there(&path)? else { return Ok(None) };
-    serde_json::from_slice(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
+    Log::from_json(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
 }
 
 /// The rejected records of a partition, without a last line that is still being written.
 pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
     let path = paths.rejected();
     let lines = read_if_there(&path)?.unwrap_or_default();
-    whole_lines(&lines)
-        .map(|line| line.map(|(entry, _)| entry))
-        .collect::<Result<_, _>>()
-        .map_err(|reason| StoreError::unreadable(&path, reason))
+    rejected_entries(&lines).map_err(|reason| StoreError::unreadable(&path, reason))
+}
+
+/// The entries of a rejected file's whole lines; the error names the line.
+pub fn rejected_entries(lines: &[u8]) -> Result<Vec<Rejected>, String> {
+    whole_lines(lines).map(|line| line.map(|(entry, _)| entry)).collect()
 }
 
 /// The checkpoint of a partition, if there is one.
@@ -460,8 +482,8 @@ fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File
     put(paths, epoch_dir, &path, &kept, Durability::Synced)
 }
 
-/// The whole lines with an offset below `offset`.
-fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
+/// The whole lines with an offset below `offset`; the error names the line that can't be read.
+pub fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
     let mut kept = Vec::with_capacity(lines.len());
     for line in whole_lines(lines) {
         let (entry, line) = line?;
