@@ -8,6 +8,7 @@ mod broker;
 mod crash;
 mod debug;
 mod durability;
+mod fuzz;
 mod group;
 mod help;
 mod kafka_away;
