@@ -411,6 +411,13 @@ fn load(paths: &Paths) -> Result<Loaded, StoreError> {
     Ok(Loaded { log: load_log(paths)?, checkpoint: load_checkpoint(paths)? })
 }
 
+/// Whether a claim could read a partition's files. Takes nothing, and changes nothing.
+pub fn check(dir: &Path, partition: i32) -> Result<(), StoreError> {
+    let paths = Paths::new(dir, partition);
+    load(&paths)?;
+    load_rejected(&paths).map(drop)
+}
+
 /// `log.json`, if there is one.
 pub fn load_log(paths: &Paths) -> Result<Option<Log>, StoreError> {
     let path = paths.log();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
 mod append;
+mod bad_checkpoints;
 mod bad_input;
 mod broker;
 mod crash;
