@@ -10,7 +10,7 @@ use crate::support::{Campaign, Random};
 use targets::{TARGETS, Target};
 
 #[path = "../../fuzz/src/targets.rs"]
-mod targets;
+pub mod targets;
 
 /// How long one input may take: far more than any does, on a machine that has other things to do.
 const INPUT_MAX: Duration = Duration::from_secs(10);

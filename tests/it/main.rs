@@ -9,6 +9,7 @@ mod broker;
 mod crash;
 mod debug;
 mod durability;
+mod fold;
 mod fuzz;
 mod group;
 mod help;
