@@ -276,7 +276,7 @@ mod protobuf {
         let is_well_formed = text.len() == 10
             && text.iter().enumerate().all(|(place, byte)| match is_dash(place) {
                 true => *byte == b'-',
-                false => (b'0'..=b'9').contains(byte),
+                false => byte.is_ascii_digit(),
             });
         if !is_well_formed {
             return None;

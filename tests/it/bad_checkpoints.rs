@@ -307,15 +307,16 @@ fn what_is_no_file_is_said_to_be_none() {
         ("partition-1.rejected.jsonl", &[&ALL, &["verify"]]),
         (".almanac/1/log.json", &[&ALL, &["verify"]]),
     ] {
-        let (path, aside) = (place.dir("files").join(name), place.dir("aside"));
-        fs::rename(&path, &aside).unwrap();
+        let path = place.dir("files").join(name);
+        let good = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         for command in commands {
             let ended = place.almanac(command).fails(7);
             says(&ended, &format!("can't read {}: Is a directory", path.display()));
         }
         fs::remove_dir(&path).unwrap();
-        fs::rename(&aside, &path).unwrap();
+        fs::write(&path, good).unwrap();
     }
     let ended = almanac(&["status", "-d", "/dev/null"]).run();
     assert_ne!(ended.code, Some(0));

@@ -285,8 +285,11 @@ fn counted(first: i64, log: &[Entry], steps: &[Step]) -> Files {
     files
 }
 
-/// The first report of each day, in the order of the log, by month; and what is rejected.
-fn naive(log: &[Entry]) -> (BTreeMap<(u32, u32), Vec<(u32, f64)>>, Vec<(i64, RejectReason)>) {
+/// By month and year: each day and its degrees, in the order of the log.
+type Months = BTreeMap<(u32, u32), Vec<(u32, f64)>>;
+
+/// The first report of each day, and what is rejected.
+fn naive(log: &[Entry]) -> (Months, Vec<(i64, RejectReason)>) {
     let (mut first, mut months, mut rejected) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for Entry { offset, value } in log {
         match value.meant {

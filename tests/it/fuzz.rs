@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,8 @@ impl Drop for Input<'_> {
         if std::thread::panicking() {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", self.target));
             let _ = fs::write(&path, self.bytes);
-            eprintln!("the input is kept in {}; fuzz/found/{} is its place", path.display(), self.target);
+            let place = format!("fuzz/found/{} is its place", self.target);
+            let _ = writeln!(std::io::stderr(), "the input is kept in {}; {place}", path.display());
         }
     }
 }
