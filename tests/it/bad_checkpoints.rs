@@ -50,17 +50,25 @@ fn says(ended: &Ended, text: &str) {
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
-/// Runs `command`, which must refuse the file at `path` for this reason and change nothing.
+/// Runs these commands beside each other; each must refuse the file at `path` for this reason, and change nothing.
 #[track_caller]
-fn refuses(place: &Place, command: &[&str], path: &Path, reason: &str) {
+fn refuse(place: &Place, commands: &[&[&str]], path: &Path, reason: &str) {
     let before = contents(place);
-    let ended = place.almanac(command).run();
-    let what = format!("{command:?}, {reason}");
-    assert_eq!(ended.code, Some(5), "{what}: {ended:#?}");
-    says(&ended, &format!("{}: ", path.display()));
-    says(&ended, reason);
-    says(&ended, "hint: nothing was overwritten");
-    assert!(contents(place) == before, "{what}: a file has changed");
+    let ended: Vec<Ended> = std::thread::scope(|scope| {
+        let run = |command: &&[&str]| {
+            let almanac = place.almanac(command);
+            scope.spawn(move || almanac.run())
+        };
+        let threads: Vec<_> = commands.iter().map(run).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (command, ended) in commands.iter().zip(&ended) {
+        assert_eq!(ended.code, Some(5), "{command:?}, {reason}: {ended:#?}");
+        says(ended, &format!("{}: ", path.display()));
+        says(ended, reason);
+        says(ended, "hint: nothing was overwritten");
+    }
+    assert!(contents(place) == before, "{commands:?}, {reason}: a file has changed");
 }
 
 /// What can be wrong with the checkpoint of partition 1, and what is said of it. `good` is one that was written, and
@@ -133,9 +141,7 @@ fn a_bad_checkpoint_is_refused_by_every_command_and_nothing_starts() {
     let good = fs::read_to_string(&path).unwrap();
     for (bytes, reason) in bad_checkpoints(&good) {
         fs::write(&path, bytes).unwrap();
-        for command in [&ALL[..], &["verify"], &["plot"], &["status"]] {
-            refuses(&place, command, &path, reason);
-        }
+        refuse(&place, &[&ALL, &["verify"], &["plot"], &["status"]], &path, reason);
     }
     fs::write(&path, good).unwrap();
     place.replay(kafka(), "files");
@@ -189,9 +195,7 @@ fn a_bad_file_beside_the_checkpoint_is_refused_and_nothing_starts() {
         };
         for (text, reason) in cases {
             fs::write(&path, text).unwrap();
-            for command in [&ALL[..], &["verify"]] {
-                refuses(&place, command, &path, reason);
-            }
+            refuse(&place, &[&ALL, &["verify"]], &path, reason);
             // Pictures and tables are of checkpoints, which are good.
             place.almanac(&["plot"]).succeeds();
             place.almanac(&["status"]).succeeds();
@@ -230,7 +234,7 @@ fn nothing_is_made_where_a_partition_can_not_be_gone_on_with() {
     fs::create_dir_all(place.dir("files")).unwrap();
     let path = place.dir("files/partition-3.json");
     fs::write(&path, "{\"partition\":3}").unwrap();
-    refuses(&place, &ALL, &path, "missing field `offset` at line 1 column 15");
+    refuse(&place, &[&ALL], &path, "missing field `offset` at line 1 column 15");
     let files: Vec<PathBuf> = contents(&place).into_iter().map(|(path, _)| path).collect();
     assert_eq!(files, [path]);
 }
