@@ -288,6 +288,42 @@ pub struct Consumer {
     /// Time from checkpoint to checkpoint [default: as short as takes 5 % of the time]
     #[arg(long, value_name = "TIME", env = "ALMANAC_CHECKPOINT_EVERY", value_parser = parse_duration)]
     pub checkpoint_every: Option<Duration>,
+    /// How long there may be lag and no new checkpoint before that is told
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
+    pub stall_after: Duration,
+    /// What to do where records are gone that were not counted yet, or were counted
+    #[arg(
+        long,
+        value_name = "ACTION",
+        default_value = "fail",
+        env = "ALMANAC_ON_GAP",
+        help_heading = "Another log than before"
+    )]
+    pub on_gap: OnGap,
+    /// Archive what was counted of another topic or cluster, and begin anew
+    #[arg(long, env = "ALMANAC_NEW_LOG", help_heading = "Another log than before")]
+    pub new_log: bool,
+    /// Go on from checkpoints that have lost their log.json, as those of this topic
+    #[arg(long, env = "ALMANAC_ADOPT", help_heading = "Another log than before", hide_short_help = true)]
+    pub adopt: bool,
+    /// Go on although the topic has more partitions than before, and months lie elsewhere
+    #[arg(
+        long,
+        env = "ALMANAC_ALLOW_REPARTITION",
+        help_heading = "Another log than before",
+        hide_short_help = true
+    )]
+    pub allow_repartition: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum OnGap {
+    /// Say what is gone, and change nothing
+    Fail,
+    /// Archive what was counted, and count what is left in the log
+    Restart,
+    /// Keep what was counted, go on with what is left, and note that in log.json
+    Continue,
 }
 
 #[derive(Args, Debug)]

@@ -2,7 +2,7 @@
 
 mod partition;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -35,6 +35,9 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
 const PAST_END_MAX: Duration = Duration::from_secs(10);
 
+/// How long there may be lag and no new checkpoint before that is told, if nothing else is said.
+pub const STALL_AFTER: Duration = Duration::from_secs(30);
+
 /// How long to let the brokers settle before the topic is looked at again.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
 
@@ -59,8 +62,25 @@ pub struct Settings {
     pub handover_timeout: Duration,
     /// A fixed pace of checkpoints, instead of "as long as they take at most 5 % of the time".
     pub checkpoint_every: Option<Duration>,
+    /// How long there may be lag and no new checkpoint before that is told.
+    pub stall_after: Duration,
+    pub on_gap: OnGap,
     /// Whether DIR may go over to another topic or cluster; its checkpoints are archived.
     pub accept_new_log: bool,
+    /// Whether checkpoints that have lost their `log.json` may be taken for those of this topic.
+    pub adopt: bool,
+    /// Whether the topic may have another number of partitions than before.
+    pub allow_repartition: bool,
+}
+
+/// What to do where the checkpoint's offset lies outside of the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnGap {
+    Fail,
+    /// Archive what was counted, and count what is left.
+    Restart,
+    /// Go on with what is left.
+    Continue,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,24 +98,30 @@ pub enum PipelineError {
     NoSuchPartition { topic: String, partition: i32, partitions: i32 },
 
     #[error(
-        "partition {partition} of {topic}: the checkpoint goes on at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten\nhint: records between are lost to it; move partition-{partition}.json and its rejected file away to count what is left"
+        "partition {partition} of {topic}: the checkpoint goes on at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten\nhint: --on-gap continue goes on at offset {}, --on-gap restart archives what was counted and counts what is left",
+        if offset < low { low } else { high }
     )]
     Gap { topic: String, partition: i32, offset: i64, low: i64, high: i64 },
 
     #[error(
-        "the log of topic {topic} was cut below what has been counted, and may have grown again since; nothing was overwritten ({reason})\nhint: move the checkpoint away to count the log as it is now"
+        "partition {partition} of {topic}: the log was cut below what has been counted, and may have grown again since; nothing was overwritten ({reason})\nhint: --on-gap restart archives what was counted and counts the log as it is now"
     )]
-    Truncated { topic: String, reason: String },
+    Truncated { topic: String, partition: i32, reason: String },
 
     #[error(
-        "{} belongs to topic {theirs}, but this is topic {ours}\nhint: name another --dir", dir.display()
+        "{} belongs to topic {theirs}, but this is topic {ours}\nhint: name another --dir, or archive what was counted with --new-log", dir.display()
     )]
     OtherLog { dir: PathBuf, theirs: String, ours: String },
 
     #[error(
-        "{}/partition-{partition}.json has no .almanac/{partition}/log.json, so which log it counts is unknown; nothing was overwritten\nhint: move it away to count again, or name another --dir", dir.display()
+        "{}/partition-{partition}.json has no .almanac/{partition}/log.json, so which log it counts is unknown; nothing was overwritten\nhint: --adopt takes it for one of this topic; move it away to count again, or name another --dir", dir.display()
     )]
     WithoutLog { dir: PathBuf, partition: i32 },
+
+    #[error(
+        "topic {topic} has {now} partitions, and had {before} when counting began in {}: months lie in other partitions now, so a repeated day can be counted twice\nhint: --allow-repartition goes on all the same; or create the topic again, with all its history", dir.display()
+    )]
+    Repartitioned { dir: PathBuf, topic: String, before: i32, now: i32 },
 }
 
 impl PipelineError {
@@ -103,7 +129,9 @@ impl PipelineError {
     fn is_of_one_partition(&self) -> bool {
         match self {
             PipelineError::Store(error) => !matches!(error, StoreError::Io { .. } | StoreError::NoDir { .. }),
-            PipelineError::Gap { .. } | PipelineError::WithoutLog { .. } => true,
+            PipelineError::Gap { .. }
+            | PipelineError::Truncated { .. }
+            | PipelineError::WithoutLog { .. } => true,
             _ => false,
         }
     }
@@ -129,20 +157,18 @@ enum Saved {
 /// Keeps the checkpoints until asked to stop.
 pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
     store::prepare(&settings.dir)?;
-    let (mut was_cut, mut is_first) = (false, true);
+    let (mut cut, mut is_first) = (BTreeMap::new(), true);
     loop {
         let admin = Admin::new(&settings.connection)?;
         let Some((cluster_id, topic)) = wait_for_topic(settings, &admin, stop)? else { return Ok(()) };
-        let source = Source { settings, admin, cluster_id, topic, is_recreation_told: Cell::new(false) };
+        let is_recreation_told = Cell::new(false);
+        let source =
+            Source { settings, admin, cluster_id, topic, is_recreation_told, cut: RefCell::new(cut) };
         // Only at first: when this process wakes up later, the living owner may be one that took over from it.
         let take_over = settings.take_over && std::mem::take(&mut is_first);
-        match Session::new(&source, stop, take_over)?.run() {
-            Ok(End::Stopped) => return Ok(()),
-            Ok(End::Reopen) => was_cut = false,
-            // A log that was cut is still cut when it is read again, from the durable offset and by a client that
-            // knows nothing yet. Only then is it the log's doing and not the client's.
-            Err(PipelineError::Truncated { .. }) if !was_cut => was_cut = true,
-            Err(error) => return Err(error),
+        match Session::new(&source, stop, take_over)?.run()? {
+            End::Stopped => return Ok(()),
+            End::Reopen => cut = source.cut.into_inner(),
         }
         tracing::debug!("looking at the topic again");
         stop.wait(REOPEN_AFTER);
@@ -189,6 +215,17 @@ pub(crate) struct Source<'a> {
     cluster_id: String,
     topic: Topic,
     is_recreation_told: Cell<bool>,
+    cut: RefCell<BTreeMap<i32, Cut>>,
+}
+
+/// A log of which the brokers say that it was cut.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Cut {
+    /// A log that was cut is still cut when it is read again, from the durable offset and by a client that knows
+    /// nothing yet. Only then is it the log's doing and not the client's.
+    Suspected,
+    /// Still cut, as the brokers say with this reason.
+    Confirmed(String),
 }
 
 /// One consumer on one log, until the log is another.
@@ -240,7 +277,7 @@ impl<'a> Session<'a> {
         let end = loop {
             if self.stop.is_asked() {
                 self.save(Instant::now())?;
-                self.write_status(Instant::now())?;
+                self.write_status(Instant::now(), true)?;
                 break End::Stopped;
             }
             if let Some(end) = self.step(&mut batch)? {
@@ -260,6 +297,7 @@ impl<'a> Session<'a> {
 
     /// Takes the partitions named, all of them before the first is read; or joins the group.
     fn begin(&mut self) -> Result<Option<End>, PipelineError> {
+        self.refuse_repartitioned()?;
         let Some(partitions) = &self.settings.partitions else {
             self.consumer.subscribe()?;
             return Ok(None);
@@ -285,6 +323,25 @@ impl<'a> Session<'a> {
         Ok(None)
     }
 
+    /// A day that was counted in one partition would not be recognised when it comes again in another: this concerns
+    /// all of DIR, whichever of its partitions are to be read.
+    fn refuse_repartitioned(&self) -> Result<(), PipelineError> {
+        let Topic { id, partitions: now } = &self.source.topic;
+        if self.settings.allow_repartition {
+            return Ok(());
+        }
+        let logs = store::logs_in(&self.settings.dir);
+        match logs.iter().find(|log| log.topic_id == *id && log.partitions != *now) {
+            None => Ok(()),
+            Some(log) => Err(PipelineError::Repartitioned {
+                dir: self.settings.dir.clone(),
+                topic: self.settings.topic.clone(),
+                before: log.partitions,
+                now: *now,
+            }),
+        }
+    }
+
     /// One turn: answer the group, take what has come, make it durable when that is due.
     fn step(&mut self, batch: &mut Batch) -> Result<Option<End>, PipelineError> {
         for event in self.consumer.take_rebalances() {
@@ -295,12 +352,12 @@ impl<'a> Session<'a> {
         }
         self.consumer.poll(batch, self.patience());
         for item in batch.iter() {
-            if let Some(doubt) = self.apply(item)? {
-                return self.reopen(&doubt).map(Some);
+            if let Some((partition, doubt)) = self.apply(item)? {
+                return Ok(Some(self.reopen(partition, &doubt)));
             }
         }
-        if let Some(doubt) = self.past_the_end() {
-            return self.reopen(&doubt).map(Some);
+        if let Some((partition, doubt)) = self.past_the_end() {
+            return Ok(Some(self.reopen(Some(partition), &doubt)));
         }
         let now = Instant::now();
         let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
@@ -313,7 +370,7 @@ impl<'a> Session<'a> {
             return Ok(Some(End::Reopen));
         }
         if now - self.status_written >= STATUS_EVERY {
-            self.write_status(now)?;
+            self.write_status(now, false)?;
             self.publish_offsets();
             self.source.admin.serve();
         }
@@ -330,7 +387,7 @@ impl<'a> Session<'a> {
     }
 
     /// Takes one thing that a poll brought; gives back what puts all that follows in doubt.
-    fn apply(&mut self, item: Item<'_>) -> Result<Option<KafkaError>, PipelineError> {
+    fn apply(&mut self, item: Item<'_>) -> Result<Option<(Option<i32>, KafkaError)>, PipelineError> {
         match item {
             Item::Record(record) => {
                 // What comes of a partition that was just given up is not ours to count.
@@ -346,31 +403,36 @@ impl<'a> Session<'a> {
             Item::Failed { error, .. } if error.is_transient() => {
                 tracing::debug!(%error, "goes on by itself");
             }
-            Item::Failed { error, .. } if error.is_log_doubtful() => return Ok(Some(error)),
+            Item::Failed { partition, error } if error.is_log_doubtful() => {
+                return Ok(Some((partition, error)));
+            }
             Item::Failed { error, .. } => return Err(error.into()),
         }
         Ok(None)
     }
 
     /// An offset that can't be: past the end of what the brokers have.
-    fn past_the_end(&self) -> Option<KafkaError> {
+    fn past_the_end(&self) -> Option<(i32, KafkaError)> {
         self.owned.iter().find_map(|(&number, partition)| {
             let high_watermark = self.consumer.high_watermark(number)?;
-            partition.is_past(high_watermark).then(|| KafkaError::damaged(number, high_watermark))
+            let is_past = partition.is_past(high_watermark);
+            is_past.then(|| (number, KafkaError::damaged(number, high_watermark)))
         })
     }
 
-    /// Goes back to what is durable. What was read since may be of another log, or have a hole.
-    fn reopen(&mut self, doubt: &KafkaError) -> Result<End, PipelineError> {
+    /// Goes back to what is durable: what was read since may be of another log, or have a hole.
+    fn reopen(&mut self, partition: Option<i32>, doubt: &KafkaError) -> End {
         if self.is_same_log() == Some(true) && !doubt.is_unknown_topic() {
-            if doubt.is_truncation() {
-                let topic = self.settings.topic.clone();
-                return Err(PipelineError::Truncated { topic, reason: doubt.to_string() });
+            if let Some(partition) = partition.filter(|_| doubt.is_truncation()) {
+                let mut cut = self.source.cut.borrow_mut();
+                let known = cut.remove(&partition);
+                cut.insert(partition, known.map_or(Cut::Suspected, |_| Cut::Confirmed(doubt.to_string())));
+            } else {
+                tracing::warn!("{doubt}; going back to the checkpoint");
+                self.stop.wait(RETRY_AFTER);
             }
-            tracing::warn!("{doubt}; going back to the checkpoint");
-            self.stop.wait(RETRY_AFTER);
         }
-        Ok(End::Reopen)
+        End::Reopen
     }
 
     /// Makes everything durable that has been taken, if the log is still the one it was taken from.
@@ -389,7 +451,12 @@ impl<'a> Session<'a> {
         let failures: Vec<(i32, StoreError)> = self
             .owned
             .iter_mut()
-            .filter_map(|(&number, partition)| Some((number, partition.save().err()?)))
+            .filter_map(|(&number, partition)| match partition.save() {
+                // What came after it could be read.
+                Ok(true) => self.source.cut.borrow_mut().remove(&number).and(None),
+                Ok(false) => None,
+                Err(error) => Some((number, error)),
+            })
             .collect();
         self.pace.spent(Instant::now(), now.elapsed());
         for (number, error) in failures {
@@ -410,7 +477,7 @@ impl<'a> Session<'a> {
                 if self.away.take().is_some_and(|away| away.is_told) {
                     note!("Kafka answers again");
                 }
-                Some(topic.is_some_and(|topic| topic.id == self.source.topic.id))
+                Some(topic.is_some_and(|topic| topic == self.source.topic))
             }
             Err(error) => {
                 let away = self.away.get_or_insert(Away { since: asked, is_told: false });
@@ -429,11 +496,16 @@ impl<'a> Session<'a> {
         if self.settings.partitions.is_some() || !error.is_of_one_partition() {
             return Err(error);
         }
-        tracing::error!("partition {number} is left alone: {error}");
         if self.owned.remove(&number).is_some() {
             self.consumer.remove(&[number])?;
         }
-        self.failure.get_or_insert(error);
+        if let PipelineError::Store(StoreError::TakenOver { .. }) = error {
+            // As after "lost": this member was asleep, and the group has given the partition to another.
+            tracing::warn!("{error}");
+        } else {
+            tracing::error!("partition {number} is left alone: {error}");
+            self.failure.get_or_insert(error);
+        }
         Ok(())
     }
 
@@ -484,15 +556,22 @@ impl<'a> Session<'a> {
         Ok(false)
     }
 
-    fn write_status(&mut self, now: Instant) -> Result<(), PipelineError> {
+    fn write_status(&mut self, now: Instant, is_stopped: bool) -> Result<(), PipelineError> {
         let elapsed = now - self.status_written;
         self.status_written = now;
+        let stall_after = self.settings.stall_after + self.settings.checkpoint_every.unwrap_or_default();
         let failures: Vec<(i32, StoreError)> = self
             .owned
             .iter_mut()
             .filter_map(|(&number, partition)| {
-                let high_watermark = self.consumer.high_watermark(number);
-                Some((number, partition.write_status(high_watermark, elapsed).err()?))
+                partition.look_at(self.consumer.high_watermark(number));
+                if self.away.is_none() && partition.is_quiet(stall_after / 2) {
+                    // The client would not notice if it were its own fetching that does not get on.
+                    let asked = self.source.admin.watermarks(&self.settings.topic, number, ANSWER_MAX);
+                    partition.look_at(asked.ok().map(|(_, high)| high));
+                }
+                partition.tell_stall(stall_after);
+                Some((number, partition.write_status(elapsed, is_stopped).err()?))
             })
             .collect();
         failures.into_iter().try_for_each(|(number, error)| self.fail(number, error.into()))

@@ -137,6 +137,11 @@ impl Statistics {
         &mut years[index]
     }
 
+    /// The cell of a month (0 is January) of a year, if it has counted a day.
+    pub fn cell(&self, month: usize, year: u16) -> Option<&MonthCell> {
+        self.months.get(month)?.get(usize::from(year)).filter(|cell| !cell.is_empty())
+    }
+
     /// Every cell that has counted a day, in calendar order of months, then years, as (month, year, cell).
     pub fn cells(&self) -> impl Iterator<Item = (usize, u16, &MonthCell)> {
         self.months.iter().enumerate().flat_map(|(month, years)| {

@@ -4,15 +4,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::Owner;
 
+/// Whether a partition gets on.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Running,
+    /// There is something to count, and no checkpoint has come of it for longer than `--stall-after`.
+    Stalled,
+    /// The consumer has ended in good order.
+    Stopped,
+}
+
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Status {
     pub partition: i32,
     pub topic: String,
+    pub state: State,
     /// The next offset to read, as the checkpoint has it.
     pub offset: i64,
+    /// The next offset to read, as the consumer has it; what lies between the two is not durable yet.
+    pub position: i64,
     /// One past the last record that all in-sync replicas have; unknown until the first fetch.
     pub high_watermark: Option<i64>,
-    /// Records between the two.
+    /// Offsets between it and the checkpoint's.
     pub lag: Option<i64>,
     /// Records per second since the last status.
     pub rate: f64,
@@ -23,9 +37,11 @@ pub struct Status {
     /// Days in the checkpoint, and the newest of them.
     pub days: u64,
     pub newest: Option<String>,
-    /// When a checkpoint last moved the offset, RFC 3339.
+    /// When a checkpoint last moved the offset, RFC 3339; nothing where none has since `owner` took the partition.
     pub last_durable: Option<String>,
-    /// How long that took, in seconds.
+    /// When there was last nothing to count, or a checkpoint moved the offset, RFC 3339; where it has stalled.
+    pub stalled_since: Option<String>,
+    /// How long the last checkpoint took, in seconds.
     pub checkpoint_seconds: f64,
     pub owner: Owner,
     /// When this was written, RFC 3339.

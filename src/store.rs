@@ -87,10 +87,34 @@ pub struct Log {
     pub topic: String,
     /// Never reused by Kafka: a topic of the same name created again has another.
     pub topic_id: String,
+    /// How many the topic has; with another number, months lie in other partitions.
+    pub partitions: i32,
     /// The offset that counting began with.
     pub first_offset: i64,
     /// In rising order.
     pub leader_epochs: Vec<LeaderEpoch>,
+    /// Where counting went on without what was gone from the log, in the order in which that happened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+    /// What was counted of this log is on its way to the archive: the checkpoint may still be the former one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_starting_over: bool,
+}
+
+/// The next offset was `from`, and counting went on at `to`: later, where records were removed; earlier, where the
+/// log was cut.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    pub from: i64,
+    pub to: i64,
+}
+
+impl Log {
+    /// The leader epoch of the last record below `next_offset`.
+    pub fn epoch_before(&self, next_offset: i64) -> Option<i32> {
+        self.leader_epochs.iter().rfind(|epoch| epoch.first_offset < next_offset).map(|epoch| epoch.epoch)
+    }
 }
 
 impl Log {
@@ -261,14 +285,17 @@ impl Claim {
             .map(drop)
     }
 
-    /// Starts over on another log: what was counted of `former` goes to `archive/TOPIC-ID/`, and a fresh
-    /// checkpoint takes its place.
+    /// Starts over, on another log or on the same: what was counted of `former` goes to `archive/TOPIC-ID/`, and a
+    /// fresh checkpoint takes its place.
     ///
-    /// `log.json` changes last, so that a crash in between finds the former log there and begins again; each
-    /// step then finds its own result. The checkpoint never vanishes meanwhile. Without a former log, `log.json`
-    /// comes first, so that there is never a checkpoint of which the log is unknown.
+    /// `log.json` changes last, so that a crash in between finds the former log there, or that it is being started
+    /// over, and begins again; each step then finds its own result. The checkpoint never vanishes meanwhile. Without
+    /// a former log, `log.json` comes first, so that there is never a checkpoint of which the log is unknown.
     pub fn start_over(&mut self, former: Option<&Log>, log: &Log) -> Result<Checkpoint, StoreError> {
         if let Some(former) = former {
+            if former.topic_id == log.topic_id {
+                self.set_log(&Log { is_starting_over: true, ..log.clone() })?;
+            }
             self.archive(&former.topic_id)?;
         }
         self.rejected = put(&self.paths, &self.epoch_dir, &self.paths.rejected(), b"", Durability::Synced)?;
@@ -423,6 +450,13 @@ pub fn load_log(paths: &Paths) -> Result<Option<Log>, StoreError> {
     let path = paths.log();
     let Some(json) = read_if_there(&path)? else { return Ok(None) };
     Log::from_json(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
+}
+
+/// Every `log.json` in DIR that can be read; the others are refused when their partition is taken.
+pub fn logs_in(dir: &Path) -> Vec<Log> {
+    let Ok(entries) = fs::read_dir(dir.join(".almanac")) else { return Vec::new() };
+    let partitions = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    partitions.filter_map(|partition| load_log(&Paths::new(dir, partition)).ok().flatten()).collect()
 }
 
 /// The rejected records of a partition, without a last line that is still being written.

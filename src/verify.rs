@@ -102,16 +102,41 @@ impl Replay {
         if file.offset > log_end {
             return Some(Difference::Offset { file: file.offset, log_end });
         }
-        self.different_cell(file).or_else(|| {
-            let passed: Vec<&Rejected> = rejected.iter().filter(|line| line.offset < file.offset).collect();
-            (0..passed.len().max(self.rejected.len())).find_map(|index| {
-                let (file, log) = (passed.get(index).copied(), self.rejected.get(index));
-                let shown = |line: Option<&Rejected>| line.map(|line| format!("{line:?}"));
-                (file != log).then(|| Difference::Rejected {
-                    line: index + 1,
-                    file: shown(file),
-                    log: shown(log),
-                })
+        self.different_cell(file).or_else(|| self.different_rejected(rejected, file.offset))
+    }
+
+    /// The same where the log is replayed from `self`'s first offset only, and the file has counted more before it.
+    /// What can be told then: that the days of these records are counted, and that the rejected ones are kept.
+    pub fn difference_from(
+        &self,
+        first_offset: i64,
+        file: &Checkpoint,
+        rejected: &[Rejected],
+        log_end: i64,
+    ) -> Option<Difference> {
+        if file.offset > log_end {
+            return Some(Difference::Offset { file: file.offset, log_end });
+        }
+        let uncounted = self.checkpoint.statistics.cells().find_map(|(month, year, cell)| {
+            let counted = file.statistics.cell(month, year);
+            let is_counted = |day: u32| counted.is_some_and(|counted| counted.days().any(|has| has == day));
+            let day = cell.days().find(|day| !is_counted(*day))?;
+            Some(Difference::Cell { month, year, field: "day", file: None, log: Some(day.to_string()) })
+        });
+        let rest: Vec<Rejected> =
+            rejected.iter().filter(|line| line.offset >= first_offset).cloned().collect();
+        uncounted.or_else(|| self.different_rejected(&rest, file.offset))
+    }
+
+    fn different_rejected(&self, rejected: &[Rejected], end: i64) -> Option<Difference> {
+        let passed: Vec<&Rejected> = rejected.iter().filter(|line| line.offset < end).collect();
+        (0..passed.len().max(self.rejected.len())).find_map(|index| {
+            let (file, log) = (passed.get(index).copied(), self.rejected.get(index));
+            let shown = |line: Option<&Rejected>| line.map(|line| format!("{line:?}"));
+            (file != log).then(|| Difference::Rejected {
+                line: index + 1,
+                file: shown(file),
+                log: shown(log),
             })
         })
     }

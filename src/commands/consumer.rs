@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::UsageError;
 use crate::cli;
-use crate::pipeline::{self, Settings};
+use crate::pipeline::{self, OnGap, Settings};
 use crate::stop::Stop;
 
 pub fn run(options: &cli::Consumer) -> Result<()> {
@@ -28,6 +28,14 @@ fn settings(options: &cli::Consumer) -> Result<Settings> {
         take_over: options.take_over,
         handover_timeout: options.handover_timeout,
         checkpoint_every: options.checkpoint_every,
-        accept_new_log: false,
+        stall_after: options.stall_after,
+        on_gap: match options.on_gap {
+            cli::OnGap::Fail => OnGap::Fail,
+            cli::OnGap::Restart => OnGap::Restart,
+            cli::OnGap::Continue => OnGap::Continue,
+        },
+        accept_new_log: options.new_log,
+        adopt: options.adopt,
+        allow_repartition: options.allow_repartition,
     })
 }

@@ -94,6 +94,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
             PipelineError::Gap { .. }
             | PipelineError::Truncated { .. }
             | PipelineError::OtherLog { .. }
+            | PipelineError::Repartitioned { .. }
             | PipelineError::WithoutLog { .. } => Exit::Checkpoint,
         };
     }

@@ -1,17 +1,21 @@
 //! `almanac status`: how far each partition is, as its files say.
 
 use std::fmt::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 
 use crate::cli;
-use crate::status::Status;
+use crate::status::{State, Status};
 use crate::store::{self, Paths};
 
-const HEADINGS: [&str; 8] =
-    ["PARTITION", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "LAST DURABLE", "OWNER"];
+const HEADINGS: [&str; 9] =
+    ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "LAST DURABLE", "OWNER"];
 const UNKNOWN: &str = "-";
+
+/// A consumer writes its status every second. One that has not done so for this long is killed, paused, or waits.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 pub fn run(options: &cli::Status) -> Result<()> {
     let dir = &options.dir.dir;
@@ -22,10 +26,8 @@ pub fn run(options: &cli::Status) -> Result<()> {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     for (path, checkpoint) in &checkpoints {
         let status = store::load_status(&Paths::new(dir, checkpoint.partition))?;
-        let age = path
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .ok()
+        let modified = path.metadata().and_then(|metadata| metadata.modified()).ok();
+        let age = modified
             .and_then(|modified| SystemTime::now().duration_since(modified).ok())
             .map_or(UNKNOWN.to_owned(), |age| format!("{}s", age.as_secs()));
         let newest = checkpoint.statistics.newest().map_or(UNKNOWN.to_owned(), |date| date.to_string());
@@ -34,6 +36,7 @@ pub fn run(options: &cli::Status) -> Result<()> {
         };
         rows.push([
             checkpoint.partition.to_string(),
+            of_status(|status| Some(state(status))),
             checkpoint.offset.to_string(),
             of_status(|status| status.lag.map(|lag| lag.to_string())),
             of_status(|status| Some(format!("{:.0}", status.rate))),
@@ -44,6 +47,23 @@ pub fn run(options: &cli::Status) -> Result<()> {
         ]);
     }
     super::print(&table(&rows))
+}
+
+/// What the consumer said last of itself, or for how long it has said nothing.
+fn state(status: &Status) -> String {
+    let since = |time: &str| {
+        let time: Timestamp = time.parse().ok()?;
+        Duration::try_from(Timestamp::now().duration_since(time)).ok()
+    };
+    match (status.state, since(&status.written)) {
+        (State::Stopped, _) => "stopped".to_owned(),
+        (_, Some(silence)) if silence >= SILENT_AFTER => format!("silent {}s", silence.as_secs()),
+        (State::Running, _) => "running".to_owned(),
+        (State::Stalled, _) => match status.stalled_since.as_deref().and_then(since) {
+            Some(time) => format!("stalled {}s", time.as_secs()),
+            None => "stalled".to_owned(),
+        },
+    }
 }
 
 /// Columns as wide as their widest cell.

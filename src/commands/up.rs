@@ -106,7 +106,11 @@ impl Machine<'_> {
             take_over: false,
             handover_timeout: Duration::ZERO,
             checkpoint_every: None,
+            stall_after: pipeline::STALL_AFTER,
+            on_gap: pipeline::OnGap::Fail,
             accept_new_log: self.broker.is_some(),
+            adopt: false,
+            allow_repartition: false,
         };
         let view = View { dir: &options.dir.dir, partitions: prepared.partitions };
         let reports = Weather::synthetic(&options.synthetic).reports(prepared.present, &options.pace);

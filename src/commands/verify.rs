@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::checkpoint::Checkpoint;
 use crate::cli;
 use crate::kafka::{Admin, Connection, Span, Topic, read_spans};
-use crate::store::{self, Paths};
+use crate::store::{self, Gap, Paths};
 use crate::verify::{Counts, Difference, Replay};
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -23,6 +23,14 @@ pub struct Unverifiable(String);
 struct Checked {
     counts: Counts,
     difference: Option<Difference>,
+    unchecked: Option<Unchecked>,
+}
+
+/// What can't be checked of a partition, since the log does not hold it any more.
+struct Unchecked {
+    /// The first offset that was replayed.
+    from: i64,
+    reason: String,
 }
 
 pub fn run(options: &cli::Verify) -> Result<()> {
@@ -40,16 +48,18 @@ pub fn run(options: &cli::Verify) -> Result<()> {
         threads.into_iter().map(join).collect()
     });
     log.refuse_changed()?;
-    let mut failure = None;
+    let (mut failure, mut unverifiable) = (None, None);
     for (checkpoint, result) in checkpoints.iter().zip(results) {
         let partition = checkpoint.partition;
         match result {
-            Ok(Checked { counts, difference }) => {
-                super::print(&line(partition, counts, difference.as_ref()))?;
-                if let Some(difference) = difference {
+            Ok(checked) => {
+                super::print(&line(partition, &checked))?;
+                if let Some(difference) = checked.difference {
                     failure.get_or_insert_with(|| {
                         anyhow!("partition {partition} is not what its log makes: {difference}")
                     });
+                } else if let Some(unchecked) = checked.unchecked {
+                    unverifiable.get_or_insert(Unverifiable(unchecked.reason));
                 }
             }
             Err(error) => {
@@ -58,7 +68,7 @@ pub fn run(options: &cli::Verify) -> Result<()> {
             }
         }
     }
-    failure.map_or(Ok(()), Err)
+    failure.or(unverifiable.map(Into::into)).map_or(Ok(()), Err)
 }
 
 fn checkpoints(dir: &Path, partitions: &[i32]) -> Result<Vec<Checkpoint>> {
@@ -77,13 +87,40 @@ fn checkpoints(dir: &Path, partitions: &[i32]) -> Result<Vec<Checkpoint>> {
     Ok(found)
 }
 
-fn line(partition: i32, counts: Counts, difference: Option<&Difference>) -> String {
-    let Counts { counted, duplicates, rejected } = counts;
-    let verdict = if difference.is_some() { "DIFFERENT" } else { "the same" };
+fn line(partition: i32, checked: &Checked) -> String {
+    let Counts { counted, duplicates, rejected } = checked.counts;
+    let records = checked.counts.records();
+    let verdict = match (&checked.difference, &checked.unchecked) {
+        (Some(_), _) => "DIFFERENT",
+        (None, None) => "the same",
+        (None, Some(Unchecked { from, .. })) => {
+            return format!(
+                "partition {partition}: {records} records from offset {from} on: each day is counted, {rejected} rejected are the same; the rest can't be checked\n"
+            );
+        }
+    };
     format!(
-        "partition {partition}: {} records = {counted} counted + {duplicates} duplicates + {rejected} rejected, {verdict}\n",
-        counts.records()
+        "partition {partition}: {records} records = {counted} counted + {duplicates} duplicates + {rejected} rejected, {verdict}\n"
     )
+}
+
+/// What of the log that was counted is not there any more, and where what is left begins.
+fn unchecked(log: &store::Log, low: i64) -> Option<Unchecked> {
+    if let Some(gap) = log.gaps.last() {
+        let Gap { from, to } = *gap;
+        let reason = format!(
+            "counting went on at offset {to} instead of {from} (--on-gap continue), so what was counted before can't be checked"
+        );
+        return Some(Unchecked { from: to.max(low), reason });
+    }
+    (low > log.first_offset).then(|| Unchecked {
+        from: low,
+        reason: format!(
+            "offsets {} to {} are gone from the log, so what they made can't be checked",
+            log.first_offset,
+            low - 1
+        ),
+    })
 }
 
 /// The topic as it is now.
@@ -118,23 +155,26 @@ impl<'a> Log<'a> {
             ))
             .into());
         }
-        let (low, high) = self.admin.watermarks(self.name, number, ANSWER_MAX)?;
-        if low > log.first_offset {
+        if log.is_starting_over {
             return Err(Unverifiable(format!(
-                "partition {number}: offsets {} to {} are gone from the log, so what they made can't be checked",
-                log.first_offset,
-                low - 1
+                "partition {number} is on its way to the archive\nhint: 'almanac consumer {number}' goes on with that"
             ))
             .into());
         }
+        let (low, high) = self.admin.watermarks(self.name, number, ANSWER_MAX)?;
+        let unchecked = unchecked(&log, low);
+        let start = unchecked.as_ref().map_or(log.first_offset, |unchecked| unchecked.from);
         let rejected = store::load_rejected(&paths)?;
-        let mut replay = Replay::new(number, log.first_offset);
-        let span = Span { partition: number, start: log.first_offset, end: checkpoint.offset.min(high) };
+        let mut replay = Replay::new(number, start);
+        let span = Span { partition: number, start, end: checkpoint.offset.min(high) };
         read_spans(self.connection, self.name, &[span], |record| {
             replay.apply(record.offset, record.key, record.value);
         })?;
-        let difference = replay.difference(checkpoint, &rejected, high);
-        Ok(Checked { counts: replay.counts(), difference })
+        let difference = match unchecked {
+            None => replay.difference(checkpoint, &rejected, high),
+            Some(_) => replay.difference_from(start, checkpoint, &rejected, high),
+        };
+        Ok(Checked { counts: replay.counts(), difference, unchecked })
     }
 
     /// What was read counts only if the topic was the same all the time.

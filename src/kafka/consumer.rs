@@ -398,13 +398,30 @@ unsafe fn item(message: &RDKafkaMessage) -> Item<'_> {
             let partition = (!message.rkt.is_null() && message.partition >= 0).then_some(message.partition);
             // SAFETY: an error's payload is its text.
             let text = unsafe { bytes(message.payload, message.len) }.map(String::from_utf8_lossy);
+            let code = match &text {
+                // With a reset to an error, which is ours, the cause is in the text only.
+                Some(text) if code == Code::AutoOffsetReset && text.contains(&truncation_text()) => {
+                    Code::LogTruncation
+                }
+                _ => code,
+            };
             let reason = text.map_or_else(|| code.to_string(), |text| format!("{text} ({code})"));
-            let action = partition.map_or("can't read".to_owned(), |partition| {
-                format!("can't read partition {partition} at offset {}", message.offset)
-            });
+            let action = match partition {
+                Some(partition) if message.offset >= 0 => {
+                    format!("can't read partition {partition} at offset {}", message.offset)
+                }
+                Some(partition) => format!("can't read partition {partition}"),
+                None => "can't read".to_owned(),
+            };
             Item::Failed { partition, error: KafkaError::Client { action, code, reason } }
         }
     }
+}
+
+/// The client's own words for a log that was cut.
+fn truncation_text() -> String {
+    // SAFETY: the text is static.
+    unsafe { text(sys::rd_kafka_err2str(RDKafkaRespErr::RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) }
 }
 
 /// # Safety

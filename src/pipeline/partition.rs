@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ANSWER_MAX, AWAY_TOLD_AFTER, PAST_END_MAX, PipelineError, Source};
+use super::{ANSWER_MAX, AWAY_TOLD_AFTER, Cut, OnGap, PAST_END_MAX, PipelineError, Source};
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Position, Record, StartAt};
+use crate::note;
 use crate::report::Decoder;
-use crate::status::Status;
+use crate::status::{State, Status};
 use crate::stop::Stop;
-use crate::store::{Claim, LeaderEpoch, Loaded, Log, Rejected, StoreError};
+use crate::store::{Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreError};
 
 /// Rejected records kept in memory, in bytes, before a checkpoint is due whatever the pace.
 const REJECTED_BYTES_MAX: usize = 8 << 20;
@@ -22,7 +23,24 @@ pub(super) struct Partition {
     rejected: Vec<Rejected>,
     rejected_bytes: usize,
     tally: Tally,
+    progress: Progress,
     unpublished: Option<i64>,
+}
+
+/// Whether what there is to count becomes durable.
+struct Progress {
+    durable_offset: i64,
+    high_watermark: Option<i64>,
+    /// When a checkpoint last moved the offset, or there was none to be made.
+    last: Instant,
+    asked: Instant,
+    is_stalled: bool,
+}
+
+impl Progress {
+    fn lag(&self) -> Option<i64> {
+        self.high_watermark.map(|high| (high - self.durable_offset).max(0))
+    }
 }
 
 /// What the status says beside the checkpoint.
@@ -47,11 +65,21 @@ impl Partition {
         stop: &Stop,
     ) -> Result<Option<Self>, PipelineError> {
         let (mut claim, loaded) = Claim::new(&source.settings.dir, number, take_over)?;
-        let Some((log, checkpoint)) = go_on(source, &mut claim, loaded, stop)? else { return Ok(None) };
+        let Some((mut log, checkpoint)) = go_on(source, &mut claim, loaded, stop)? else { return Ok(None) };
+        // Noted before the checkpoint that was to pass them, which then was not written.
+        log.leader_epochs.retain(|epoch| epoch.first_offset < checkpoint.offset);
+        let now = Instant::now();
         Ok(Some(Partition {
             claim,
             log,
             unpublished: Some(checkpoint.offset),
+            progress: Progress {
+                durable_offset: checkpoint.offset,
+                high_watermark: None,
+                last: now,
+                asked: now,
+                is_stalled: false,
+            },
             checkpoint,
             is_dirty: false,
             is_log_dirty: false,
@@ -67,7 +95,7 @@ impl Partition {
             partition: self.claim.partition(),
             start: StartAt::Offset {
                 next_offset: self.checkpoint.offset,
-                leader_epoch: self.log.leader_epochs.last().map(|last| last.epoch),
+                leader_epoch: self.log.epoch_before(self.checkpoint.offset),
             },
         }
     }
@@ -112,10 +140,10 @@ impl Partition {
     }
 
     /// Makes durable what has been taken: rejected records and leader epochs before the checkpoint that passes
-    /// them.
-    pub(super) fn save(&mut self) -> Result<(), StoreError> {
+    /// them. Says whether there was anything.
+    pub(super) fn save(&mut self) -> Result<bool, StoreError> {
         if !self.is_dirty {
-            return Ok(());
+            return Ok(false);
         }
         let start = Instant::now();
         if !self.rejected.is_empty() {
@@ -132,7 +160,43 @@ impl Partition {
         self.unpublished = Some(self.checkpoint.offset);
         self.tally.last_durable = Some(jiff::Timestamp::now());
         self.tally.checkpoint_seconds = start.elapsed().as_secs_f64();
-        Ok(())
+        self.progress.durable_offset = self.checkpoint.offset;
+        self.progress.last = Instant::now();
+        Ok(true)
+    }
+
+    /// Takes in up to where the log can be read. Two ways of asking may tell of different moments.
+    pub(super) fn look_at(&mut self, high_watermark: Option<i64>) {
+        let progress = &mut self.progress;
+        progress.high_watermark = progress.high_watermark.max(high_watermark);
+        if progress.lag() == Some(0) {
+            progress.last = Instant::now();
+        }
+    }
+
+    /// Whether nothing has become durable for so long, which is true once in such a time.
+    pub(super) fn is_quiet(&mut self, time: Duration) -> bool {
+        let is_quiet = self.progress.last.max(self.progress.asked).elapsed() >= time;
+        if is_quiet {
+            self.progress.asked = Instant::now();
+        }
+        is_quiet
+    }
+
+    /// Says once that a partition has stalled, and once that it goes on.
+    pub(super) fn tell_stall(&mut self, stall_after: Duration) {
+        let (number, progress) = (self.claim.partition(), &mut self.progress);
+        let lag = progress.lag().unwrap_or(0);
+        let is_stalled = lag > 0 && progress.last.elapsed() >= stall_after;
+        match (std::mem::replace(&mut progress.is_stalled, is_stalled), is_stalled) {
+            (false, true) => tracing::warn!(
+                "partition {number} has stalled at offset {}, lag {lag}: no checkpoint for {} s",
+                progress.durable_offset,
+                progress.last.elapsed().as_secs()
+            ),
+            (true, false) => note!("partition {number} goes on, at offset {}", progress.durable_offset),
+            _ => {}
+        }
     }
 
     /// The durable offset, if the group has not heard of it yet.
@@ -140,20 +204,22 @@ impl Partition {
         self.unpublished.take()
     }
 
-    pub(super) fn write_status(
-        &mut self,
-        high_watermark: Option<i64>,
-        elapsed: Duration,
-    ) -> Result<(), StoreError> {
+    pub(super) fn write_status(&mut self, elapsed: Duration, is_stopped: bool) -> Result<(), StoreError> {
         let tally = &mut self.tally;
         let records = tally.counted + tally.duplicates + tally.rejected;
         let fresh = records - std::mem::replace(&mut tally.records_reported, records);
         let status = Status {
             partition: self.claim.partition(),
             topic: self.log.topic.clone(),
-            offset: self.checkpoint.offset,
-            high_watermark,
-            lag: high_watermark.map(|high| (high - self.checkpoint.offset).max(0)),
+            state: match self.progress.is_stalled {
+                _ if is_stopped => State::Stopped,
+                true => State::Stalled,
+                false => State::Running,
+            },
+            offset: self.progress.durable_offset,
+            position: self.checkpoint.offset,
+            high_watermark: self.progress.high_watermark,
+            lag: self.progress.lag(),
             rate: fresh as f64 / elapsed.as_secs_f64().max(0.001),
             counted: tally.counted,
             duplicates: tally.duplicates,
@@ -161,6 +227,10 @@ impl Partition {
             days: self.checkpoint.statistics.days(),
             newest: self.checkpoint.statistics.newest().map(|date| date.to_string()),
             last_durable: tally.last_durable.map(rfc3339),
+            stalled_since: self.progress.is_stalled.then(|| {
+                let ago = jiff::SignedDuration::try_from(self.progress.last.elapsed()).unwrap_or_default();
+                rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default())
+            }),
             checkpoint_seconds: tally.checkpoint_seconds,
             owner: self.claim.owner().clone(),
             written: rfc3339(jiff::Timestamp::now()),
@@ -187,45 +257,64 @@ fn go_on(
         cluster_id: source.cluster_id.clone(),
         topic: settings.topic.clone(),
         topic_id: source.topic.id.clone(),
+        partitions: source.topic.partitions,
         first_offset: low,
         leader_epochs: Vec::new(),
+        gaps: Vec::new(),
+        is_starting_over: false,
     };
-    let Loaded { log, checkpoint } = loaded;
-    let Some(log) = log else {
-        if checkpoint.is_some() {
-            return Err(PipelineError::WithoutLog { dir: settings.dir.clone(), partition: number });
-        }
-        let checkpoint = claim.start_over(None, &found)?;
-        return Ok(Some((found, checkpoint)));
-    };
-    let is_other = log.cluster_id != found.cluster_id || log.topic != found.topic;
-    if is_other && !settings.accept_new_log {
+    let is_other = |log: &Log| log.cluster_id != found.cluster_id || log.topic != found.topic;
+    let is_other = loaded.log.as_ref().is_some_and(is_other);
+    if let Some(log) = loaded.log.as_ref().filter(|_| is_other && !settings.accept_new_log) {
         let name = |log: &Log| format!("{} of cluster {}", log.topic, log.cluster_id);
         return Err(PipelineError::OtherLog {
             dir: settings.dir.clone(),
-            theirs: name(&log),
+            theirs: name(log),
             ours: name(&found),
         });
     }
-    if log.topic_id != found.topic_id {
+    let (mut log, mut checkpoint) = match loaded {
+        Loaded { checkpoint: None, .. } => {
+            let checkpoint = claim.start_over(None, &found)?;
+            return Ok(Some((found, checkpoint)));
+        }
+        Loaded { log: Some(log), checkpoint: Some(checkpoint) } => (log, checkpoint),
+        Loaded { log: None, checkpoint: Some(checkpoint) } if settings.adopt => {
+            claim.set_log(&found)?;
+            (found.clone(), checkpoint)
+        }
+        Loaded { log: None, checkpoint: Some(_) } => {
+            return Err(PipelineError::WithoutLog { dir: settings.dir.clone(), partition: number });
+        }
+    };
+    if is_other || log.topic_id != found.topic_id {
         // Once for all partitions of this process.
         if !source.is_recreation_told.replace(true) {
+            let what = if is_other { "is another topic than before" } else { "has been created again" };
             tracing::warn!(
-                "topic {} has been created again; what was counted of the former one is in archive/{}",
+                "topic {} {what}; what was counted of the former one is in archive/{}",
                 found.topic,
                 log.topic_id
             );
         }
         let checkpoint = claim.start_over(Some(&log), &found)?;
+        source.cut.borrow_mut().remove(&number);
         return Ok(Some((found, checkpoint)));
     }
-    if checkpoint.is_none() && log.first_offset < low {
-        // The checkpoint was moved away, and counting can't begin where it began.
-        let checkpoint = claim.start_over(None, &found)?;
-        return Ok(Some((found, checkpoint)));
+    let cut = source.cut.borrow().get(&number).cloned();
+    match cut {
+        Some(Cut::Confirmed(reason)) if settings.on_gap != OnGap::Restart => {
+            return Err(PipelineError::Truncated { topic: found.topic, partition: number, reason });
+        }
+        Some(Cut::Confirmed(_)) => return start_over(source, claim, &log, found).map(Some),
+        _ if log.is_starting_over => return start_over(source, claim, &log, found).map(Some),
+        _ => {}
     }
-    let is_new = checkpoint.is_none();
-    let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::empty(number, log.first_offset));
+    if log.partitions != found.partitions {
+        // Refused by the session where it is not allowed.
+        log.partitions = found.partitions;
+        claim.set_log(&log)?;
+    }
     let deadline = Instant::now() + PAST_END_MAX;
     while checkpoint.offset > high && Instant::now() < deadline {
         if stop.wait(Duration::from_millis(200)) {
@@ -239,13 +328,59 @@ fn go_on(
         if !source.is_same_topic()? {
             return Ok(None);
         }
-        let (topic, offset) = (found.topic, checkpoint.offset);
-        return Err(PipelineError::Gap { topic, partition: number, offset, low, high });
-    }
-    if is_new {
-        claim.replace(&checkpoint)?;
+        match settings.on_gap {
+            OnGap::Fail => {
+                let (topic, offset) = (found.topic, checkpoint.offset);
+                return Err(PipelineError::Gap { topic, partition: number, offset, low, high });
+            }
+            OnGap::Restart => return start_over(source, claim, &log, found).map(Some),
+            OnGap::Continue => jump(claim, &mut log, &mut checkpoint, low, high)?,
+        }
     }
     Ok(Some((log, checkpoint)))
+}
+
+/// Archives what was counted of this very log, and begins with what it holds now.
+fn start_over(
+    source: &Source,
+    claim: &mut Claim,
+    log: &Log,
+    found: Log,
+) -> Result<(Log, Checkpoint), PipelineError> {
+    let checkpoint = claim.start_over(Some(log), &found)?;
+    source.cut.borrow_mut().remove(&claim.partition());
+    tracing::warn!(
+        "partition {} is counted again from offset {}; what was counted before is in archive/{}",
+        claim.partition(),
+        found.first_offset,
+        log.topic_id
+    );
+    Ok((found, checkpoint))
+}
+
+/// Goes on at the nearest offset that the log holds. Noted first: a note of what did not happen after all, because
+/// of a crash in between, is harmless, and the next start makes it true.
+fn jump(
+    claim: &mut Claim,
+    log: &mut Log,
+    checkpoint: &mut Checkpoint,
+    low: i64,
+    high: i64,
+) -> Result<(), StoreError> {
+    let gap = Gap { from: checkpoint.offset, to: checkpoint.offset.clamp(low, high) };
+    log.gaps.retain(|noted| noted.from != gap.from);
+    log.gaps.push(gap);
+    log.leader_epochs.retain(|epoch| epoch.first_offset < gap.to);
+    claim.set_log(log)?;
+    checkpoint.offset = gap.to;
+    claim.replace(checkpoint)?;
+    tracing::warn!(
+        "partition {} goes on at offset {} instead of {}; noted in log.json",
+        claim.partition(),
+        gap.to,
+        gap.from
+    );
+    Ok(())
 }
 
 /// The offsets that can be read, waited for while the partition has no leader or Kafka is away; nothing where the
@@ -271,7 +406,7 @@ fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, 
 impl Source<'_> {
     fn is_same_topic(&self) -> Result<bool, PipelineError> {
         match self.admin.describe(&self.settings.topic, ANSWER_MAX) {
-            Ok(topic) => Ok(topic.is_some_and(|topic| topic.id == self.topic.id)),
+            Ok(topic) => Ok(topic.is_some_and(|topic| topic == self.topic)),
             Err(error) if error.is_transient() => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -91,8 +91,11 @@ fn log(topic_id: &str) -> Log {
         cluster_id: "cluster".to_owned(),
         topic: "temperatures".to_owned(),
         topic_id: topic_id.to_owned(),
+        partitions: 4,
         first_offset: 0,
         leader_epochs: vec![LeaderEpoch { epoch: 3, first_offset: 0 }],
+        gaps: Vec::new(),
+        is_starting_over: false,
     }
 }
 

@@ -134,7 +134,7 @@ fn sigterm_makes_the_last_batch_durable() {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     };
     eventually("everything has been read", || {
-        (0..4).filter_map(status).filter_map(|status| status["offset"].as_i64()).sum::<i64>() == records
+        (0..4).filter_map(status).filter_map(|status| status["position"].as_i64()).sum::<i64>() == records
     });
     let offset = || place.checkpoints("files").iter().map(|checkpoint| checkpoint.offset).sum::<i64>();
     assert_eq!(offset(), 0, "none was due");

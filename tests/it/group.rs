@@ -1,5 +1,9 @@
 //! Members of a group that stop answering, and come back.
 
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use rustix::process::Signal;
 
 use crate::support::{Place, eventually, kafka};
@@ -65,4 +69,42 @@ fn rebalances_at_the_end_of_the_log_leave_no_record_out() {
     assert_eq!(constant.terminate().code, Some(0));
     let said = constant.stderr();
     assert!(said.lines().all(|line| line.contains("is not there yet")), "{said}");
+}
+
+#[test]
+fn the_group_is_told_what_is_durable_and_nothing_before() {
+    let place = Place::new();
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &place.brokers).set("group.id", &place.topic);
+    let asker: BaseConsumer = config.create().unwrap();
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range(&place.topic, 0, 3);
+    // As Kafka's lag tools ask for it; -1 where the group has not been told anything.
+    let published = || -> Vec<i64> {
+        let mut offsets = None;
+        eventually("the group has a coordinator", || {
+            offsets = asker.committed_offsets(asked.clone(), Duration::from_secs(10)).ok();
+            offsets.is_some()
+        });
+        offsets.unwrap().elements().iter().map(|element| element.offset().to_raw().unwrap().max(0)).collect()
+    };
+    let durable = || place.checkpoints("files").iter().map(|found| found.offset).collect::<Vec<_>>();
+
+    let mut producer = place.almanac(&["producer", "--interval", "1ms"]).start();
+    // By number or by the group, with checkpoints as often as possible or seldom: the group's name is the same.
+    for arguments in [&["0", "1", "2", "3"][..], &["--checkpoint-every", "500ms"]] {
+        let mut running =
+            place.almanac(&[&["consumer", "--group", &place.topic], arguments].concat()).start();
+        let before: i64 = published().iter().sum();
+        eventually("the group is told more", || {
+            let published = published();
+            let durable = durable();
+            let is_ahead = published.iter().zip(&durable).any(|(published, durable)| published > durable);
+            assert!(!is_ahead, "{published:?} is published, {durable:?} is durable");
+            published.iter().sum::<i64>() > before + 300
+        });
+        assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
+        assert_eq!(published(), durable(), "at the end they are the same");
+    }
+    assert_eq!(producer.terminate().code, Some(0));
 }

@@ -15,6 +15,7 @@ mod group;
 mod help;
 mod kafka_away;
 mod layers;
+mod log_faults;
 mod owner;
 mod pipeline;
 mod placement;

@@ -14,8 +14,10 @@ use almanac::kafka::{Admin, Connection, Record, Topic, extent, read_spans};
 use almanac::report::Decoder;
 use almanac::store;
 use jiff::civil::Date;
-use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
@@ -61,7 +63,8 @@ impl Campaign {
     pub fn say(&self, text: &str) {
         let Campaign { name, seed, size, began } = self;
         let seconds = began.elapsed().as_secs();
-        let _ = writeln!(std::io::stderr(), "campaign {name} (seed {seed}, size {size}, {seconds} s): {text}");
+        let _ =
+            writeln!(std::io::stderr(), "campaign {name} (seed {seed}, size {size}, {seconds} s): {text}");
     }
 }
 
@@ -162,6 +165,17 @@ impl Kafka {
         self.process.kill_9();
     }
 
+    /// The directory where it keeps a partition's log.
+    pub fn log_dir(&self, topic: &str, partition: i32) -> PathBuf {
+        self.data.path().join(format!("logs/{topic}-{partition}"))
+    }
+
+    /// Pauses its JVM, or lets it go on.
+    pub fn signal(&self, signal: Signal) {
+        let pid: i32 = self.jvm().file_name().unwrap().to_str().unwrap().parse().unwrap();
+        rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
     pub fn start_again(&mut self) {
         (self.process, _) = Self::launch(self.data.path(), &self.bootstrap, &[]);
     }
@@ -181,13 +195,36 @@ impl Kafka {
 
     /// The class path of its JVM, which holds Kafka's own clients.
     pub fn class_path(&self) -> String {
+        let line = std::fs::read_to_string(self.jvm().join("cmdline")).unwrap();
+        line.split('\0').skip_while(|argument| *argument != "-cp").nth(1).unwrap().to_owned()
+    }
+
+    /// Where /proc tells of its JVM.
+    fn jvm(&self) -> PathBuf {
         let is_here = |process: &PathBuf| {
             std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == self.data.path())
         };
         let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-        let jvm = processes.find(is_here).unwrap();
-        let line = std::fs::read_to_string(jvm.join("cmdline")).unwrap();
-        line.split('\0').skip_while(|argument| *argument != "-cp").nth(1).unwrap().to_owned()
+        processes.find(is_here).unwrap()
+    }
+
+    /// Removes the records below `offset`, as retention does.
+    pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        let deleted = self.admin().delete_records(&offsets, &AdminOptions::new());
+        let deleted = futures_executor::block_on(deleted).unwrap();
+        deleted.elements().iter().for_each(|element| element.error().unwrap());
+    }
+
+    pub fn add_partitions(&self, topic: &str, partitions: usize) {
+        let wanted = NewPartitions::new(topic, partitions);
+        let added = self.admin().create_partitions([&wanted], &AdminOptions::new());
+        futures_executor::block_on(added).unwrap().into_iter().for_each(|result| drop(result.unwrap()));
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().unwrap()
     }
 
     pub fn describe(&self, topic: &str) -> Option<Topic> {
@@ -202,7 +239,14 @@ impl Kafka {
     pub fn high_watermarks(&self, topic: &str) -> Vec<i64> {
         let admin = Admin::new(&self.connection()).unwrap();
         let partitions = self.describe(topic).unwrap().partitions;
-        let high = |partition| admin.watermarks(topic, partition, Duration::from_secs(10)).unwrap().1;
+        let high = |partition| {
+            let mut answer = None;
+            eventually("the partition has a leader", || {
+                answer = admin.watermarks(topic, partition, Duration::from_secs(10)).ok();
+                answer.is_some()
+            });
+            answer.unwrap().1
+        };
         (0..partitions).map(high).collect()
     }
 
@@ -419,10 +463,9 @@ impl Almanac {
     }
 
     /// Runs it to its end.
-    pub fn run(mut self) -> Ended {
-        let output = self.0.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    #[track_caller]
+    pub fn run(self) -> Ended {
+        self.start().ended_within(Duration::from_secs(180))
     }
 
     #[track_caller]
@@ -515,11 +558,19 @@ impl Running {
     /// Waits for its end, with a deadline.
     #[track_caller]
     pub fn ended(&mut self) -> Ended {
+        self.ended_within(Duration::from_secs(60))
+    }
+
+    #[track_caller]
+    fn ended_within(&mut self, time: Duration) -> Ended {
         let mut status = None;
-        eventually("the process ends", || {
+        let deadline = Instant::now() + time;
+        while status.is_none() {
+            let seconds = time.as_secs();
+            assert!(Instant::now() < deadline, "it has not ended within {seconds} s:\n{}", self.stderr());
+            std::thread::sleep(Duration::from_millis(5));
             status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
+        }
         Ended { code: status.unwrap().code(), stdout: self.stdout(), stderr: self.stderr() }
     }
 

@@ -1,0 +1,435 @@
+//! A log that is not what it was: records removed, cut off, another topic, other partitions.
+
+use std::fs;
+
+use almanac::report::Report;
+use almanac::store::{self, Gap, Log, Paths};
+use jiff::civil::{Date, date};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Kafka, Place, Raw, Running, eventually, kafka};
+
+const ALL: [&str; 5] = ["consumer", "0", "1", "2", "3"];
+
+fn consumer<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&ALL[..], more].concat()
+}
+
+fn counted(place: &Place, kafka: &Kafka, arguments: &[&str]) -> String {
+    let mut running = place.almanac(arguments).start();
+    place.caught_up(kafka, "files");
+    let ended = running.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended.stderr
+}
+
+fn log(place: &Place, partition: i32) -> Log {
+    store::load_log(&Paths::new(&place.dir("files"), partition)).unwrap().unwrap()
+}
+
+/// Sends one report of each of these days to partition 2, and says at which offset the first came to lie.
+fn send_days(place: &Place, first: Date, days: i64, degrees: f64) {
+    let values: Vec<Vec<u8>> = (0..days)
+        .map(|day| first.checked_add(jiff::Span::new().days(day)).unwrap())
+        .map(|date| Report { date, degrees }.encode())
+        .collect();
+    let raw = |value| Raw { partition: 2, key: None, value: Some(value) };
+    place.send(&values.iter().map(|value| raw(&value[..])).collect::<Vec<_>>());
+}
+
+/// A place of which 100 days in partition 2 are counted, and 60 more are not; offsets below 130 are gone.
+fn place_with_a_gap() -> Place {
+    let place = Place::new();
+    place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
+    send_days(&place, date(1991, 1, 1), 99, 1.0);
+    place.send(&[Raw { partition: 2, key: None, value: None }]);
+    counted(&place, kafka(), &ALL);
+    send_days(&place, date(1992, 1, 1), 60, 2.0);
+    place.send(&[Raw { partition: 2, key: None, value: None }]);
+    kafka().delete_records(&place.topic, 2, 130);
+    place
+}
+
+#[test]
+fn records_that_were_removed_uncounted_are_told_with_numbers() {
+    let place = place_with_a_gap();
+    let before = place.files("files");
+    let ended = place.almanac(&ALL).fails(5);
+    assert!(
+        ended.stderr.contains("partition 2 of")
+            && ended.stderr.contains("goes on at offset 100, but the log holds offsets 130 to 161 only"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(place.files("files"), before, "nothing is overwritten");
+
+    // In a group the other partitions go on.
+    let mut member = place.almanac(&["consumer", "--group", &place.topic]).start();
+    member.stderr_line_with("partition 2 is left alone");
+    place.produce(&["--append", "--days", "31", "--start", "1990-03-01", "--duplicates", "0"]);
+    eventually("partition 0 goes on", || place.checkpoints("files")[0].statistics.days() == 31);
+    assert_eq!(member.terminate().code, Some(5), "{}", member.stderr());
+    assert_eq!(place.files("files")[2], before[2], "nothing is overwritten");
+}
+
+#[test]
+fn going_on_past_removed_records_is_noted_and_verify_says_what_it_cannot_check() {
+    let place = place_with_a_gap();
+    let said = counted(&place, kafka(), &consumer(&["--on-gap", "continue"]));
+    assert!(said.contains("partition 2 goes on at offset 130 instead of 100; noted in log.json"), "{said}");
+    assert_eq!(log(&place, 2).gaps, [Gap { from: 100, to: 130 }]);
+    assert_eq!(place.checkpoints("files")[2].statistics.days(), 99 + 30);
+    assert_eq!(store::load_rejected(&Paths::new(&place.dir("files"), 2)).unwrap().len(), 2);
+
+    let ended = place.almanac(&["verify"]).fails(5);
+    assert!(
+        ended.stdout.contains("partition 0: 1 records = 1 counted + 0 duplicates + 0 rejected, the same")
+    );
+    assert!(
+        ended
+            .stdout
+            .contains("partition 2: 31 records from offset 130 on: each day is counted, 1 rejected are"),
+        "{}",
+        ended.stdout
+    );
+    assert!(ended.stderr.contains("counting went on at offset 130 instead of 100"), "{}", ended.stderr);
+
+    // What is left can be checked, and a difference in it is found.
+    let path = place.dir("files/partition-2.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    let last = whole.rfind("\"1992\":").unwrap();
+    let without = format!("{}}}}}\n", whole[..last].trim_end().trim_end_matches(','));
+    fs::write(&path, without).unwrap();
+    let ended = place.almanac(&["verify", "2"]).fails(1);
+    assert!(
+        ended.stderr.contains("February 1992, day: the file has nothing, the log makes 1"),
+        "{}",
+        ended.stderr
+    );
+    fs::write(&path, whole).unwrap();
+
+    // It goes on from there like any other, without being told again.
+    send_days(&place, date(1993, 1, 1), 10, 2.0);
+    assert_eq!(counted(&place, kafka(), &ALL), "");
+    place.almanac(&["verify"]).fails(5);
+}
+
+#[test]
+fn counting_again_what_is_left_archives_what_was_counted() {
+    let place = place_with_a_gap();
+    let before = place.files("files");
+    let rejected = fs::read(place.dir("files/partition-2.rejected.jsonl")).unwrap();
+    let id = kafka().describe(&place.topic).unwrap().id;
+    let said = counted(&place, kafka(), &consumer(&["--on-gap", "restart"]));
+    assert!(
+        said.contains(&format!(
+            "partition 2 is counted again from offset 130; what was counted before is in archive/{id}"
+        )),
+        "{said}"
+    );
+    let archive = place.dir(&format!("files/archive/{id}"));
+    assert_eq!(fs::read_to_string(archive.join("partition-2.json")).unwrap(), before[2]);
+    assert_eq!(fs::read(archive.join("partition-2.rejected.jsonl")).unwrap(), rejected);
+    assert_eq!(fs::read_dir(&archive).unwrap().count(), 2, "the others go on as they were");
+    assert_eq!(place.checkpoints("files")[2].statistics.days(), 30);
+    assert_eq!((log(&place, 2).first_offset, log(&place, 2).is_starting_over), (130, false));
+    place.almanac(&["verify"]).succeeds();
+
+    // Killed before it was done, it is taken up again.
+    let unfinished = Log { is_starting_over: true, ..log(&place, 2) };
+    let path = place.dir("files/.almanac/2/log.json");
+    fs::write(&path, serde_json::to_vec(&unfinished).unwrap()).unwrap();
+    let ended = place.almanac(&["verify", "2"]).fails(5);
+    assert!(ended.stderr.contains("partition 2 is on its way to the archive"), "{}", ended.stderr);
+    counted(&place, kafka(), &ALL);
+    place.almanac(&["verify"]).succeeds();
+    assert_eq!(fs::read_dir(&archive).unwrap().count(), 4, "nothing in the archive is overwritten");
+}
+
+#[test]
+fn what_was_counted_and_is_gone_from_the_log_is_not_in_the_way() {
+    let place = Place::new();
+    place.produce(&["--days", "400"]);
+    counted(&place, kafka(), &ALL);
+    let offset = place.checkpoints("files")[2].offset;
+    kafka().delete_records(&place.topic, 2, offset - 10);
+    place.produce(&["--append", "--days", "100"]);
+    assert_eq!(counted(&place, kafka(), &ALL), "");
+    let ended = place.almanac(&["verify"]).fails(5);
+    let gone = format!("offsets 0 to {} are gone from the log", offset - 11);
+    assert!(ended.stderr.contains(&gone), "{}", ended.stderr);
+    assert_eq!(ended.stdout.matches(", the same\n").count(), 3, "{}", ended.stdout);
+}
+
+#[test]
+fn a_dir_of_another_topic_is_taken_for_this_one_only_when_asked_to() {
+    let (place, other) = (Place::new(), Place::new());
+    place.produce(&["--days", "400"]);
+    other.produce(&["--days", "300", "--seed", "9"]);
+    counted(&place, kafka(), &ALL);
+    let before = place.files("files");
+    let id = kafka().describe(&place.topic).unwrap().id;
+    let there = |arguments: &[&str]| place.almanac(&[arguments, &["--topic", &other.topic]].concat());
+    let ended = there(&ALL).fails(5);
+    for name in [&place.topic, &other.topic] {
+        assert!(ended.stderr.contains(&format!("topic {name} of cluster")), "{}", ended.stderr);
+    }
+    assert!(ended.stderr.contains("--new-log"), "{}", ended.stderr);
+    assert_eq!(place.files("files"), before, "nothing is overwritten");
+
+    let mut running = there(&consumer(&["--new-log"])).start();
+    let records = kafka().records(&other.topic);
+    eventually("the other topic is counted", || {
+        place.days("files") == 300 && place.passed("files") == records
+    });
+    let ended = running.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!(
+            "is another topic than before; what was counted of the former one is in archive/{id}"
+        )),
+        "{}",
+        ended.stderr
+    );
+    for (partition, file) in before.iter().enumerate() {
+        let archived = place.dir(&format!("files/archive/{id}/partition-{partition}.json"));
+        assert_eq!(fs::read_to_string(archived).unwrap(), *file);
+    }
+    there(&["verify"]).succeeds();
+}
+
+#[test]
+fn a_checkpoint_without_its_log_is_taken_for_one_of_this_topic_only_when_asked_to() {
+    let place = Place::new();
+    place.produce(&["--days", "400"]);
+    counted(&place, kafka(), &ALL);
+    let before = place.files("files");
+    fs::remove_file(place.dir("files/.almanac/1/log.json")).unwrap();
+    let ended = place.almanac(&ALL).fails(5);
+    assert!(ended.stderr.contains("partition-1.json has no .almanac/1/log.json"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--adopt"), "{}", ended.stderr);
+    assert_eq!(place.files("files"), before, "nothing is overwritten");
+    place.almanac(&["verify", "1"]).fails(5);
+
+    place.produce(&["--append", "--days", "100"]);
+    counted(&place, kafka(), &consumer(&["--adopt"]));
+    place.almanac(&["verify"]).succeeds();
+    assert_eq!(place.days("files"), 500);
+}
+
+#[test]
+fn partitions_added_to_the_topic_are_refused_until_allowed() {
+    let place = Place::new();
+    place.produce(&["--days", "400", "--duplicates", "0"]);
+    let mut running = place.almanac(&ALL).start();
+    let mut member = place.almanac_in("group", &["consumer", "--group", &place.topic]).start();
+    place.caught_up(kafka(), "files");
+    place.caught_up(kafka(), "group");
+    let before = place.files("files");
+    kafka().add_partitions(&place.topic, 6);
+
+    let refused = |ended: crate::support::Ended| {
+        assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+        assert!(ended.stderr.contains("has 6 partitions, and had 4 when counting began"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("--allow-repartition"), "{}", ended.stderr);
+    };
+    // Those that run notice it by themselves.
+    refused(running.ended());
+    refused(member.ended());
+    refused(place.almanac(&ALL).run());
+    refused(place.almanac(&["consumer", "4", "5"]).run());
+    assert_eq!(place.files("files"), before);
+    assert!(!place.dir("files/partition-4.json").exists());
+
+    place.produce(&["--append", "--days", "100", "--duplicates", "0"]);
+    let mut running =
+        place.almanac(&["consumer", "0", "1", "2", "3", "4", "5", "--allow-repartition"]).start();
+    place.caught_up(kafka(), "files");
+    assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
+    assert_eq!(place.days("files"), 500);
+    // Now it has always been so.
+    counted(&place, kafka(), &["consumer", "0", "1", "2", "3", "4", "5"]);
+    place.almanac(&["verify"]).succeeds();
+}
+
+/// Cuts a partition's log, as a power cut can, to its first `batches` batches. Kafka must be down.
+fn cut(kafka: &Kafka, topic: &str, partition: i32, batches: usize) {
+    let segment = kafka.log_dir(topic, partition).join("00000000000000000000.log");
+    let bytes = fs::read(&segment).unwrap();
+    let mut end = 0;
+    for _ in 0..batches {
+        // Base offset, then the length of what follows.
+        let length = u32::from_be_bytes(bytes[end + 8..end + 12].try_into().unwrap());
+        end += 12 + length as usize;
+    }
+    assert!(end < bytes.len(), "there is nothing to cut off");
+    fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(end as u64).unwrap();
+}
+
+/// A report of a day of its own in a batch of its own, to partition 2.
+fn send_batches(place: &Place, first: Date, days: i64, degrees: f64) {
+    let mut config = ClientConfig::new();
+    let client: BaseProducer =
+        config.set("bootstrap.servers", &place.brokers).set("batch.num.messages", "1").create().unwrap();
+    for day in 0..days {
+        let date = first.checked_add(jiff::Span::new().days(day)).unwrap();
+        let value = Report { date, degrees }.encode();
+        let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&place.topic).partition(2).payload(&value);
+        client.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    client.flush(std::time::Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
+    let mut kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
+    send_batches(&place, date(1991, 1, 1), 50, 1.0);
+    let mut running = place.almanac(&ALL).start();
+    let mut member = place.almanac_in("group", &["consumer", "--on-gap", "restart"]).start();
+    place.caught_up(&kafka, "files");
+    place.caught_up(&kafka, "group");
+    let before = place.files("files");
+
+    // While they run: cut to 30 of 50, and not grown yet.
+    kafka.kill_9();
+    cut(&kafka, &place.topic, 2, 30);
+    kafka.start_again();
+    assert_eq!(kafka.high_watermarks(&place.topic)[2], 30);
+    let ended = running.ended();
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("goes on at offset 50, but the log holds offsets 0 to 30 only"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(place.files("files"), before, "nothing is overwritten");
+    place.caught_up(&kafka, "group");
+    assert_eq!(place.checkpoints("group")[2].statistics.days(), 30);
+
+    // Grown again, past what was counted: the offset alone says nothing.
+    send_batches(&place, date(1995, 1, 1), 40, 5.0);
+    assert_eq!(kafka.high_watermarks(&place.topic)[2], 70);
+    let ended = place.almanac(&ALL).fails(5);
+    assert!(ended.stderr.contains("the log was cut below what has been counted"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("offset 50") && ended.stderr.contains("end offset is 30"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(place.files("files"), before, "nothing is overwritten");
+    place.almanac(&["verify"]).fails(1);
+    place.almanac(&consumer(&["--on-gap", "continue"])).fails(5);
+    assert_eq!(place.files("files"), before, "nothing is overwritten");
+
+    let said = counted(&place, &kafka, &consumer(&["--on-gap", "restart"]));
+    assert!(said.contains("partition 2 is counted again from offset 0"), "{said}");
+    place.almanac(&["verify"]).succeeds();
+    place.caught_up(&kafka, "group");
+    let ended = member.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    place.almanac_in("group", &["verify"]).succeeds();
+    place.assert_same_files("group", "files");
+}
+
+#[test]
+fn a_log_that_was_cut_can_be_gone_on_with_at_its_end() {
+    let mut kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
+    send_batches(&place, date(1991, 1, 1), 50, 1.0);
+    counted(&place, &kafka, &ALL);
+    kafka.kill_9();
+    cut(&kafka, &place.topic, 2, 30);
+    kafka.start_again();
+    let said = counted(&place, &kafka, &consumer(&["--on-gap", "continue"]));
+    assert!(said.contains("partition 2 goes on at offset 30 instead of 50"), "{said}");
+    send_batches(&place, date(1995, 1, 1), 40, 5.0);
+    assert_eq!(counted(&place, &kafka, &ALL), "");
+    assert_eq!(place.checkpoints("files")[2].statistics.days(), 90);
+    let ended = place.almanac(&["verify", "2"]).fails(5);
+    assert!(ended.stdout.contains("partition 2: 40 records from offset 30 on"), "{}", ended.stdout);
+}
+
+fn status(place: &Place, partition: i32) -> Value {
+    let path = place.dir(&format!("files/.almanac/{partition}/status.json"));
+    fs::read(path).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+}
+
+#[test]
+fn lag_without_progress_is_told() {
+    let place = Place::new();
+    place.produce(&["--days", "10"]);
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &place.brokers).set("transactional.id", &place.topic);
+    let client: BaseProducer = config.create().unwrap();
+    let timeout = std::time::Duration::from_secs(30);
+    client.init_transactions(timeout).unwrap();
+    client.begin_transaction().unwrap();
+    let value = Report { date: date(1999, 4, 1), degrees: 1.0 }.encode();
+    let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&place.topic).partition(2).payload(&value);
+    client.send(record).map_err(|(error, _)| error).unwrap();
+    client.flush(timeout).unwrap();
+
+    let mut running = place.almanac(&consumer(&["--stall-after", "3s"])).start();
+    // Nobody can read what may yet be taken back.
+    let stalled = |lag: i64| status(&place, 2)["state"] == "stalled" && status(&place, 2)["lag"] == lag;
+    eventually("the status says so", || stalled(1));
+    let said = running.stderr();
+    assert!(said.contains("partition 2 has stalled at offset") && said.contains(", lag 1: no"), "{said}");
+    assert!(status(&place, 2)["stalled_since"].is_string());
+    assert_eq!(status(&place, 1)["state"], "running");
+    let shown = place.almanac(&["status"]).succeeds().stdout;
+    assert!(shown.lines().nth(3).unwrap().contains("  stalled "), "{shown}");
+    assert_eq!(shown.matches("  running ").count(), 3, "{shown}");
+
+    client.commit_transaction(timeout).unwrap();
+    running.stderr_line_with("partition 2 goes on, at offset");
+    eventually("the status says so", || status(&place, 2)["state"] == "running");
+    place.caught_up(kafka(), "files");
+    let ended = running.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let shown = place.almanac(&["status"]).succeeds().stdout;
+    assert_eq!(shown.matches("  stopped ").count(), 4, "{shown}");
+}
+
+#[test]
+fn a_consumer_that_says_nothing_any_more_is_shown_as_silent() {
+    let place = Place::new();
+    place.produce(&["--days", "10"]);
+    let running = place.almanac(&ALL).start();
+    place.caught_up(kafka(), "files");
+    eventually("it has said something", || status(&place, 3)["state"] == "running");
+    running.signal(Signal::STOP);
+    eventually("that is noticed", || {
+        place.almanac(&["status"]).succeeds().stdout.matches("  silent ").count() == 4
+    });
+}
+
+#[test]
+fn a_paused_kafka_loses_and_repeats_nothing() {
+    let kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    let mut producer =
+        place.almanac(&["producer", "--interval", "2ms", "--days", "1500", "--duplicates", "0"]).start();
+    let mut running = place.almanac(&ALL).start();
+    let away = |running: &Running| running.stderr().matches("does not answer").count();
+    eventually("records are counted", || place.days("files") >= 300);
+    kafka.signal(Signal::STOP);
+    eventually("the consumer says that Kafka is away", || away(&running) == 1);
+    kafka.signal(Signal::CONT);
+    let produced = producer.ended();
+    assert_eq!(produced.code, Some(0), "{}", produced.stderr);
+    place.caught_up(&kafka, "files");
+    assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
+    let mut dates = kafka.dates(&place.topic);
+    assert_eq!(dates.len(), 1500);
+    dates.dedup();
+    assert_eq!(dates.len(), 1500);
+    place.almanac(&["verify"]).succeeds();
+    assert_eq!(place.days("files"), 1500);
+}
