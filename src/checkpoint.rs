@@ -323,6 +323,21 @@ impl CellFile {
         if cell.avg().to_bits() != self.avg.to_bits() {
             return Err(format!("avg is {:?}, but sum / count is {:?}", self.avg, cell.avg()));
         }
+        if self.sum == 0.0 && self.sum.is_sign_negative() {
+            return Err("sum is -0.0, but sums start at 0.0".to_owned());
+        }
+        // Of one day, or of two in whatever order, there is only one sum.
+        let only_sum = match self.count {
+            1 if self.min.to_bits() != self.max.to_bits() => {
+                return Err(format!("min {:?} and max {:?} differ, but count is 1", self.min, self.max));
+            }
+            1 => Some(0.0 + self.min),
+            2 => Some(0.0 + self.min + self.max),
+            _ => None,
+        };
+        if let Some(sum) = only_sum.filter(|sum| sum.to_bits() != self.sum.to_bits()) {
+            return Err(format!("sum is {:?}, but min and max make {sum:?}", self.sum));
+        }
         if cell.avg() < self.min - slack || cell.avg() > self.max + slack {
             return Err(format!(
                 "avg {:?} is not between min {:?} and max {:?}",

@@ -354,7 +354,7 @@ pub struct Status {
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -366,33 +366,33 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "it is not a time such as 100ms, 5s or 1m".to_owned())
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+pub fn parse_rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|rate| (0.0..=1000.0).contains(rate))
         .ok_or_else(|| "it is not from 0 to 1000".to_owned())
 }
 
-fn parse_degrees(text: &str) -> Result<f64, String> {
+pub fn parse_degrees(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|degrees| crate::report::is_valid_degrees(*degrees))
         .ok_or_else(|| "it is not a number of degrees".to_owned())
 }
 
-fn parse_start(text: &str) -> Result<Date, String> {
+pub fn parse_start(text: &str) -> Result<Date, String> {
     parse_date(text.as_bytes())
         .ok_or_else(|| "it is not a day from 0001-01-01 to 9999-12-31, as YYYY-MM-DD".to_owned())
 }
 
-fn parse_partition(text: &str) -> Result<i32, String> {
+pub fn parse_partition(text: &str) -> Result<i32, String> {
     text.parse()
         .ok()
         .filter(|partition| *partition >= 0)
         .ok_or_else(|| "a partition is a number from 0 on".to_owned())
 }
 
-fn parse_month(text: &str) -> Result<usize, String> {
+pub fn parse_month(text: &str) -> Result<usize, String> {
     crate::report::MONTHS
         .iter()
         .position(|month| month.eq_ignore_ascii_case(text))

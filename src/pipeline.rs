@@ -307,6 +307,10 @@ impl<'a> Session<'a> {
             let topic = self.settings.topic.clone();
             return Err(PipelineError::NoSuchPartition { topic, partition, partitions: has });
         }
+        // Before the first is taken: what can't be gone on with must cost no living owner another partition.
+        for &partition in partitions {
+            store::check(&self.settings.dir, partition)?;
+        }
         let mut positions = Vec::new();
         for &partition in partitions {
             let Some(taken) = Partition::take(self.source, partition, self.take_over, self.stop)? else {

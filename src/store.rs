@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de};
 
 use crate::checkpoint::Checkpoint;
 use crate::report::RejectReason;
@@ -91,7 +91,7 @@ pub struct Log {
     pub partitions: i32,
     /// The offset that counting began with.
     pub first_offset: i64,
-    /// In rising order of both fields.
+    /// In rising order.
     pub leader_epochs: Vec<LeaderEpoch>,
     /// Where counting went on without what was gone from the log, in the order in which that happened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -114,6 +114,36 @@ impl Log {
     /// The leader epoch of the last record below `next_offset`.
     pub fn epoch_before(&self, next_offset: i64) -> Option<i32> {
         self.leader_epochs.iter().rfind(|epoch| epoch.first_offset < next_offset).map(|epoch| epoch.epoch)
+    }
+
+    /// Whether a checkpoint of it may have an offset lower than one that it had before: where the log was cut, and
+    /// counting went on at its new end.
+    fn may_go_back(&self) -> bool {
+        self.is_starting_over || self.gaps.iter().any(|gap| gap.to < gap.from)
+    }
+
+    /// Reads a file's bytes, and refuses what could not have been written. The error names line and column where
+    /// it is of one place.
+    pub fn from_json(json: &[u8]) -> Result<Log, serde_json::Error> {
+        let log: Log = serde_json::from_slice(json)?;
+        if log.partitions < 1 {
+            return Err(de::Error::custom(format_args!("{} is no number of partitions", log.partitions)));
+        }
+        // A negative offset would be one of the client's names for the start and the end of a partition.
+        if log.first_offset < 0 {
+            return Err(de::Error::custom(format_args!("first_offset {} is negative", log.first_offset)));
+        }
+        if log.leader_epochs.iter().any(|epoch| epoch.epoch < 0 || epoch.first_offset < 0) {
+            return Err(de::Error::custom("a leader epoch is negative"));
+        }
+        if log.gaps.iter().any(|gap| gap.from < 0 || gap.to < 0) {
+            return Err(de::Error::custom("a gap has a negative offset"));
+        }
+        // Their first offsets need not rise: of an epoch noted just before a crash, the log may have been cut since.
+        if !log.leader_epochs.is_sorted_by(|one, next| one.epoch < next.epoch) {
+            return Err(de::Error::custom("leader_epochs do not rise"));
+        }
+        Ok(log)
     }
 }
 
@@ -432,11 +462,18 @@ fn load(paths: &Paths) -> Result<Loaded, StoreError> {
     Ok(Loaded { log: load_log(paths)?, checkpoint: load_checkpoint(paths)? })
 }
 
+/// Whether a claim could read a partition's files. Takes nothing, and changes nothing.
+pub fn check(dir: &Path, partition: i32) -> Result<(), StoreError> {
+    let paths = Paths::new(dir, partition);
+    let offset = load(&paths)?.checkpoint.map_or(0, |checkpoint| checkpoint.offset);
+    passed_rejected(&paths, offset).map(drop)
+}
+
 /// `log.json`, if there is one.
 pub fn load_log(paths: &Paths) -> Result<Option<Log>, StoreError> {
     let path = paths.log();
     let Some(json) = read_if_there(&path)? else { return Ok(None) };
-    serde_json::from_slice(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
+    Log::from_json(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
 }
 
 /// Every `log.json` in DIR that can be read; the others are refused when their partition is taken.
@@ -450,10 +487,12 @@ pub fn logs_in(dir: &Path) -> Vec<Log> {
 pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
     let path = paths.rejected();
     let lines = read_if_there(&path)?.unwrap_or_default();
-    whole_lines(&lines)
-        .filter_map(|line| Some(line.transpose()?.map(|(entry, _)| entry)))
-        .collect::<Result<_, _>>()
-        .map_err(|reason| StoreError::unreadable(&path, reason))
+    rejected_entries(&lines).map_err(|reason| StoreError::unreadable(&path, reason))
+}
+
+/// The entries of a rejected file's whole lines; the error names the line.
+pub fn rejected_entries(lines: &[u8]) -> Result<Vec<Rejected>, String> {
+    whole_lines(lines).filter_map(|line| Some(line.transpose()?.map(|(entry, _)| entry))).collect()
 }
 
 /// The checkpoint of a partition, if there is one.
@@ -463,6 +502,12 @@ pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> 
     let checkpoint = Checkpoint::from_json(&json).map_err(|error| StoreError::unreadable(&path, error))?;
     if checkpoint.partition != paths.partition {
         let reason = format!("it is the checkpoint of partition {}", checkpoint.partition);
+        return Err(StoreError::unreadable(&path, reason));
+    }
+    let (days, offset) = (checkpoint.statistics.days(), checkpoint.offset);
+    // Each day counted was a record below the offset, and offsets begin at 0.
+    if days > offset.unsigned_abs() && !load_log(paths)?.is_some_and(|log| log.may_go_back()) {
+        let reason = format!("{days} days can't have been counted before offset {offset}");
         return Err(StoreError::unreadable(&path, reason));
     }
     Ok(Some(checkpoint))
@@ -502,14 +547,19 @@ pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreErr
 /// Rewrites the rejected file, under a new inode, without a torn last line and without entries that the
 /// checkpoint has not passed: those records will be read again.
 fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File, StoreError> {
-    let path = paths.rejected();
-    let found = read_if_there(&path)?.unwrap_or_default();
-    let kept = passed_entries(&found, offset).map_err(|reason| StoreError::unreadable(&path, reason))?;
-    put(paths, epoch_dir, &path, &kept, Durability::Synced)
+    let kept = passed_rejected(paths, offset)?;
+    put(paths, epoch_dir, &paths.rejected(), &kept, Durability::Synced)
 }
 
-/// The whole lines with an offset below `offset`.
-fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
+/// What of the rejected file a checkpoint with this offset has passed.
+fn passed_rejected(paths: &Paths, offset: i64) -> Result<Vec<u8>, StoreError> {
+    let path = paths.rejected();
+    let found = read_if_there(&path)?.unwrap_or_default();
+    passed_entries(&found, offset).map_err(|reason| StoreError::unreadable(&path, reason))
+}
+
+/// The whole lines with an offset below `offset`; the error names the line that can't be read.
+pub fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
     let mut kept = Vec::with_capacity(lines.len());
     let mut hole = None;
     for (number, line) in (1..).zip(whole_lines(lines)) {

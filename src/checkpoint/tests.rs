@@ -131,9 +131,20 @@ fn altered(from: &str, to: &str) -> String {
     with_cell(&cell.replacen(from, to, 1))
 }
 
+/// A checkpoint of one or two days of April 1990.
+fn few_days(count: u32, sum: f64, min: f64, max: f64) -> String {
+    with_cell(&format!(
+        r#"{{"count":{count},"sum":{sum:?},"avg":{:?},"min":{min:?},"max":{max:?},"start":"1990-04-01","end":"1990-04-0{count}"}}"#,
+        sum / f64::from(count),
+    ))
+}
+
 #[test]
 fn what_the_fold_could_not_have_written_is_refused_by_reason() {
     assert!(Checkpoint::from_json(altered("", "").as_bytes()).is_ok(), "the cell itself is good");
+    assert!(Checkpoint::from_json(few_days(1, 2.5, 2.5, 2.5).as_bytes()).is_ok());
+    assert!(Checkpoint::from_json(few_days(1, 0.0, -0.0, -0.0).as_bytes()).is_ok());
+    assert!(Checkpoint::from_json(few_days(2, 0.1 + 0.2, 0.1, 0.2).as_bytes()).is_ok());
     let not_a_day = |text: &str| format!("{text:?} is not a day of that month");
     for (text, reason) in [
         (String::new(), "EOF while parsing a value at line 1 column 0".to_owned()),
@@ -203,6 +214,34 @@ fn what_the_fold_could_not_have_written_is_refused_by_reason() {
         (altered("\"min\":1.0", "\"min\":4.0"), "min 4.0 and max 3.0 can't be".to_owned()),
         (altered("\"max\":3.0", "\"max\":1000000000.1"), "max 1000000000.1 can't be".to_owned()),
         (altered("\"min\":1.0", "\"min\":-1e300"), "can't be".to_owned()),
+        (altered("\"sum\":6.0", "\"sum\":Infinity"), "expected value".to_owned()),
+        (altered("\"sum\":6.0", "\"sum\":-Infinity"), "invalid number".to_owned()),
+        (altered("\"min\":1.0", "\"min\":null"), "invalid type: null".to_owned()),
+        (altered("\"count\":3", "\"count\":4294967299"), "invalid value: integer `4294967299`".to_owned()),
+        (
+            altered(
+                "\"sum\":6.0,\"avg\":2.0,\"min\":1.0,\"max\":3.0",
+                "\"sum\":-0.0,\"avg\":-0.0,\"min\":-0.0,\"max\":0.0",
+            ),
+            "sum is -0.0, but sums start at 0.0".to_owned(),
+        ),
+        (few_days(1, 2.0, 1.0, 3.0), "min 1.0 and max 3.0 differ, but count is 1".to_owned()),
+        (
+            few_days(1, 2.0, 2.0_f64.next_up(), 2.0_f64.next_up()),
+            "sum is 2.0, but min and max make".to_owned(),
+        ),
+        (few_days(1, 0.0, -0.0, 0.0), "min -0.0 and max 0.0 differ, but count is 1".to_owned()),
+        (few_days(2, 0.3, 0.1, 0.2), "sum is 0.3, but min and max make 0.30000000000000004".to_owned()),
+        ("\u{feff}".to_owned() + &altered("", ""), "expected value".to_owned()),
+        ("\0\u{1}\u{7f}".to_owned(), "expected value".to_owned()),
+        (altered("", "") + "{}", "trailing characters".to_owned()),
+        ("[".repeat(100_000), "invalid type: sequence".to_owned()),
+        ("{\"May\":".repeat(100_000), "\"May\" is not a year".to_owned()),
+        (altered("6.0", &"[".repeat(100_000)), "invalid type: sequence".to_owned()),
+        (altered("\"count\":3", &format!("\"x\":{}", "[".repeat(100_000))), "unknown field `x`".to_owned()),
+        (r#"{"partition":2,"offset":9,"Smarch":{}}"#.to_owned(), "\"Smarch\" is not a month".to_owned()),
+        (r#"{"partition":2,"offset":9,"13":{}}"#.to_owned(), "\"13\" is not a month".to_owned()),
+        (altered("\"end\":\"1990-04-19\"", "\"end\":\"1990-04-32\""), not_a_day("1990-04-32")),
     ] {
         let error = Checkpoint::from_json(text.as_bytes()).expect_err(&text).to_string();
         assert!(error.contains(&reason), "{text}\n{error}");
@@ -364,7 +403,7 @@ proptest! {
             if !is_valid_degrees(degrees) {
                 continue;
             }
-            let mut checkpoint = Checkpoint::empty(0, 0);
+            let mut checkpoint = Checkpoint::empty(0, 1);
             checkpoint.statistics.cell_mut(3, 1990).add(30, degrees);
             let read = Checkpoint::from_json(&checkpoint.to_json()).unwrap();
             let (_, _, cell) = read.statistics.cells().next().unwrap();

@@ -49,7 +49,7 @@ pub(super) fn read(
         row.expect_len(count)?;
         if let Some(degrees) = row.degrees(degrees_index, columns.degrees, columns.unit)? {
             let date = row.date(date_index, columns.date)?;
-            stations.add(Report { date, degrees }, false);
+            stations.add(Report { date, degrees }, false)?;
         }
     }
     Ok(())

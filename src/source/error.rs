@@ -11,6 +11,13 @@ use super::InputFormat;
 /// How much of a field is shown; a field can be as long as its file.
 const SHOWN_LENGTH_MAX: usize = 40;
 
+/// How many columns, stations and the like a message lists.
+const LISTED_MAX: usize = 20;
+
+/// How much of a longer text is shown, of its start and of its end.
+const START_LENGTH_MAX: usize = 300;
+const END_LENGTH_MAX: usize = 100;
+
 /// Why no reports could be had from a file.
 #[derive(Debug, Error)]
 pub enum SourceError {
@@ -64,6 +71,20 @@ pub enum SourceError {
         "{name}, {place}: there is text behind the closing quote\nhint: a quote inside a field is written \"\""
     )]
     TextAfterQuote { name: String, place: String },
+
+    #[error("{name}, line {line}: the record there has more than {max} bytes, which is no record of weather")]
+    LongLine { name: String, line: u64, max: usize },
+
+    #[error(
+        "{name} has more than {max} bytes, too many for one answer of Open-Meteo\nhint: split it by place"
+    )]
+    LongJson { name: String, max: u64 },
+
+    #[error("{name} has more temperatures than the calendar has days")]
+    TooManyReports { name: String },
+
+    #[error("{name} has more stations than the world: {ids}\nhint: `--input-format` says which format it is")]
+    TooManyStations { name: String, ids: String },
 
     #[error("{name}, {place}: {found:?} is not {expected}")]
     Invalid { name: String, place: String, found: String, expected: &'static str },
@@ -119,6 +140,28 @@ impl SourceError {
             found: shown(found),
             expected,
         }
+    }
+}
+
+/// Fields as a message lists them; their first ones, where there are many.
+pub(super) fn listed<'f>(mut fields: impl Iterator<Item = &'f [u8]>) -> String {
+    let mut listed: Vec<String> = fields.by_ref().take(LISTED_MAX).map(shown).collect();
+    if fields.next().is_some() {
+        listed.push("…".to_owned());
+    }
+    listed.join(", ")
+}
+
+/// A message that quotes a file, without its middle where it is long: what it is about comes first, its place last.
+pub(super) fn shortened(text: &str) -> String {
+    let start = text.char_indices().nth(START_LENGTH_MAX).map(|(start, _)| start);
+    let end = text.char_indices().rev().nth(END_LENGTH_MAX).map(|(end, _)| end);
+    match (start, end) {
+        (Some(start), Some(end)) if start < end => {
+            let (first, last) = (text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default());
+            format!("{first} … {last}")
+        }
+        _ => text.to_owned(),
     }
 }
 

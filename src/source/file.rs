@@ -1,7 +1,7 @@
 //! The edge where files are opened; everything behind it takes bytes.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -24,16 +24,24 @@ pub fn read_files(paths: &[PathBuf], options: &Options) -> Result<Vec<Report>, S
 fn read_file(path: &Path, options: &Options) -> Result<Vec<Report>, SourceError> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|source| SourceError::Open { name: name.clone(), source })?;
-    let mut file = BufReader::new(file);
+    read_bytes(&name, BufReader::new(file), options)
+}
+
+/// Reads what a file called `name` holds, compressed with gzip or not.
+pub fn read_bytes(
+    name: &str,
+    mut bytes: impl BufRead,
+    options: &Options,
+) -> Result<Vec<Report>, SourceError> {
     // Taken off and put back, because a pipe may hand out its first bytes one by one.
     let mut magic = Vec::new();
     let length = GZIP_MAGIC.len() as u64;
-    file.by_ref().take(length).read_to_end(&mut magic).map_err(|error| SourceError::read(&name, error))?;
-    let bytes = magic.as_slice().chain(file);
+    bytes.by_ref().take(length).read_to_end(&mut magic).map_err(|error| SourceError::read(name, error))?;
+    let bytes = magic.as_slice().chain(bytes);
     if magic == GZIP_MAGIC {
-        read(&name, BufReader::new(MultiGzDecoder::new(bytes)), options)
+        read(name, BufReader::new(MultiGzDecoder::new(bytes)), options)
     } else {
-        read(&name, bytes, options)
+        read(name, bytes, options)
     }
 }
 

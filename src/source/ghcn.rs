@@ -52,12 +52,12 @@ pub(super) fn read_csv(name: &str, bytes: impl BufRead, stations: &mut Stations)
     let mut rows = Rows::new(name, bytes);
     while let Some(row) = rows.next()? {
         row.expect_len(CSV_FIELDS)?;
-        if row.field(2) != TMAX || is_missing(row.field(3)) || !stations.want(row.field(0)) {
+        if row.field(2) != TMAX || is_missing(row.field(3)) || !stations.want(row.field(0))? {
             continue;
         }
         let date = row.date(1, "DATE")?;
         let degrees = degrees(&row, 3, "DATA_VALUE")?;
-        stations.add(Report { date, degrees }, !row.field(5).is_empty());
+        stations.add(Report { date, degrees }, !row.field(5).is_empty())?;
     }
     Ok(())
 }
@@ -78,12 +78,12 @@ pub(super) fn read_access(
     let columns = header.len();
     while let Some(row) = rows.next()? {
         row.expect_len(columns)?;
-        if is_missing(row.field(tmax)) || !stations.want(row.field(station)) {
+        if is_missing(row.field(tmax)) || !stations.want(row.field(station))? {
             continue;
         }
         let date = row.date(date, "DATE")?;
         let degrees = degrees(&row, tmax, "TMAX")?;
-        stations.add(Report { date, degrees }, is_flagged(row.field(attributes)));
+        stations.add(Report { date, degrees }, is_flagged(row.field(attributes)))?;
     }
     Ok(())
 }
@@ -116,7 +116,7 @@ fn read_dly_month(
     let (station, month) = head.split_at(head.len().min(11));
     for (day, value) in (1..).zip(values.chunks_exact(8)) {
         let (value, flags) = value.split_at(5);
-        if is_missing(value.trim_ascii()) || !stations.want(station.trim_ascii()) {
+        if is_missing(value.trim_ascii()) || !stations.want(station.trim_ascii())? {
             continue;
         }
         let column = DLY_VALUES_START + 8 * (day - 1) + 1;
@@ -125,7 +125,7 @@ fn read_dly_month(
             .map_err(|date| SourceError::invalid(name, place(), date.as_bytes(), "a day of the calendar"))?;
         let degrees = parse_tenths(value.trim_ascii())
             .ok_or_else(|| SourceError::invalid(name, place(), value, EXPECTED_TENTHS))?;
-        stations.add(Report { date, degrees }, flags.get(1) != Some(&b' '));
+        stations.add(Report { date, degrees }, flags.get(1) != Some(&b' '))?;
     }
     Ok(())
 }

@@ -4,12 +4,13 @@
 //! the station; a single place is location 0.
 
 use std::fmt;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use jiff::civil::Date;
 use serde::Deserialize;
-use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, SeqAccess, Visitor};
 
+use super::error::shortened;
 use super::rows::{Row, Rows};
 use super::stations::Stations;
 use super::{SourceError, Unit};
@@ -17,6 +18,13 @@ use crate::report::{Report, is_valid_degrees, parse_date};
 
 const VARIABLE: &str = "temperature_2m_max";
 const EXPECTED_UNIT: &str = "a unit that is known here (°C or °F)";
+
+/// The longest JSON that is read, since it is read as a whole: a hundred places with a century of days have half of it.
+const JSON_LENGTH_MAX: u64 = 128 << 20;
+
+/// More than Open-Meteo answers for at once; an empty answer takes far more memory than the two bytes of its text.
+const PLACES_MAX: usize = 10_000;
+
 const HINT: &str = "ask Open-Meteo for `daily=temperature_2m_max`";
 
 /// Whether the first line of a file is that of Open-Meteo's CSV, with its preamble or without.
@@ -91,27 +99,26 @@ impl Section {
             return Err(row.cut_off());
         }
         let is_missing = matches!(row.field(self.degrees), b"NaN" | b"");
-        if is_missing || !stations.want(self.location.map_or(b"0", |location| row.field(location))) {
+        if is_missing || !stations.want(self.location.map_or(b"0", |location| row.field(location)))? {
             return Ok(());
         }
         let date = row.date(self.time, "time")?;
         if let Some(degrees) = row.degrees(self.degrees, VARIABLE, self.unit)? {
-            stations.add(Report { date, degrees }, false);
+            stations.add(Report { date, degrees }, false)?;
         }
         Ok(())
     }
 }
 
 /// Reads Open-Meteo's JSON: an answer or, for several places, an array of them.
-pub(super) fn read_json(
-    name: &str,
-    mut bytes: impl BufRead,
-    stations: &mut Stations,
-) -> Result<(), SourceError> {
+pub(super) fn read_json(name: &str, bytes: impl BufRead, stations: &mut Stations) -> Result<(), SourceError> {
     let mut text = Vec::new();
-    bytes.read_to_end(&mut text).map_err(|error| SourceError::read(name, error))?;
+    let length = bytes.take(JSON_LENGTH_MAX + 1).read_to_end(&mut text);
+    if length.map_err(|error| SourceError::read(name, error))? as u64 > JSON_LENGTH_MAX {
+        return Err(SourceError::LongJson { name: name.to_owned(), max: JSON_LENGTH_MAX });
+    }
     let answers = match text.trim_ascii_start().first() {
-        Some(b'[') => parse_json::<Vec<Answer>>(name, &text)?,
+        Some(b'[') => parse_json::<Answers>(name, &text)?.0,
         _ => vec![parse_json::<Answer>(name, &text)?],
     };
     answers.into_iter().try_for_each(|answer| answer.read(name, stations))
@@ -124,9 +131,39 @@ fn parse_json<T: DeserializeOwned>(name: &str, text: &[u8]) -> Result<T, SourceE
             let place = format!("its JSON ends at line {}, column {}", error.line(), error.column());
             SourceError::CutOff { name, place }
         } else {
-            SourceError::Json { name, what: error.to_string() }
+            SourceError::Json { name, what: shortened(&error.to_string()) }
         }
     })
+}
+
+/// An answer for several places.
+struct Answers(Vec<Answer>);
+
+impl<'de> Deserialize<'de> for Answers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Answers, D::Error> {
+        deserializer.deserialize_seq(AnswersVisitor)
+    }
+}
+
+struct AnswersVisitor;
+
+impl<'de> Visitor<'de> for AnswersVisitor {
+    type Value = Answers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of answers for at most {PLACES_MAX} places")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Answers, A::Error> {
+        let mut answers = Vec::new();
+        while let Some(answer) = seq.next_element()? {
+            if answers.len() == PLACES_MAX {
+                return Err(de::Error::invalid_length(PLACES_MAX + 1, &self));
+            }
+            answers.push(answer);
+        }
+        Ok(Answers(answers))
+    }
 }
 
 #[derive(Deserialize)]
@@ -154,7 +191,7 @@ struct Daily {
 impl Answer {
     fn read(self, name: &str, stations: &mut Stations) -> Result<(), SourceError> {
         if self.error {
-            let reason = self.reason.unwrap_or_else(|| "no reason given".to_owned());
+            let reason = self.reason.map_or_else(|| "no reason given".to_owned(), |text| shortened(&text));
             return Err(SourceError::Refusal { name: name.to_owned(), reason });
         }
         let json = |what: String| SourceError::Json { name: name.to_owned(), what };
@@ -171,8 +208,8 @@ impl Answer {
         let location = self.location_id.to_string();
         for (Day(date), Degrees(value)) in time.into_iter().zip(values) {
             let Some(value) = value else { continue };
-            if stations.want(location.as_bytes()) {
-                stations.add(Report { date, degrees: unit.to_celsius(value) }, false);
+            if stations.want(location.as_bytes())? {
+                stations.add(Report { date, degrees: unit.to_celsius(value) }, false)?;
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::io::BufRead;
 
 use jiff::civil::Date;
 
+use super::error::listed;
 use super::lines::Lines;
 use super::{SourceError, Unit};
 use crate::report::{is_valid_degrees, parse_date};
@@ -86,6 +87,7 @@ impl<'a, R: BufRead> Rows<'a, R> {
                 if !self.lines.advance()? {
                     return Err(SourceError::OpenQuote { name: self.lines.name.to_owned(), place: opened });
                 }
+                self.lines.refuse_long(self.text.len())?;
                 at = 0;
                 continue;
             };
@@ -166,12 +168,11 @@ impl<'r> Row<'r> {
 
     /// The error that this row, a header, has no `column`.
     pub(super) fn missing_column(&self, column: &str, hint: &'static str) -> SourceError {
-        let columns: Vec<_> = self.fields().map(String::from_utf8_lossy).collect();
         SourceError::MissingColumn {
             name: self.name.to_owned(),
             line: self.line,
             missing: column.to_owned(),
-            columns: columns.join(", "),
+            columns: listed(self.fields()),
             hint,
         }
     }

@@ -1,6 +1,6 @@
 //! Every format, read as a file is read: from bytes, by [`read`].
 
-use std::io::BufReader;
+use std::io::{self, BufReader, Read};
 
 use clap::ValueEnum;
 use proptest::prelude::*;
@@ -443,6 +443,79 @@ fn units() {
     }
     assert_eq!(Unit::TenthsC.to_celsius(-177.0), -17.7);
     assert_eq!(Unit::Celsius.to_celsius(-17.7), -17.7);
+}
+
+/// Reads a file that has no end: `start`, then `byte` again and again.
+fn endless(start: &str, byte: u8, options: &Options) -> String {
+    let bytes = BufReader::new(start.as_bytes().chain(io::repeat(byte)));
+    read("endless", bytes, options).unwrap_err().to_string()
+}
+
+#[test]
+fn what_has_no_end_does_not_fill_the_memory() {
+    let of = |format| Options { format: Some(format), ..Options::default() };
+    let long = |line| {
+        format!(
+            "endless, line {line}: the record there has more than 1048576 bytes, which is no record of weather"
+        )
+    };
+    for format in [
+        InputFormat::GhcnCsv,
+        InputFormat::GhcnAccess,
+        InputFormat::GhcnDly,
+        InputFormat::OpenMeteoCsv,
+        InputFormat::Csv,
+    ] {
+        let options = match format {
+            InputFormat::Csv => columns("day", "max", Unit::Celsius),
+            _ => of(format),
+        };
+        assert_eq!(endless("", b'0', &options), long(1), "{format:?}");
+    }
+    assert_eq!(endless("day,max\n\"", b'\n', &columns("day", "max", Unit::Celsius)), long(1_048_579));
+    assert_eq!(
+        endless("[", b' ', &of(InputFormat::OpenMeteoJson)),
+        "endless has more than 134217728 bytes, too many for one answer of Open-Meteo\nhint: split it by place"
+    );
+}
+
+#[test]
+fn a_small_text_does_not_become_a_large_value() {
+    let places = format!("[{}{{}}]", "{},".repeat(10_000));
+    check(
+        ("places.json", places.as_bytes()),
+        &Options::default(),
+        "places.json is not the JSON that Open-Meteo sends: invalid length 10001, expected an array of answers for at \
+         most 10000 places at line 1 column 30004",
+    );
+    let deep = format!("{{\"hourly\":{}", "[".repeat(100_000));
+    check(
+        ("deep.json", deep.as_bytes()),
+        &Options::default(),
+        "deep.json is cut off: its JSON ends at line 1, column 100010\nhint: fetch the file again",
+    );
+}
+
+#[test]
+fn a_message_is_not_as_long_as_its_file() {
+    let long = "x".repeat(30_000);
+    for (name, text) in [
+        ("columns.csv", format!("STATION,DATE,{long}\n")),
+        ("columns.csv", format!("STATION,DATE{}\n", ",x".repeat(100_000))),
+        ("stations.csv", format!("{long},20240501,TMAX,1,,,Z,\ny,20240501,TMAX,1,,,Z,\n")),
+        ("refusal.json", format!("{{\"error\":true,\"reason\":\"{long}\"}}")),
+        ("day.json", format!("{{\"daily\":{{\"time\":[\"{long}\"]}}}}")),
+        (
+            "unit.json",
+            format!(
+                "{{\"daily_units\":{{\"temperature_2m_max\":\"{long}\"}},\"daily\":{{\"time\":[],\"temperature_2m_max\":[]}}}}"
+            ),
+        ),
+    ] {
+        let message = text_of((name, text.as_bytes()), &Options::default());
+        assert!(message.len() < 1000, "{name}: {} bytes", message.len());
+        assert!(message.contains('…'), "{message}");
+    }
 }
 
 /// Bytes that come near a real file: a fixture with a stretch of it replaced.

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails, helpers included")]
 
 mod append;
+mod bad_checkpoints;
 mod bad_input;
 mod broker;
 mod crash;
 mod crash_points;
 mod debug;
 mod durability;
+mod fold;
+mod fuzz;
 mod group;
 mod help;
 mod kafka_away;

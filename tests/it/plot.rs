@@ -20,7 +20,7 @@ impl Dir {
 
     /// A checkpoint that counted these days.
     fn counted(&self, partition: i32, days: &[(&str, f64)]) {
-        let mut checkpoint = Checkpoint::empty(partition, 0);
+        let mut checkpoint = Checkpoint::empty(partition, i64::try_from(days.len()).unwrap());
         for &(date, degrees) in days {
             let date = parse_date(date.as_bytes()).unwrap();
             assert!(checkpoint.statistics.add(&Report { date, degrees }));

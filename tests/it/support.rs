@@ -212,14 +212,17 @@ impl Kafka {
     pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
-        let deleted = self.admin().delete_records(&offsets, &AdminOptions::new());
+        // Kept until the answer has come, which nobody would take otherwise.
+        let admin = self.admin();
+        let deleted = admin.delete_records(&offsets, &AdminOptions::new());
         let deleted = futures_executor::block_on(deleted).unwrap();
         deleted.elements().iter().for_each(|element| element.error().unwrap());
     }
 
     pub fn add_partitions(&self, topic: &str, partitions: usize) {
         let wanted = NewPartitions::new(topic, partitions);
-        let added = self.admin().create_partitions([&wanted], &AdminOptions::new());
+        let admin = self.admin();
+        let added = admin.create_partitions([&wanted], &AdminOptions::new());
         futures_executor::block_on(added).unwrap().into_iter().for_each(|result| drop(result.unwrap()));
     }
 

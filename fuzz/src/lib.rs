@@ -1,0 +1,3 @@
+//! What the fuzzers run. See `README.md`.
+
+pub mod targets;

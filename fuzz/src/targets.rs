@@ -1,0 +1,365 @@
+//! What is fuzzed: each function takes any bytes, and panics if what almanac makes of them breaks a promise.
+//!
+//! The fuzzers run these by way of `fuzz_targets/`; the tests run them, too, on the committed inputs.
+
+use std::io::{BufReader, Write};
+
+use almanac::broker::HostPort;
+use almanac::checkpoint::{AlreadyPassed, Checkpoint};
+use almanac::cli;
+use almanac::kafka::Property;
+use almanac::report::{DEGREES_MAX, Decoder, MONTHS, RejectReason, Report};
+use almanac::source::{InputFormat, Options, SourceError, Unit, file};
+use almanac::stats::MonthCell;
+use almanac::status::Status;
+use almanac::store::{Log, Owner, Rejected, passed_entries, rejected_entries};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// A target: any bytes in, a panic where a promise is broken.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the name of their fuzzer and of their folders in `corpus/` and `found/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("arguments", arguments),
+    ("checkpoint", checkpoint),
+    ("csv", csv),
+    ("ghcn_access", ghcn_access),
+    ("ghcn_csv", ghcn_csv),
+    ("ghcn_dly", ghcn_dly),
+    ("gzip", gzip),
+    ("log", log),
+    ("open_meteo_csv", open_meteo_csv),
+    ("open_meteo_json", open_meteo_json),
+    ("record", record),
+    ("rejected", rejected),
+];
+
+/// A record's value is what a second decoder, written from the text of the format, takes it for.
+pub fn record(value: &[u8]) {
+    let mut decoder = Decoder::default();
+    let found = decoder.decode(Some(value)).map(exact);
+    assert_eq!(found, protobuf::decode(value).map(exact));
+    // Nothing of a record is left for the next.
+    assert_eq!(decoder.decode(Some(b"")), Err(RejectReason::InvalidDate));
+    assert_eq!(decoder.decode(Some(value)).map(exact), found);
+}
+
+/// With the bits of the degrees, so that zeros of either sign differ.
+fn exact(report: Report) -> (String, u64) {
+    (report.date.to_string(), report.degrees.to_bits())
+}
+
+/// A checkpoint that is accepted says what its text says, is written again without loss, and can be gone on with.
+pub fn checkpoint(json: &[u8]) {
+    let Ok(found) = Checkpoint::from_json(json) else { return };
+    assert!(found.partition >= 0 && found.offset >= 0);
+
+    // Another reader, which knows nothing of checkpoints.
+    let text: serde_json::Value = serde_json::from_slice(json).unwrap();
+    let cells: usize = MONTHS.iter().filter_map(|month| Some(text.get(month)?.as_object()?.len())).sum();
+    assert_eq!(found.statistics.cells().count(), cells);
+    for (month, year, cell) in found.statistics.cells() {
+        let text = &text[MONTHS[month]][format!("{year:04}")];
+        let number = |name: &str| text[name].as_f64().unwrap().to_bits();
+        assert_eq!(text["count"].as_u64(), Some(u64::from(cell.count())));
+        assert_eq!(bits(cell), [number("sum"), number("avg"), number("min"), number("max")]);
+        let date = |day: u32| format!("{year:04}-{:02}-{day:02}", month + 1);
+        assert_eq!(text["start"], date(cell.first_day()));
+        assert_eq!(text["end"], date(cell.last_day()));
+    }
+
+    let written = found.to_json();
+    let again = Checkpoint::from_json(&written).unwrap();
+    assert_eq!(again, found);
+    for ((.., one), (.., two)) in found.statistics.cells().zip(again.statistics.cells()) {
+        assert_eq!(bits(one), bits(two));
+    }
+    assert_eq!(again.to_json(), written);
+
+    let (mut next, mut decoder) = (found.clone(), Decoder::default());
+    let value = Report { date: almanac::report::parse_date(b"2000-02-29").unwrap(), degrees: 0.5 }.encode();
+    assert_eq!(next.apply(found.offset - 1, Some(&value), &mut decoder), Err(AlreadyPassed));
+    assert!(next.apply(found.offset, Some(&value), &mut decoder).is_ok());
+    assert_eq!(next.offset, found.offset.saturating_add(1));
+}
+
+fn bits(cell: &MonthCell) -> [u64; 4] {
+    [cell.sum(), cell.avg(), cell.min(), cell.max()].map(f64::to_bits)
+}
+
+/// The small files in `.almanac/N/`: what is read is what is written.
+pub fn log(json: &[u8]) {
+    if let Ok(found) = Log::from_json(json) {
+        assert!(found.first_offset >= 0);
+        assert!(found.leader_epochs.is_sorted_by(|one, next| one.epoch < next.epoch));
+        assert_eq!(Log::from_json(&serde_json::to_vec(&found).unwrap()).unwrap(), found);
+    }
+    if let Ok(found) = serde_json::from_slice::<Status>(json) {
+        let written = serde_json::to_vec(&found).unwrap();
+        assert_eq!(serde_json::from_slice::<Status>(&written).unwrap(), found);
+    }
+    if let Ok(found) = serde_json::from_slice::<Owner>(json) {
+        let written = serde_json::to_vec(&found).unwrap();
+        assert_eq!(serde_json::from_slice::<Owner>(&written).unwrap(), found);
+    }
+}
+
+/// A rejected file loses what a checkpoint has not passed, and a torn last line, and nothing else.
+pub fn rejected(lines: &[u8]) {
+    let found = rejected_entries(lines);
+    let offsets = found.iter().flatten().map(|entry| entry.offset);
+    let mut ends: Vec<i64> = offsets.take(8).collect();
+    ends.extend([0, i64::MAX]);
+    for end in ends {
+        let kept = passed_entries(lines, end);
+        let Ok(found) = &found else {
+            assert!(kept.is_err());
+            continue;
+        };
+        // Zero bytes, which a power cut leaves, may be passed over in one and not in the other.
+        let Ok(kept) = kept else {
+            assert!(lines.contains(&0));
+            continue;
+        };
+        let passed: Vec<&Rejected> = found.iter().filter(|entry| entry.offset < end).collect();
+        assert_eq!(rejected_entries(&kept).unwrap().iter().collect::<Vec<_>>(), passed);
+        assert_eq!(passed_entries(&kept, end).unwrap(), kept);
+    }
+    let whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    assert_eq!(rejected_entries(&lines[..whole]), found);
+}
+
+/// GHCN-Daily, by_station and by_year.
+pub fn ghcn_csv(bytes: &[u8]) {
+    weather(bytes, InputFormat::GhcnCsv);
+}
+
+/// GHCN-Daily, "access".
+pub fn ghcn_access(bytes: &[u8]) {
+    weather(bytes, InputFormat::GhcnAccess);
+}
+
+/// GHCN-Daily, fixed width.
+pub fn ghcn_dly(bytes: &[u8]) {
+    weather(bytes, InputFormat::GhcnDly);
+}
+
+pub fn open_meteo_csv(bytes: &[u8]) {
+    weather(bytes, InputFormat::OpenMeteoCsv);
+}
+
+pub fn open_meteo_json(bytes: &[u8]) {
+    weather(bytes, InputFormat::OpenMeteoJson);
+}
+
+/// Any CSV, in each unit.
+pub fn csv(bytes: &[u8]) {
+    for unit in [Unit::Celsius, Unit::Fahrenheit, Unit::TenthsC] {
+        let name = |column: &str| Some(column.to_owned());
+        let options = Options {
+            date_column: name("day"),
+            degrees_column: name("max"),
+            unit: Some(unit),
+            ..Options::default()
+        };
+        let _ = read(bytes, &options);
+    }
+}
+
+/// Whatever the file is, compressed or not: recognised by what is in it.
+pub fn gzip(bytes: &[u8]) {
+    let plain = read(bytes, &Options::default());
+    if bytes.starts_with(b"\x1F\x8B") {
+        return;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    let compressed = encoder.finish().unwrap();
+    assert_eq!(read(&compressed, &Options::default()), plain, "compressed, it is another");
+}
+
+/// Reads a file of this format, with each of the options that have a part in it.
+fn weather(bytes: &[u8], format: InputFormat) {
+    let options = Options { format: Some(format), ..Options::default() };
+    let found = read(bytes, &options);
+    let all = read(bytes, &Options { keep_flagged: true, ..options.clone() });
+    if let Ok(found) = &found {
+        let all = all.unwrap();
+        assert!(found.len() <= all.len(), "flags only leave out");
+    }
+    let station = Some(if matches!(format, InputFormat::OpenMeteoCsv | InputFormat::OpenMeteoJson) {
+        "0".to_owned()
+    } else {
+        "XX000000001".to_owned()
+    });
+    let _ = read(bytes, &Options { station, ..options });
+}
+
+/// Reads a file at once and byte by byte; the reports or the message must be the same.
+fn read(bytes: &[u8], options: &Options) -> Result<Vec<(String, u64)>, String> {
+    let told = |found: Result<Vec<Report>, SourceError>| match found {
+        Ok(reports) => {
+            assert!(!reports.is_empty(), "a file without reports is an error");
+            let mut decoder = Decoder::default();
+            for report in &reports {
+                assert_eq!(decoder.decode(Some(&report.encode())), Ok(*report), "what is sent is valid");
+            }
+            Ok(reports.into_iter().map(exact).collect())
+        }
+        Err(error) => {
+            let message = error.to_string();
+            assert!(message.len() <= MESSAGE_LENGTH_MAX, "a message of {} bytes", message.len());
+            Err(message)
+        }
+    };
+    let at_once = told(file::read_bytes("weather", bytes, options));
+    let slowly = told(file::read_bytes("weather", BufReader::with_capacity(1, bytes), options));
+    assert_eq!(at_once, slowly);
+    at_once
+}
+
+/// What a terminal can take; a file, and a field of it, can be far longer.
+const MESSAGE_LENGTH_MAX: usize = 4096;
+
+/// What can be typed: taken within its bounds, or refused.
+pub fn arguments(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(property) = text.parse::<Property>() {
+        assert!(!property.key.is_empty() && property.key == property.key.trim());
+        assert!(format!("{}={}", property.key, property.value).parse() == Ok(property));
+    }
+    if let Ok(address) = text.parse::<HostPort>() {
+        assert_eq!(address.to_string().parse::<HostPort>().ok(), Some(address));
+    }
+    if let Ok(time) = cli::parse_duration(text) {
+        assert!(time.as_secs() <= 100 * 366 * 24 * 60 * 60);
+        // What a deadline is made with.
+        assert!(std::time::Instant::now().checked_add(time).is_some());
+    }
+    if let Ok(rate) = cli::parse_rate(text) {
+        assert!((0.0..=1000.0).contains(&rate));
+    }
+    if let Ok(degrees) = cli::parse_degrees(text) {
+        assert!(degrees.abs() <= DEGREES_MAX);
+    }
+    match cli::parse_start(text) {
+        Ok(date) => assert_eq!(date.to_string(), text),
+        Err(_) => assert_eq!(protobuf::calendar_day(bytes), None),
+    }
+    if let Ok(partition) = cli::parse_partition(text) {
+        assert!(partition >= 0);
+    }
+    if let Ok(month) = cli::parse_month(text) {
+        assert!(MONTHS[month].eq_ignore_ascii_case(text));
+    }
+}
+
+/// The record once more, from the text of the Protocol Buffers encoding and of `report.proto`.
+mod protobuf {
+    use almanac::report::{DEGREES_MAX, RejectReason, Report, parse_date};
+
+    /// As deep as the other languages' libraries go into groups.
+    const DEPTH_MAX: u32 = 100;
+
+    pub fn decode(value: &[u8]) -> Result<Report, RejectReason> {
+        let (date, degrees) = fields(value).ok_or(RejectReason::MalformedProtobuf)?;
+        // Which dates are days is decided here once more; only the type is the library's.
+        calendar_day(date).ok_or(RejectReason::InvalidDate)?;
+        let date = parse_date(date).ok_or(RejectReason::InvalidDate)?;
+        if !degrees.is_finite() || !(-DEGREES_MAX..=DEGREES_MAX).contains(&degrees) {
+            return Err(RejectReason::InvalidDegrees);
+        }
+        Ok(Report { date, degrees })
+    }
+
+    /// Year, month and day, if this is a day of the years 0001 to 9999.
+    pub fn calendar_day(text: &[u8]) -> Option<(u32, u32, u32)> {
+        let is_dash = |place: usize| place == 4 || place == 7;
+        let is_well_formed = text.len() == 10
+            && text.iter().enumerate().all(|(place, byte)| match is_dash(place) {
+                true => *byte == b'-',
+                false => byte.is_ascii_digit(),
+            });
+        if !is_well_formed {
+            return None;
+        }
+        let number = |part: &[u8]| part.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+        let (year, month, day) = (number(&text[..4]), number(&text[5..7]), number(&text[8..]));
+        let is_leap = year % 400 == 0 || (year % 4 == 0 && year % 100 != 0);
+        let days = match month {
+            2 if is_leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => 0,
+        };
+        (year > 0 && (1..=days).contains(&day)).then_some((year, month, day))
+    }
+
+    fn fields(mut rest: &[u8]) -> Option<(&[u8], f64)> {
+        let (mut date, mut degrees) = (&b""[..], 0.0);
+        while !rest.is_empty() {
+            let (field, wire_type) = tag(&mut rest)?;
+            match (field, wire_type) {
+                (1, 2) => {
+                    date = length_delimited(&mut rest)?;
+                    str::from_utf8(date).ok()?;
+                }
+                (2, 1) => degrees = f64::from_le_bytes(take(&mut rest, 8)?.try_into().ok()?),
+                (1 | 2, _) => return None,
+                _ => skip(&mut rest, field, wire_type, DEPTH_MAX)?,
+            }
+        }
+        Some((date, degrees))
+    }
+
+    fn skip(rest: &mut &[u8], field: u32, wire_type: u8, depth: u32) -> Option<()> {
+        if depth == 0 {
+            return None;
+        }
+        match wire_type {
+            0 => varint(rest).map(drop),
+            1 => take(rest, 8).map(drop),
+            2 => length_delimited(rest).map(drop),
+            3 => loop {
+                match tag(rest)? {
+                    (ended, 4) => break (ended == field).then_some(()),
+                    (inner, wire_type) => skip(rest, inner, wire_type, depth - 1)?,
+                }
+            },
+            5 => take(rest, 4).map(drop),
+            // The end of a group that was not begun, and what is no wire type.
+            _ => None,
+        }
+    }
+
+    fn tag(rest: &mut &[u8]) -> Option<(u32, u8)> {
+        let tag = u32::try_from(varint(rest)?).ok()?;
+        (tag >> 3 > 0).then_some((tag >> 3, (tag & 7) as u8))
+    }
+
+    fn length_delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+        let length = usize::try_from(varint(rest)?).ok()?;
+        take(rest, length)
+    }
+
+    fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+        let (taken, left) = rest.split_at_checked(length)?;
+        *rest = left;
+        Some(taken)
+    }
+
+    /// At most ten bytes, seven bits in each, and no more than 64 in all.
+    fn varint(rest: &mut &[u8]) -> Option<u64> {
+        let mut number: u128 = 0;
+        for shift in (0..70).step_by(7) {
+            let byte = take(rest, 1)?[0];
+            number |= u128::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return u64::try_from(number).ok();
+            }
+        }
+        None
+    }
+}
