@@ -1,4 +1,7 @@
+use std::ffi::c_int;
+
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafkaRespErr;
 
 /// What went wrong between almanac and the brokers.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,12 @@ impl ConnectionError {
             false => KafkaError::Unreachable { brokers, reason: self.reason },
         }
     }
+}
+
+/// The code of this number. A broker may send one that the client has no name for: newer than it, or damaged on the
+/// way. The bindings' type can't hold that, so it must not get that far.
+pub(super) fn code_of(number: c_int) -> Code {
+    RDKafkaRespErr::try_from(number).map_or(Code::Unknown, Code::from)
 }
 
 impl KafkaError {
