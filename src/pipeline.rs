@@ -2,8 +2,8 @@
 
 mod partition;
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,11 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
 const PAST_END_MAX: Duration = Duration::from_secs(10);
+
+/// At how many looks, one with each status, a partition may stand still before its end is asked for. Twice as many
+/// after each time that there was more: over a slow network a fetch may take that long.
+const QUIET_LOOKS: u32 = 10;
+const QUIET_LOOKS_MAX: u32 = 120;
 
 /// How long to let the brokers settle before the topic is looked at again.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
@@ -130,10 +135,20 @@ enum Saved {
 pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
     store::prepare(&settings.dir)?;
     let (mut was_cut, mut is_first) = (false, true);
+    let (jumps, quiet_looks) = (Jumps::default(), Cell::new(QUIET_LOOKS));
     loop {
         let admin = Admin::new(&settings.connection)?;
         let Some((cluster_id, topic)) = wait_for_topic(settings, &admin, stop)? else { return Ok(()) };
-        let source = Source { settings, admin, cluster_id, topic, is_recreation_told: Cell::new(false) };
+        let source = Source {
+            settings,
+            admin,
+            second_admin: OnceCell::new(),
+            cluster_id,
+            topic,
+            is_recreation_told: Cell::new(false),
+            jumps: &jumps,
+            quiet_looks: &quiet_looks,
+        };
         // Only at first: when this process wakes up later, the living owner may be one that took over from it.
         let take_over = settings.take_over && std::mem::take(&mut is_first);
         match Session::new(&source, stop, take_over)?.run() {
@@ -186,9 +201,36 @@ fn wait_for_topic(
 pub(crate) struct Source<'a> {
     settings: &'a Settings,
     admin: Admin,
+    /// For a second opinion: a client remembers what it was told once.
+    second_admin: OnceCell<Admin>,
     cluster_id: String,
     topic: Topic,
     is_recreation_told: Cell<bool>,
+    jumps: &'a Jumps,
+    /// At how many looks a partition may stand still, for as long as the process runs.
+    quiet_looks: &'a Cell<u32>,
+}
+
+/// Where offsets did not follow one another, for as long as the process runs.
+///
+/// Nothing protects a batch's first offset, or the number of its partition, on the way from the broker, and what comes
+/// of a wrong one is a jump, or a step back: records left out, or put where others belong. But a log may have jumps,
+/// too, where transactions or compaction left their marks. So a jump is believed at the second look, and since a log
+/// with one has many, that is the last look of this kind. Logs that `almanac producer` fills have none.
+#[derive(Default)]
+struct Jumps {
+    seen: RefCell<BTreeSet<(i32, i64, i64)>>,
+    is_sparse: Cell<bool>,
+}
+
+impl Jumps {
+    /// Whether the offset `found` may come where `expected` should.
+    fn allow(&self, partition: i32, expected: i64, found: i64) -> bool {
+        if found != expected && !self.seen.borrow_mut().insert((partition, expected, found)) {
+            self.is_sparse.set(true);
+        }
+        found == expected || self.is_sparse.get()
+    }
 }
 
 /// One consumer on one log, until the log is another.
@@ -291,8 +333,8 @@ impl<'a> Session<'a> {
         }
         self.consumer.poll(batch, self.patience());
         for item in batch.iter() {
-            if let Some(doubt) = self.apply(item)? {
-                return self.reopen(&doubt).map(Some);
+            if let Some(end) = self.apply(item)? {
+                return Ok(Some(end));
             }
         }
         if let Some(doubt) = self.past_the_end() {
@@ -312,6 +354,9 @@ impl<'a> Session<'a> {
             self.write_status(now)?;
             self.publish_offsets();
             self.source.admin.serve();
+            if self.is_stuck() {
+                return Ok(Some(End::Reopen));
+            }
         }
         Ok(None)
     }
@@ -325,24 +370,34 @@ impl<'a> Session<'a> {
         self.owned.values().any(Partition::is_dirty)
     }
 
-    /// Takes one thing that a poll brought; gives back what puts all that follows in doubt.
-    fn apply(&mut self, item: Item<'_>) -> Result<Option<KafkaError>, PipelineError> {
+    /// Takes one thing that a poll brought; ends the session where that puts all that follows in doubt.
+    fn apply(&mut self, item: Item<'_>) -> Result<Option<End>, PipelineError> {
         match item {
             Item::Record(record) => {
                 // What comes of a partition that was just given up is not ours to count.
                 if let Some(partition) = self.owned.get_mut(&record.partition) {
+                    if !self.source.jumps.allow(record.partition, partition.next_offset(), record.offset) {
+                        return Ok(Some(look_again(
+                            record.partition,
+                            partition.next_offset(),
+                            record.offset,
+                        )));
+                    }
                     partition.apply(&record, &mut self.decoder);
                 }
             }
-            Item::EndOfPartition { partition, next_offset } => {
-                if let Some(partition) = self.owned.get_mut(&partition) {
+            Item::EndOfPartition { partition: number, next_offset } => {
+                if let Some(partition) = self.owned.get_mut(&number) {
+                    if !self.source.jumps.allow(number, partition.next_offset(), next_offset) {
+                        return Ok(Some(look_again(number, partition.next_offset(), next_offset)));
+                    }
                     partition.skip_to(next_offset);
                 }
             }
             Item::Failed { error, .. } if error.is_transient() => {
                 tracing::debug!(%error, "goes on by itself");
             }
-            Item::Failed { error, .. } if error.is_log_doubtful() => return Ok(Some(error)),
+            Item::Failed { error, .. } if error.is_log_doubtful() => return self.reopen(&error).map(Some),
             Item::Failed { error, .. } => return Err(error.into()),
         }
         Ok(None)
@@ -353,6 +408,31 @@ impl<'a> Session<'a> {
         self.owned.iter().find_map(|(&number, partition)| {
             let high_watermark = self.consumer.high_watermark(number)?;
             partition.is_past(high_watermark).then(|| KafkaError::damaged(number, high_watermark))
+        })
+    }
+
+    /// Whether the client brings nothing of a partition that has more. It keeps to the highest leader epoch that it was
+    /// ever told, so one that was damaged on the way stops it for good.
+    fn is_stuck(&mut self) -> bool {
+        let admin = &self.source.admin;
+        let topic = &self.settings.topic;
+        let (quiet_looks, is_answering) = (self.source.quiet_looks, self.away.is_none());
+        self.owned.iter_mut().any(|(&number, partition)| {
+            let is_quiet = partition.quiet_looks() >= quiet_looks.get() && is_answering;
+            let is_stuck = is_quiet
+                && match admin.watermarks(topic, number, ANSWER_MAX) {
+                    Ok((_, high)) => high > partition.next_offset(),
+                    Err(error) => error.is_of_epoch(),
+                };
+            if is_stuck {
+                let offset = partition.next_offset();
+                tracing::warn!("nothing comes of partition {number} from offset {offset} on; asking anew");
+                quiet_looks.set((quiet_looks.get() * 2).min(QUIET_LOOKS_MAX));
+            }
+            if is_quiet {
+                partition.heard();
+            }
+            is_stuck
         })
     }
 
@@ -381,6 +461,26 @@ impl<'a> Session<'a> {
             }
             Some(false) => return Ok(Saved::LogChanged),
             Some(true) => {}
+        }
+        for (&number, partition) in &self.owned {
+            let Some(epoch) = partition.new_leader_epoch() else { continue };
+            match self.source.admin.leader_epoch(&self.settings.topic, number, ANSWER_MAX) {
+                // Not covered by the records' checksum. In `log.json`, an epoch that there never was would make the
+                // next start take the log for one that was cut.
+                Ok(Some(last)) if epoch > last => {
+                    tracing::info!(
+                        "partition {number} gave leader epoch {epoch}, past {last}; looking again"
+                    );
+                    return Ok(Saved::LogChanged);
+                }
+                Ok(_) => {}
+                Err(error) if error.is_of_epoch() => return Ok(Saved::LogChanged),
+                Err(error) => {
+                    tracing::debug!(%error, "no checkpoint yet");
+                    self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
+                    return Ok(Saved::Unknown);
+                }
+            }
         }
         let failures: Vec<(i32, StoreError)> = self
             .owned
@@ -505,6 +605,12 @@ impl<'a> Session<'a> {
             self.consumer.publish_offsets(&offsets);
         }
     }
+}
+
+/// Ends the session, so that the next one reads again what came where another offset should have.
+fn look_again(partition: i32, expected: i64, found: i64) -> End {
+    tracing::info!("{}; looking again", KafkaError::jump(partition, expected, found));
+    End::Reopen
 }
 
 /// Kafka does not answer.

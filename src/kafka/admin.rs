@@ -101,6 +101,20 @@ impl Admin {
         Ok((low, high))
     }
 
+    /// The leader epoch of a partition's end; nothing where the broker does not say it.
+    pub fn leader_epoch(
+        &self,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<Option<i32>, KafkaError> {
+        let action = || format!("can't ask for the leader epoch of {topic} [{partition}]");
+        let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
+        // SAFETY: the handle lives as long as `self.client`, which outlives the call.
+        unsafe { leader_epoch(self.client.inner().native_ptr(), &name, partition, timeout) }
+            .map_err(|code| KafkaError::code(action(), code))
+    }
+
     /// Orders the topic to be created. `Ok(false)`: there is one of that name already.
     pub fn create(
         &self,
@@ -249,6 +263,73 @@ unsafe fn describe(
             Err(error) if error.is_unknown_topic() => Ok(None),
             other => other.map(Some),
         }
+    }
+}
+
+/// Asks for the end of one partition, which comes with its leader epoch.
+///
+/// # Safety
+/// `client` must be a living librdkafka handle, and stay so during the call.
+unsafe fn leader_epoch(
+    client: *mut RDKafka,
+    topic: &CStr,
+    partition: i32,
+    timeout: Duration,
+) -> Result<Option<i32>, Code> {
+    let timeout_ms = timeout_ms(timeout);
+    let mut error_text = [0_i8; 256];
+    // SAFETY: `client` is living; every object made here is destroyed here, after its last use; the list copies the
+    // name, and the request the list.
+    unsafe {
+        let queue = sys::rd_kafka_queue_new(client);
+        let options =
+            sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS);
+        sys::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            timeout_ms,
+            error_text.as_mut_ptr().cast(),
+            error_text.len(),
+        );
+        let list = sys::rd_kafka_topic_partition_list_new(1);
+        let entry = sys::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition);
+        (*entry).offset = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
+        sys::rd_kafka_ListOffsets(client, list, options, queue);
+        let event = sys::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(1000));
+        let epoch = listed_epoch(event, partition);
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_topic_partition_list_destroy(list);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_queue_destroy(queue);
+        epoch
+    }
+}
+
+/// # Safety
+/// `event` must be null or the living answer to a ListOffsets of one partition.
+unsafe fn listed_epoch(event: *mut sys::rd_kafka_event_t, partition: i32) -> Result<Option<i32>, Code> {
+    // SAFETY: pointers are checked before use, and live as long as the event. A C enum is an `int`.
+    unsafe {
+        if event.is_null() {
+            return Err(Code::OperationTimedOut);
+        }
+        check(rd_kafka_event_error(event))?;
+        let result = sys::rd_kafka_event_ListOffsets_result(event);
+        if result.is_null() {
+            return Err(Code::BadMessage);
+        }
+        let mut count = 0;
+        let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+        if infos.is_null() || count != 1 {
+            return Err(Code::BadMessage);
+        }
+        let entry = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos);
+        check((&raw const (*entry).err).cast::<c_int>().read())?;
+        if (&raw const (*entry).partition).read() != partition {
+            return Err(Code::BadMessage);
+        }
+        Ok(Some(sys::rd_kafka_topic_partition_get_leader_epoch(entry)).filter(|epoch| *epoch >= 0))
     }
 }
 

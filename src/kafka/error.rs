@@ -80,6 +80,14 @@ impl KafkaError {
         )
     }
 
+    /// An offset that does not follow the one before.
+    pub fn jump(partition: i32, expected: i64, found: i64) -> Self {
+        KafkaError::code(
+            format!("partition {partition} goes on at offset {found} instead of {expected}"),
+            Code::BadMessage,
+        )
+    }
+
     /// Whether waiting and asking again may help: the broker is away, or its metadata is on the move.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -115,6 +123,12 @@ impl KafkaError {
         }
     }
 
+    /// Whether the leader epoch that the client goes by is not the broker's. The client keeps to the highest that it was
+    /// ever told, so if that was damaged on the way, only another client can go on.
+    pub fn is_of_epoch(&self) -> bool {
+        matches!(self, KafkaError::Client { code: Code::UnknownLeaderEpoch | Code::FencedLeaderEpoch, .. })
+    }
+
     /// Whether the broker does not know the topic or partition (any more).
     pub fn is_unknown_topic(&self) -> bool {
         matches!(
@@ -146,7 +160,9 @@ impl KafkaError {
                         | Code::AutoOffsetReset
                         | Code::NoOffset
                         | Code::BadMessage
-                        | Code::InvalidMessage,
+                        | Code::InvalidMessage
+                        // A batch of no format there is: the number that says so is not covered by the checksum.
+                        | Code::NotImplemented,
                     ..
                 }
             )

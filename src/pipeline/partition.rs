@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{ANSWER_MAX, AWAY_TOLD_AFTER, PAST_END_MAX, PipelineError, Source};
 use crate::checkpoint::{Checkpoint, Outcome};
-use crate::kafka::{Position, Record, StartAt};
+use crate::kafka::{Admin, KafkaError, Position, Record, StartAt};
 use crate::report::Decoder;
 use crate::status::Status;
 use crate::stop::Stop;
@@ -23,6 +23,8 @@ pub(super) struct Partition {
     rejected_bytes: usize,
     tally: Tally,
     unpublished: Option<i64>,
+    /// How often it was looked at, and the offset then.
+    quiet: (u32, i64),
 }
 
 /// What the status says beside the checkpoint.
@@ -52,6 +54,7 @@ impl Partition {
             claim,
             log,
             unpublished: Some(checkpoint.offset),
+            quiet: (0, checkpoint.offset),
             checkpoint,
             is_dirty: false,
             is_log_dirty: false,
@@ -70,6 +73,15 @@ impl Partition {
                 leader_epoch: self.log.leader_epochs.last().map(|last| last.epoch),
             },
         }
+    }
+
+    pub(super) fn next_offset(&self) -> i64 {
+        self.checkpoint.offset
+    }
+
+    /// The last leader epoch, if `log.json` does not have it yet.
+    pub(super) fn new_leader_epoch(&self) -> Option<i32> {
+        self.log.leader_epochs.last().filter(|_| self.is_log_dirty).map(|last| last.epoch)
     }
 
     pub(super) fn apply(&mut self, record: &Record, decoder: &mut Decoder) {
@@ -100,6 +112,18 @@ impl Partition {
     /// records' checksum does not cover.
     pub(super) fn is_past(&self, high_watermark: i64) -> bool {
         self.checkpoint.offset > high_watermark
+    }
+
+    /// At how many looks, with this one, the offset has been the same.
+    pub(super) fn quiet_looks(&mut self) -> u32 {
+        let (looks, offset) = self.quiet;
+        self.quiet = (if offset == self.checkpoint.offset { looks + 1 } else { 0 }, self.checkpoint.offset);
+        self.quiet.0
+    }
+
+    /// Counts the looks from here.
+    pub(super) fn heard(&mut self) {
+        self.quiet.0 = 0;
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -195,10 +219,16 @@ fn go_on(
         if checkpoint.is_some() {
             return Err(PipelineError::WithoutLog { dir: settings.dir.clone(), partition: number });
         }
+        if !source.is_certain(&found, number, stop)? {
+            return Ok(None);
+        }
         let checkpoint = claim.start_over(None, &found)?;
         return Ok(Some((found, checkpoint)));
     };
     let is_other = log.cluster_id != found.cluster_id || log.topic != found.topic;
+    if (is_other || log.topic_id != found.topic_id) && !source.is_certain(&found, number, stop)? {
+        return Ok(None);
+    }
     if is_other && !settings.accept_new_log {
         let name = |log: &Log| format!("{} of cluster {}", log.topic, log.cluster_id);
         return Err(PipelineError::OtherLog {
@@ -220,6 +250,9 @@ fn go_on(
         return Ok(Some((found, checkpoint)));
     }
     if checkpoint.is_none() && log.first_offset < low {
+        if !source.is_certain(&found, number, stop)? {
+            return Ok(None);
+        }
         // The checkpoint was moved away, and counting can't begin where it began.
         let checkpoint = claim.start_over(None, &found)?;
         return Ok(Some((found, checkpoint)));
@@ -235,8 +268,11 @@ fn go_on(
         high = now.1;
     }
     if checkpoint.offset < low || checkpoint.offset > high {
-        // The numbers may be those of a topic that has just been created again.
-        if !source.is_same_topic()? {
+        // The numbers may be those of a topic that has just been created again, or damaged on the way.
+        let again = watermarks(source, number, stop)?;
+        if !source.is_same_topic()?
+            || again.is_none_or(|(low, high)| (low..=high).contains(&checkpoint.offset))
+        {
             return Ok(None);
         }
         let (topic, offset) = (found.topic, checkpoint.offset);
@@ -255,7 +291,7 @@ fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, 
     while !stop.is_asked() {
         match source.admin.watermarks(&source.settings.topic, number, ANSWER_MAX) {
             Ok(watermarks) => return Ok(Some(watermarks)),
-            Err(error) if error.is_unknown_topic() => return Ok(None),
+            Err(error) if error.is_unknown_topic() || error.is_of_epoch() => return Ok(None),
             Err(error) if error.is_transient() => {
                 if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
                     tracing::warn!("partition {number} does not answer ({error}); waiting for it");
@@ -269,6 +305,36 @@ fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, 
 }
 
 impl Source<'_> {
+    /// Whether another client hears the same of the log. What decides about the files for good, or goes into a new
+    /// `log.json`, is asked for twice: nothing that is read later would tell that it was damaged on the way.
+    fn is_certain(&self, found: &Log, number: i32, stop: &Stop) -> Result<bool, PipelineError> {
+        let admin = match self.second_admin.get() {
+            Some(admin) => admin,
+            None => {
+                let admin = Admin::new(&self.settings.connection)?;
+                self.second_admin.get_or_init(|| admin)
+            }
+        };
+        while !stop.is_asked() {
+            let ask = || -> Result<_, KafkaError> {
+                let topic = admin.describe(&found.topic, ANSWER_MAX)?;
+                let cluster_id = admin.cluster_id(ANSWER_MAX)?;
+                let (low, _) = admin.watermarks(&found.topic, number, ANSWER_MAX)?;
+                Ok((topic.map(|topic| topic.id), cluster_id, low))
+            };
+            match ask() {
+                Ok((topic_id, cluster_id, low)) => {
+                    return Ok(topic_id.as_ref() == Some(&found.topic_id)
+                        && (cluster_id, low) == (found.cluster_id.clone(), found.first_offset));
+                }
+                Err(error) if error.is_unknown_topic() || error.is_of_epoch() => return Ok(false),
+                Err(error) if error.is_transient() => stop.wait(Duration::from_millis(200)),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok(false)
+    }
+
     fn is_same_topic(&self) -> Result<bool, PipelineError> {
         match self.admin.describe(&self.settings.topic, ANSWER_MAX) {
             Ok(topic) => Ok(topic.is_some_and(|topic| topic.id == self.topic.id)),
