@@ -108,10 +108,11 @@ impl Partition {
         self.is_dirty |= self.checkpoint.skip_to(next_offset);
     }
 
-    /// Whether the offset lies past what the brokers say they have: then it came from damaged bytes, which the
-    /// records' checksum does not cover.
+    /// Whether the offset read lies past what the brokers say they have: then it came from damaged bytes, which the
+    /// records' checksum does not cover. Where nothing has been read yet, the offset may be a former owner's, and
+    /// what the client knows of the end older than that.
     pub(super) fn is_past(&self, high_watermark: i64) -> bool {
-        self.checkpoint.offset > high_watermark
+        self.is_dirty && self.checkpoint.offset > high_watermark
     }
 
     /// At how many looks, with this one, the offset has been the same.
