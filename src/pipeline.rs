@@ -429,7 +429,8 @@ impl<'a> Session<'a> {
                 tracing::warn!("nothing comes of partition {number} from offset {offset} on; asking anew");
                 quiet_looks.set((quiet_looks.get() * 2).min(QUIET_LOOKS_MAX));
             }
-            if is_quiet {
+            // Who has been away may take some time to be heard from again.
+            if is_quiet || !is_answering {
                 partition.heard();
             }
             is_stuck
