@@ -406,8 +406,15 @@ impl<'a> Session<'a> {
     /// An offset that can't be: past the end of what the brokers have.
     fn past_the_end(&self) -> Option<KafkaError> {
         self.owned.iter().find_map(|(&number, partition)| {
-            let high_watermark = self.consumer.high_watermark(number)?;
-            partition.is_past(high_watermark).then(|| KafkaError::damaged(number, high_watermark))
+            let told = self.consumer.high_watermark(number)?;
+            if !partition.is_past(told) {
+                return None;
+            }
+            // A broker notes the end that it tells before it reads the records that it sends, and there may be more by
+            // then.
+            let asked = self.source.admin.watermarks(&self.settings.topic, number, ANSWER_MAX);
+            let end = asked.map_or(told, |(_, high)| high);
+            partition.is_past(end).then(|| KafkaError::damaged(number, end))
         })
     }
 
