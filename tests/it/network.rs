@@ -39,7 +39,7 @@ const STORM_DAYS: usize = 10;
 const MEMORY_MAX_MIB: usize = 200;
 
 /// How long a reader may take, once with the damage and once after it.
-const PROGRESS_MAX: Duration = Duration::from_secs(30);
+const PROGRESS_MAX: Duration = Duration::from_secs(60);
 
 /// How long the client waits for an answer that the damage has swallowed; by default a minute.
 const ANSWER_MAX: [&str; 2] = ["-X", "socket.timeout.ms=2000"];
