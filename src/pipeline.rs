@@ -337,9 +337,6 @@ impl<'a> Session<'a> {
                 return Ok(Some(end));
             }
         }
-        if let Some(doubt) = self.past_the_end() {
-            return self.reopen(&doubt).map(Some);
-        }
         let now = Instant::now();
         let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
         let is_other_log = if self.is_dirty() && is_due {
@@ -404,18 +401,19 @@ impl<'a> Session<'a> {
     }
 
     /// An offset that can't be: past the end of what the brokers have.
-    fn past_the_end(&self) -> Option<KafkaError> {
-        self.owned.iter().find_map(|(&number, partition)| {
-            let told = self.consumer.high_watermark(number)?;
-            if !partition.is_past(told) {
-                return None;
+    fn past_the_end(&self) -> Result<Option<KafkaError>, KafkaError> {
+        for (&number, partition) in &self.owned {
+            let Some(told) = self.consumer.high_watermark(number) else { continue };
+            if partition.is_past(told) {
+                // A broker notes the end that it tells before it reads the records that it sends, and there may be
+                // more by then.
+                let (_, end) = self.source.admin.watermarks(&self.settings.topic, number, ANSWER_MAX)?;
+                if partition.is_past(end) {
+                    return Ok(Some(KafkaError::damaged(number, end)));
+                }
             }
-            // A broker notes the end that it tells before it reads the records that it sends, and there may be more by
-            // then.
-            let asked = self.source.admin.watermarks(&self.settings.topic, number, ANSWER_MAX);
-            let end = asked.map_or(told, |(_, high)| high);
-            partition.is_past(end).then(|| KafkaError::damaged(number, end))
-        })
+        }
+        Ok(None)
     }
 
     /// Whether the client brings nothing of a partition that has more. It keeps to the highest leader epoch that it was
@@ -469,6 +467,19 @@ impl<'a> Session<'a> {
             }
             Some(false) => return Ok(Saved::LogChanged),
             Some(true) => {}
+        }
+        match self.past_the_end() {
+            Ok(None) => {}
+            Ok(Some(doubt)) => {
+                tracing::warn!("{doubt}; going back to the checkpoint");
+                self.stop.wait(RETRY_AFTER);
+                return Ok(Saved::LogChanged);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no checkpoint yet");
+                self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
+                return Ok(Saved::Unknown);
+            }
         }
         for (&number, partition) in &self.owned {
             let Some(epoch) = partition.new_leader_epoch() else { continue };
