@@ -605,15 +605,18 @@ fn storm(network: &Network, days: usize, random: &mut Random) -> String {
     }
     let dates = dates(&direct);
     let distinct: BTreeSet<Date> = dates.iter().map(|(_, date)| *date).collect();
-    assert_eq!((dates.len(), distinct.len()), (days, days), "each day was sent once");
+    assert_eq!(distinct.len(), days, "each day has arrived");
+    // What a producer that gave up had on the way may still arrive when the next one has looked at what is there.
+    assert!(starts > 1 || dates.len() == days, "one producer sent {days} days as {} records", dates.len());
     direct.replay(&network.kafka, "fresh");
     for dir in ["files", "group"] {
         direct.assert_same_files("fresh", dir);
         direct.almanac_in(dir, &["verify"]).succeeds();
     }
     let faults: Vec<String> = done.iter().map(|(fault, count)| format!("{count} {fault:?}")).collect();
+    let repeats = dates.len() - days;
     format!(
-        "storm: {days} days, {starts} starts of the producer, {revived} consumers started again, {}; caught up {recovered} ms after it, {} MiB at most",
+        "storm: {days} days, {repeats} repeats, {starts} starts of the producer, {revived} consumers started again, {}; caught up {recovered} ms after it, {} MiB at most",
         faults.join(", "),
         memory / 1024
     )
