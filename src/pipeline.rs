@@ -2,8 +2,8 @@
 
 mod partition;
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,10 @@ const PAST_END_MAX: Duration = Duration::from_secs(10);
 
 /// How long there may be lag and no new checkpoint before that is told, if nothing else is said.
 pub const STALL_AFTER: Duration = Duration::from_secs(30);
+/// At how many looks, one with each status, a partition may stand still before its end is asked for. Twice as many
+/// after each time that there was more: over a slow network a fetch may take that long.
+const QUIET_LOOKS: u32 = 10;
+const QUIET_LOOKS_MAX: u32 = 120;
 
 /// How long to let the brokers settle before the topic is looked at again.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
@@ -157,18 +161,25 @@ enum Saved {
 /// Keeps the checkpoints until asked to stop.
 pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
     store::prepare(&settings.dir)?;
-    let (mut cut, mut is_first) = (BTreeMap::new(), true);
+    let mut is_first = true;
+    let memory = Memory::default();
     loop {
         let admin = Admin::new(&settings.connection)?;
         let Some((cluster_id, topic)) = wait_for_topic(settings, &admin, stop)? else { return Ok(()) };
-        let is_recreation_told = Cell::new(false);
-        let source =
-            Source { settings, admin, cluster_id, topic, is_recreation_told, cut: RefCell::new(cut) };
+        let source = Source {
+            settings,
+            admin,
+            second_admin: OnceCell::new(),
+            cluster_id,
+            topic,
+            is_recreation_told: Cell::new(false),
+            memory: &memory,
+        };
         // Only at first: when this process wakes up later, the living owner may be one that took over from it.
         let take_over = settings.take_over && std::mem::take(&mut is_first);
         match Session::new(&source, stop, take_over)?.run()? {
             End::Stopped => return Ok(()),
-            End::Reopen => cut = source.cut.into_inner(),
+            End::Reopen => {}
         }
         tracing::debug!("looking at the topic again");
         stop.wait(REOPEN_AFTER);
@@ -212,10 +223,26 @@ fn wait_for_topic(
 pub(crate) struct Source<'a> {
     settings: &'a Settings,
     admin: Admin,
+    /// For a second opinion: a client remembers what it was told once.
+    second_admin: OnceCell<Admin>,
     cluster_id: String,
     topic: Topic,
     is_recreation_told: Cell<bool>,
+    memory: &'a Memory,
+}
+
+/// What is known of the log, and of how it is heard, for as long as the process runs.
+struct Memory {
+    jumps: Jumps,
     cut: RefCell<BTreeMap<i32, Cut>>,
+    /// At how many looks a partition may stand still.
+    quiet_looks: Cell<u32>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory { jumps: Jumps::default(), cut: RefCell::default(), quiet_looks: Cell::new(QUIET_LOOKS) }
+    }
 }
 
 /// A log of which the brokers say that it was cut.
@@ -226,6 +253,28 @@ enum Cut {
     Suspected,
     /// Still cut, as the brokers say with this reason.
     Confirmed(String),
+}
+
+/// Where offsets did not follow one another, for as long as the process runs.
+///
+/// Nothing protects a batch's first offset, or the number of its partition, on the way from the broker, and what comes
+/// of a wrong one is a jump, or a step back: records left out, or put where others belong. But a log may have jumps,
+/// too, where transactions or compaction left their marks. So a jump is believed at the second look, and since a log
+/// with one has many, that is the last look of this kind. Logs that `almanac producer` fills have none.
+#[derive(Default)]
+struct Jumps {
+    seen: RefCell<BTreeSet<(i32, i64, i64)>>,
+    is_sparse: Cell<bool>,
+}
+
+impl Jumps {
+    /// Whether the offset `found` may come where `expected` should.
+    fn allow(&self, partition: i32, expected: i64, found: i64) -> bool {
+        if found != expected && !self.seen.borrow_mut().insert((partition, expected, found)) {
+            self.is_sparse.set(true);
+        }
+        found == expected || self.is_sparse.get()
+    }
 }
 
 /// One consumer on one log, until the log is another.
@@ -352,12 +401,9 @@ impl<'a> Session<'a> {
         }
         self.consumer.poll(batch, self.patience());
         for item in batch.iter() {
-            if let Some((partition, doubt)) = self.apply(item)? {
-                return Ok(Some(self.reopen(partition, &doubt)));
+            if let Some(end) = self.apply(item)? {
+                return Ok(Some(end));
             }
-        }
-        if let Some((partition, doubt)) = self.past_the_end() {
-            return Ok(Some(self.reopen(Some(partition), &doubt)));
         }
         let now = Instant::now();
         let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
@@ -373,6 +419,9 @@ impl<'a> Session<'a> {
             self.write_status(now, false)?;
             self.publish_offsets();
             self.source.admin.serve();
+            if self.is_stuck() {
+                return Ok(Some(End::Reopen));
+            }
         }
         Ok(None)
     }
@@ -386,17 +435,31 @@ impl<'a> Session<'a> {
         self.owned.values().any(Partition::is_dirty)
     }
 
-    /// Takes one thing that a poll brought; gives back what puts all that follows in doubt.
-    fn apply(&mut self, item: Item<'_>) -> Result<Option<(Option<i32>, KafkaError)>, PipelineError> {
+    /// Takes one thing that a poll brought; ends the session where that puts all that follows in doubt.
+    fn apply(&mut self, item: Item<'_>) -> Result<Option<End>, PipelineError> {
         match item {
             Item::Record(record) => {
                 // What comes of a partition that was just given up is not ours to count.
                 if let Some(partition) = self.owned.get_mut(&record.partition) {
+                    if !self.source.memory.jumps.allow(
+                        record.partition,
+                        partition.next_offset(),
+                        record.offset,
+                    ) {
+                        return Ok(Some(look_again(
+                            record.partition,
+                            partition.next_offset(),
+                            record.offset,
+                        )));
+                    }
                     partition.apply(&record, &mut self.decoder);
                 }
             }
-            Item::EndOfPartition { partition, next_offset } => {
-                if let Some(partition) = self.owned.get_mut(&partition) {
+            Item::EndOfPartition { partition: number, next_offset } => {
+                if let Some(partition) = self.owned.get_mut(&number) {
+                    if !self.source.memory.jumps.allow(number, partition.next_offset(), next_offset) {
+                        return Ok(Some(look_again(number, partition.next_offset(), next_offset)));
+                    }
                     partition.skip_to(next_offset);
                 }
             }
@@ -404,7 +467,7 @@ impl<'a> Session<'a> {
                 tracing::debug!(%error, "goes on by itself");
             }
             Item::Failed { partition, error } if error.is_log_doubtful() => {
-                return Ok(Some((partition, error)));
+                return Ok(Some(self.reopen(partition, &error)));
             }
             Item::Failed { error, .. } => return Err(error.into()),
         }
@@ -412,11 +475,47 @@ impl<'a> Session<'a> {
     }
 
     /// An offset that can't be: past the end of what the brokers have.
-    fn past_the_end(&self) -> Option<(i32, KafkaError)> {
-        self.owned.iter().find_map(|(&number, partition)| {
-            let high_watermark = self.consumer.high_watermark(number)?;
-            let is_past = partition.is_past(high_watermark);
-            is_past.then(|| (number, KafkaError::damaged(number, high_watermark)))
+    fn past_the_end(&self) -> Result<Option<KafkaError>, KafkaError> {
+        for (&number, partition) in &self.owned {
+            let Some(told) = self.consumer.high_watermark(number) else { continue };
+            if partition.is_past(told) {
+                // A broker notes the end that it tells before it reads the records that it sends, and there may be
+                // more by then.
+                let (_, end) = self.source.admin.watermarks(&self.settings.topic, number, ANSWER_MAX)?;
+                if partition.is_past(end) {
+                    return Ok(Some(KafkaError::damaged(number, end)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the client brings nothing of a partition that has more. It keeps to the highest leader epoch that it was
+    /// ever told, so one that was damaged on the way stops it for good.
+    fn is_stuck(&mut self) -> bool {
+        let admin = &self.source.admin;
+        let topic = &self.settings.topic;
+        let (quiet_looks, is_answering) = (&self.source.memory.quiet_looks, self.away.is_none());
+        self.owned.iter_mut().any(|(&number, partition)| {
+            let is_quiet = partition.quiet_looks() >= quiet_looks.get() && is_answering;
+            let is_stuck = is_quiet
+                && match admin.watermarks(topic, number, ANSWER_MAX) {
+                    Ok((_, high)) => {
+                        partition.look_at(Some(high));
+                        high > partition.next_offset()
+                    }
+                    Err(error) => error.is_of_epoch(),
+                };
+            if is_stuck {
+                let offset = partition.next_offset();
+                tracing::warn!("nothing comes of partition {number} from offset {offset} on; asking anew");
+                quiet_looks.set((quiet_looks.get() * 2).min(QUIET_LOOKS_MAX));
+            }
+            // Who has been away may take some time to be heard from again.
+            if is_quiet || !is_answering {
+                partition.heard();
+            }
+            is_stuck
         })
     }
 
@@ -424,7 +523,7 @@ impl<'a> Session<'a> {
     fn reopen(&mut self, partition: Option<i32>, doubt: &KafkaError) -> End {
         if self.is_same_log() == Some(true) && !doubt.is_unknown_topic() {
             if let Some(partition) = partition.filter(|_| doubt.is_truncation()) {
-                let mut cut = self.source.cut.borrow_mut();
+                let mut cut = self.source.memory.cut.borrow_mut();
                 let known = cut.remove(&partition);
                 cut.insert(partition, known.map_or(Cut::Suspected, |_| Cut::Confirmed(doubt.to_string())));
             } else {
@@ -448,12 +547,45 @@ impl<'a> Session<'a> {
             Some(false) => return Ok(Saved::LogChanged),
             Some(true) => {}
         }
+        match self.past_the_end() {
+            Ok(None) => {}
+            Ok(Some(doubt)) => {
+                tracing::warn!("{doubt}; going back to the checkpoint");
+                self.stop.wait(RETRY_AFTER);
+                return Ok(Saved::LogChanged);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no checkpoint yet");
+                self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
+                return Ok(Saved::Unknown);
+            }
+        }
+        for (&number, partition) in &self.owned {
+            let Some(epoch) = partition.new_leader_epoch() else { continue };
+            match self.source.admin.leader_epoch(&self.settings.topic, number, ANSWER_MAX) {
+                // Not covered by the records' checksum. In `log.json`, an epoch that there never was would make the
+                // next start take the log for one that was cut.
+                Ok(Some(last)) if epoch > last => {
+                    tracing::info!(
+                        "partition {number} gave leader epoch {epoch}, past {last}; looking again"
+                    );
+                    return Ok(Saved::LogChanged);
+                }
+                Ok(_) => {}
+                Err(error) if error.is_of_epoch() => return Ok(Saved::LogChanged),
+                Err(error) => {
+                    tracing::debug!(%error, "no checkpoint yet");
+                    self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
+                    return Ok(Saved::Unknown);
+                }
+            }
+        }
         let failures: Vec<(i32, StoreError)> = self
             .owned
             .iter_mut()
             .filter_map(|(&number, partition)| match partition.save() {
                 // What came after it could be read.
-                Ok(true) => self.source.cut.borrow_mut().remove(&number).and(None),
+                Ok(true) => self.source.memory.cut.borrow_mut().remove(&number).and(None),
                 Ok(false) => None,
                 Err(error) => Some((number, error)),
             })
@@ -565,11 +697,6 @@ impl<'a> Session<'a> {
             .iter_mut()
             .filter_map(|(&number, partition)| {
                 partition.look_at(self.consumer.high_watermark(number));
-                if self.away.is_none() && partition.is_quiet(stall_after / 2) {
-                    // The client would not notice if it were its own fetching that does not get on.
-                    let asked = self.source.admin.watermarks(&self.settings.topic, number, ANSWER_MAX);
-                    partition.look_at(asked.ok().map(|(_, high)| high));
-                }
                 partition.tell_stall(stall_after);
                 Some((number, partition.write_status(elapsed, is_stopped).err()?))
             })
@@ -588,6 +715,12 @@ impl<'a> Session<'a> {
             self.consumer.publish_offsets(&offsets);
         }
     }
+}
+
+/// Ends the session, so that the next one reads again what came where another offset should have.
+fn look_again(partition: i32, expected: i64, found: i64) -> End {
+    tracing::info!("{}; looking again", KafkaError::jump(partition, expected, found));
+    End::Reopen
 }
 
 /// Kafka does not answer.

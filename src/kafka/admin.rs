@@ -1,4 +1,4 @@
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::future::Future;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -11,7 +11,22 @@ use rdkafka::types::RDKafka;
 
 use super::config::{Context, log, property_error};
 use super::consumer::text;
+use super::error::code_of;
 use super::{Connection, KafkaError};
+
+// Declared with the type that C returns: the bindings' enum can't hold a code that it has no name for.
+unsafe extern "C" {
+    fn rd_kafka_error_code(error: *const sys::rd_kafka_error_t) -> c_int;
+    fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> c_int;
+    fn rd_kafka_query_watermark_offsets(
+        client: *mut RDKafka,
+        topic: *const c_char,
+        partition: i32,
+        low: *mut i64,
+        high: *mut i64,
+        timeout_ms: c_int,
+    ) -> c_int;
+}
 
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,9 +83,36 @@ impl Admin {
         partition: i32,
         timeout: Duration,
     ) -> Result<(i64, i64), KafkaError> {
-        self.client.inner().fetch_watermarks(topic, partition, timeout).map_err(|error| {
-            KafkaError::client(format!("can't ask for the offsets of {topic} [{partition}]"), &error)
-        })
+        let action = || format!("can't ask for the offsets of {topic} [{partition}]");
+        let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client and the name are living, and the two numbers are ours.
+        let error = unsafe {
+            rd_kafka_query_watermark_offsets(
+                self.client.inner().native_ptr(),
+                name.as_ptr(),
+                partition,
+                &mut low,
+                &mut high,
+                timeout_ms(timeout),
+            )
+        };
+        check(error).map_err(|code| KafkaError::code(action(), code))?;
+        Ok((low, high))
+    }
+
+    /// The leader epoch of a partition's end; nothing where the broker does not say it.
+    pub fn leader_epoch(
+        &self,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<Option<i32>, KafkaError> {
+        let action = || format!("can't ask for the leader epoch of {topic} [{partition}]");
+        let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
+        // SAFETY: the handle lives as long as `self.client`, which outlives the call.
+        unsafe { leader_epoch(self.client.inner().native_ptr(), &name, partition, timeout) }
+            .map_err(|code| KafkaError::code(action(), code))
     }
 
     /// Orders the topic to be created. `Ok(false)`: there is one of that name already.
@@ -141,7 +183,7 @@ unsafe fn tell(event: *mut sys::rd_kafka_event_t, context: &Context) {
     unsafe {
         match sys::rd_kafka_event_type(event) {
             sys::RD_KAFKA_EVENT_ERROR => {
-                let error = ClientError::Global(sys::rd_kafka_event_error(event).into());
+                let error = ClientError::Global(code_of(rd_kafka_event_error(event)));
                 context.error(error, &text(sys::rd_kafka_event_error_string(event)));
             }
             sys::RD_KAFKA_EVENT_LOG => {
@@ -186,7 +228,7 @@ unsafe fn describe(
 ) -> Result<Option<Topic>, KafkaError> {
     let action = || format!("can't describe topic {topic}");
     let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).max(1);
+    let timeout_ms = timeout_ms(timeout);
     let deadline = Instant::now() + timeout + Duration::from_secs(1);
     let mut error_text = [0_i8; 256];
     // SAFETY: `client` is living; every object made here is destroyed here, after its last use; the collection
@@ -224,6 +266,73 @@ unsafe fn describe(
     }
 }
 
+/// Asks for the end of one partition, which comes with its leader epoch.
+///
+/// # Safety
+/// `client` must be a living librdkafka handle, and stay so during the call.
+unsafe fn leader_epoch(
+    client: *mut RDKafka,
+    topic: &CStr,
+    partition: i32,
+    timeout: Duration,
+) -> Result<Option<i32>, Code> {
+    let timeout_ms = timeout_ms(timeout);
+    let mut error_text = [0_i8; 256];
+    // SAFETY: `client` is living; every object made here is destroyed here, after its last use; the list copies the
+    // name, and the request the list.
+    unsafe {
+        let queue = sys::rd_kafka_queue_new(client);
+        let options =
+            sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS);
+        sys::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            timeout_ms,
+            error_text.as_mut_ptr().cast(),
+            error_text.len(),
+        );
+        let list = sys::rd_kafka_topic_partition_list_new(1);
+        let entry = sys::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition);
+        (*entry).offset = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
+        sys::rd_kafka_ListOffsets(client, list, options, queue);
+        let event = sys::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(1000));
+        let epoch = listed_epoch(event, partition);
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_topic_partition_list_destroy(list);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_queue_destroy(queue);
+        epoch
+    }
+}
+
+/// # Safety
+/// `event` must be null or the living answer to a ListOffsets of one partition.
+unsafe fn listed_epoch(event: *mut sys::rd_kafka_event_t, partition: i32) -> Result<Option<i32>, Code> {
+    // SAFETY: pointers are checked before use, and live as long as the event. A C enum is an `int`.
+    unsafe {
+        if event.is_null() {
+            return Err(Code::OperationTimedOut);
+        }
+        check(rd_kafka_event_error(event))?;
+        let result = sys::rd_kafka_event_ListOffsets_result(event);
+        if result.is_null() {
+            return Err(Code::BadMessage);
+        }
+        let mut count = 0;
+        let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+        if infos.is_null() || count != 1 {
+            return Err(Code::BadMessage);
+        }
+        let entry = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos);
+        check((&raw const (*entry).err).cast::<c_int>().read())?;
+        if (&raw const (*entry).partition).read() != partition {
+            return Err(Code::BadMessage);
+        }
+        Ok(Some(sys::rd_kafka_topic_partition_get_leader_epoch(entry)).filter(|epoch| *epoch >= 0))
+    }
+}
+
 /// # Safety
 /// `event` must be null or the living answer to a DescribeTopics of one topic.
 unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Topic, Code> {
@@ -232,7 +341,7 @@ unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Topic, Code> {
         if event.is_null() {
             return Err(Code::OperationTimedOut);
         }
-        check(sys::rd_kafka_event_error(event))?;
+        check(rd_kafka_event_error(event))?;
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
             return Err(Code::BadMessage);
@@ -243,7 +352,7 @@ unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Topic, Code> {
             return Err(Code::BadMessage);
         }
         let description = *descriptions;
-        check(sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(description)))?;
+        check(rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(description)))?;
         let id = sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(description));
         if id.is_null() {
             return Err(Code::BadMessage);
@@ -259,8 +368,12 @@ unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Topic, Code> {
     }
 }
 
-fn check(error: sys::rd_kafka_resp_err_t) -> Result<(), Code> {
-    match Code::from(error) {
+fn timeout_ms(timeout: Duration) -> c_int {
+    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX).max(1)
+}
+
+fn check(error: c_int) -> Result<(), Code> {
+    match code_of(error) {
         Code::NoError => Ok(()),
         code => Err(code),
     }

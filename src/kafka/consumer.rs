@@ -13,7 +13,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::config::{log, property_error};
-use super::error::ConnectionError;
+use super::error::{ConnectionError, code_of};
 use super::{Connection, KafkaError};
 
 /// How long leaving the group may take.
@@ -200,6 +200,13 @@ impl Consumer {
             let message = unsafe { sys::rd_kafka_consumer_poll(self.client, timeout_ms) };
             if message.is_null() {
                 break;
+            }
+            // SAFETY: the message is living and ours, and a C enum is an `int`. Its text still has the number.
+            unsafe {
+                let number = (&raw mut (*message).err).cast::<c_int>();
+                if RDKafkaRespErr::try_from(number.read()).is_err() {
+                    number.write(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN as c_int);
+                }
             }
             batch.messages.push(message);
             timeout_ms = 0;
@@ -485,9 +492,7 @@ unsafe extern "C" fn on_error(
     // SAFETY: the opaque pointer set in `from_config`, and librdkafka's own text, copied at once.
     let (shared, reason) = unsafe { (&*opaque.cast::<Shared>(), text(reason)) };
     tracing::debug!(error, reason, "kafka client");
-    // The codes of librdkafka's own are negative, and small.
-    let code = RDKafkaRespErr::try_from(error).map_or(Code::Unknown, Code::from);
-    if let Some(error) = ConnectionError::new(code, &reason) {
+    if let Some(error) = ConnectionError::new(code_of(error), &reason) {
         *locked(&shared.last_error) = Some(error);
     }
 }

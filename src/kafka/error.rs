@@ -1,4 +1,7 @@
+use std::ffi::c_int;
+
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafkaRespErr;
 
 /// What went wrong between almanac and the brokers.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,12 @@ impl ConnectionError {
     }
 }
 
+/// The code of this number. A broker may send one that the client has no name for: newer than it, or damaged on the
+/// way. The bindings' type can't hold that, so it must not get that far.
+pub(super) fn code_of(number: c_int) -> Code {
+    RDKafkaRespErr::try_from(number).map_or(Code::Unknown, Code::from)
+}
+
 impl KafkaError {
     pub(super) fn client(action: impl Into<String>, error: &ClientError) -> Self {
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
@@ -67,6 +76,14 @@ impl KafkaError {
     pub fn damaged(partition: i32, end: i64) -> Self {
         KafkaError::code(
             format!("partition {partition} ends at offset {end}, but gave later ones"),
+            Code::BadMessage,
+        )
+    }
+
+    /// An offset that does not follow the one before.
+    pub fn jump(partition: i32, expected: i64, found: i64) -> Self {
+        KafkaError::code(
+            format!("partition {partition} goes on at offset {found} instead of {expected}"),
             Code::BadMessage,
         )
     }
@@ -106,6 +123,12 @@ impl KafkaError {
         }
     }
 
+    /// Whether the leader epoch that the client goes by is not the broker's. The client keeps to the highest that it was
+    /// ever told, so if that was damaged on the way, only another client can go on.
+    pub fn is_of_epoch(&self) -> bool {
+        matches!(self, KafkaError::Client { code: Code::UnknownLeaderEpoch | Code::FencedLeaderEpoch, .. })
+    }
+
     /// Whether the broker does not know the topic or partition (any more).
     pub fn is_unknown_topic(&self) -> bool {
         matches!(
@@ -137,7 +160,9 @@ impl KafkaError {
                         | Code::AutoOffsetReset
                         | Code::NoOffset
                         | Code::BadMessage
-                        | Code::InvalidMessage,
+                        | Code::InvalidMessage
+                        // A batch of no format there is: the number that says so is not covered by the checksum.
+                        | Code::NotImplemented,
                     ..
                 }
             )

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{ANSWER_MAX, AWAY_TOLD_AFTER, Cut, OnGap, PAST_END_MAX, PipelineError, Source};
 use crate::checkpoint::{Checkpoint, Outcome};
-use crate::kafka::{Position, Record, StartAt};
+use crate::kafka::{Admin, KafkaError, Position, Record, StartAt};
 use crate::note;
 use crate::report::Decoder;
 use crate::status::{State, Status};
@@ -25,6 +25,8 @@ pub(super) struct Partition {
     tally: Tally,
     progress: Progress,
     unpublished: Option<i64>,
+    /// How often it was looked at, and the offset then.
+    quiet: (u32, i64),
 }
 
 /// Whether what there is to count becomes durable.
@@ -33,7 +35,6 @@ struct Progress {
     high_watermark: Option<i64>,
     /// When a checkpoint last moved the offset, or there was none to be made.
     last: Instant,
-    asked: Instant,
     is_stalled: bool,
 }
 
@@ -77,9 +78,9 @@ impl Partition {
                 durable_offset: checkpoint.offset,
                 high_watermark: None,
                 last: now,
-                asked: now,
                 is_stalled: false,
             },
+            quiet: (0, checkpoint.offset),
             checkpoint,
             is_dirty: false,
             is_log_dirty: false,
@@ -98,6 +99,15 @@ impl Partition {
                 leader_epoch: self.log.epoch_before(self.checkpoint.offset),
             },
         }
+    }
+
+    pub(super) fn next_offset(&self) -> i64 {
+        self.checkpoint.offset
+    }
+
+    /// The last leader epoch, if `log.json` does not have it yet.
+    pub(super) fn new_leader_epoch(&self) -> Option<i32> {
+        self.log.leader_epochs.last().filter(|_| self.is_log_dirty).map(|last| last.epoch)
     }
 
     pub(super) fn apply(&mut self, record: &Record, decoder: &mut Decoder) {
@@ -124,13 +134,23 @@ impl Partition {
         self.is_dirty |= self.checkpoint.skip_to(next_offset);
     }
 
-    /// Whether the offset lies past what the brokers say they have: then it came from damaged bytes, which the
-    /// records' checksum does not cover.
-    ///
-    /// Asked only of what was read since the last save. The client keeps the end that it heard of last: of a partition that
-    /// comes back to it, an end that other members have passed meanwhile, until it has fetched there again.
+    /// Whether the offset read lies past what the brokers say they have: then it came from damaged bytes, which the
+    /// records' checksum does not cover. Where nothing has been read yet, the offset may be a former owner's, and
+    /// what the client knows of the end older than that.
     pub(super) fn is_past(&self, high_watermark: i64) -> bool {
         self.is_dirty && self.checkpoint.offset > high_watermark
+    }
+
+    /// At how many looks, with this one, the offset has been the same.
+    pub(super) fn quiet_looks(&mut self) -> u32 {
+        let (looks, offset) = self.quiet;
+        self.quiet = (if offset == self.checkpoint.offset { looks + 1 } else { 0 }, self.checkpoint.offset);
+        self.quiet.0
+    }
+
+    /// Counts the looks from here.
+    pub(super) fn heard(&mut self) {
+        self.quiet.0 = 0;
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -175,15 +195,6 @@ impl Partition {
         if progress.lag() == Some(0) {
             progress.last = Instant::now();
         }
-    }
-
-    /// Whether nothing has become durable for so long, which is true once in such a time.
-    pub(super) fn is_quiet(&mut self, time: Duration) -> bool {
-        let is_quiet = self.progress.last.max(self.progress.asked).elapsed() >= time;
-        if is_quiet {
-            self.progress.asked = Instant::now();
-        }
-        is_quiet
     }
 
     /// Says once that a partition has stalled, and once that it goes on.
@@ -268,6 +279,13 @@ fn go_on(
     };
     let is_other = |log: &Log| log.cluster_id != found.cluster_id || log.topic != found.topic;
     let is_other = loaded.log.as_ref().is_some_and(is_other);
+    let is_as_before = |log: &Log| {
+        (&log.topic_id, log.partitions) == (&found.topic_id, found.partitions) && !log.is_starting_over
+    };
+    let is_plain = loaded.checkpoint.is_some() && !is_other && loaded.log.as_ref().is_some_and(is_as_before);
+    if !is_plain && !source.is_certain(&found, number, stop)? {
+        return Ok(None);
+    }
     if let Some(log) = loaded.log.as_ref().filter(|_| is_other && !settings.accept_new_log) {
         let name = |log: &Log| format!("{} of cluster {}", log.topic, log.cluster_id);
         return Err(PipelineError::OtherLog {
@@ -301,10 +319,10 @@ fn go_on(
             );
         }
         let checkpoint = claim.start_over(Some(&log), &found)?;
-        source.cut.borrow_mut().remove(&number);
+        source.memory.cut.borrow_mut().remove(&number);
         return Ok(Some((found, checkpoint)));
     }
-    let cut = source.cut.borrow().get(&number).cloned();
+    let cut = source.memory.cut.borrow().get(&number).cloned();
     match cut {
         Some(Cut::Confirmed(reason)) if settings.on_gap != OnGap::Restart => {
             return Err(PipelineError::Truncated { topic: found.topic, partition: number, reason });
@@ -327,8 +345,14 @@ fn go_on(
         high = now.1;
     }
     if checkpoint.offset < low || checkpoint.offset > high {
-        // The numbers may be those of a topic that has just been created again.
-        if !source.is_same_topic()? {
+        // The numbers may be those of a topic that has just been created again, or damaged on the way.
+        let again = watermarks(source, number, stop)?;
+        if !source.is_same_topic()?
+            || again.is_none_or(|(low, high)| (low..=high).contains(&checkpoint.offset))
+        {
+            return Ok(None);
+        }
+        if settings.on_gap != OnGap::Fail && !source.is_certain(&found, number, stop)? {
             return Ok(None);
         }
         match settings.on_gap {
@@ -351,7 +375,7 @@ fn start_over(
     found: Log,
 ) -> Result<(Log, Checkpoint), PipelineError> {
     let checkpoint = claim.start_over(Some(log), &found)?;
-    source.cut.borrow_mut().remove(&claim.partition());
+    source.memory.cut.borrow_mut().remove(&claim.partition());
     tracing::warn!(
         "partition {} is counted again from offset {}; what was counted before is in archive/{}",
         claim.partition(),
@@ -396,7 +420,7 @@ fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, 
     while !stop.is_asked() {
         match source.admin.watermarks(&source.settings.topic, number, ANSWER_MAX) {
             Ok(watermarks) => return Ok(Some(watermarks)),
-            Err(error) if error.is_unknown_topic() => return Ok(None),
+            Err(error) if error.is_unknown_topic() || error.is_of_epoch() => return Ok(None),
             Err(error) if error.is_transient() => {
                 if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
                     tracing::warn!("partition {number} does not answer ({error}); waiting for it");
@@ -410,6 +434,36 @@ fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, 
 }
 
 impl Source<'_> {
+    /// Whether another client hears the same of the log. What decides about the files for good, or goes into a new
+    /// `log.json`, is asked for twice: nothing that is read later would tell that it was damaged on the way.
+    fn is_certain(&self, found: &Log, number: i32, stop: &Stop) -> Result<bool, PipelineError> {
+        let admin = match self.second_admin.get() {
+            Some(admin) => admin,
+            None => {
+                let admin = Admin::new(&self.settings.connection)?;
+                self.second_admin.get_or_init(|| admin)
+            }
+        };
+        while !stop.is_asked() {
+            let ask = || -> Result<_, KafkaError> {
+                let topic = admin.describe(&found.topic, ANSWER_MAX)?;
+                let cluster_id = admin.cluster_id(ANSWER_MAX)?;
+                let (low, _) = admin.watermarks(&found.topic, number, ANSWER_MAX)?;
+                Ok((topic.map(|topic| (topic.id, topic.partitions)), cluster_id, low))
+            };
+            match ask() {
+                Ok((topic, cluster_id, low)) => {
+                    return Ok(topic == Some((found.topic_id.clone(), found.partitions))
+                        && (cluster_id, low) == (found.cluster_id.clone(), found.first_offset));
+                }
+                Err(error) if error.is_unknown_topic() || error.is_of_epoch() => return Ok(false),
+                Err(error) if error.is_transient() => stop.wait(Duration::from_millis(200)),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok(false)
+    }
+
     fn is_same_topic(&self) -> Result<bool, PipelineError> {
         match self.admin.describe(&self.settings.topic, ANSWER_MAX) {
             Ok(topic) => Ok(topic.is_some_and(|topic| topic == self.topic)),

@@ -1,0 +1,692 @@
+//! A network that does damage, between the binary and a Kafka whose advertised address is the damaging proxy's.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::fs;
+use std::net::TcpListener;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use almanac::kafka::{Admin, Connection, Record, extent, read_spans};
+use almanac::report::Decoder;
+use jiff::civil::Date;
+
+use crate::proxy::{Fault, Field, Flip, Proxy, Storm};
+use crate::support::{
+    Campaign, Kafka, Place, Random, Raw, Running, eventually, eventually_within, free_address,
+};
+
+/// Trials at a time, each with a proxy of its own.
+const LANES: usize = 4;
+
+/// Trials; as many as there are fields are one round over all of them.
+const SHORT_SIZE: usize = 14;
+
+/// Half of the days that the readers' log has.
+const HALF: &str = "1000";
+
+/// Days that a trial of a producer sends.
+const SENT: &str = "300";
+
+/// Days sent in the storm, and as many more for each trial.
+const STORM_DAYS_MIN: usize = 800;
+const STORM_DAYS: usize = 10;
+const STORM_DAYS_MAX: usize = 20_000;
+
+/// No reader needs more, whatever it is told of lengths: a frame may be 100 MB.
+const MEMORY_MAX_MIB: usize = 200;
+
+/// How long a reader may take, once with the damage and once after it.
+const PROGRESS_MAX: Duration = Duration::from_secs(60);
+
+/// How long the client waits for an answer that the damage has swallowed; by default a minute.
+const ANSWER_MAX: [&str; 2] = ["-X", "socket.timeout.ms=2000"];
+
+/// So few records at a time that one reading takes many frames.
+const SMALL_FETCHES: [&str; 6] =
+    ["-X", "fetch.message.max.bytes=3000", "-X", "fetch.max.bytes=12000", "-X", "message.max.bytes=1000"];
+
+/// Those first in which a wrong value was once taken for right.
+const FIELDS: [Field; 49] = [
+    Field::TopicLeaderEpoch,
+    Field::Covered,
+    Field::BaseOffset,
+    Field::LeaderEpoch,
+    Field::ListOffset,
+    Field::TopicId,
+    Field::AskedOffset,
+    Field::FetchPartitionError,
+    Field::Magic,
+    Field::CorrelationId,
+    Field::FetchPartition,
+    Field::SentCovered,
+    Field::SentPartition,
+    Field::AckError,
+    Field::Crc,
+    Field::BatchLength,
+    Field::CoveredAndCrc,
+    Field::FrameSize,
+    Field::FetchError,
+    Field::FetchTopicId,
+    Field::HighWatermark,
+    Field::LastStableOffset,
+    Field::LogStartOffset,
+    Field::RecordsSize,
+    Field::PreferredReplica,
+    Field::AskedPartition,
+    Field::AskedLeaderEpoch,
+    Field::NodeId,
+    Field::ClusterId,
+    Field::TopicError,
+    Field::TopicName,
+    Field::TopicPartition,
+    Field::TopicLeader,
+    Field::ListError,
+    Field::ListPartition,
+    Field::ListLeaderEpoch,
+    Field::EpochError,
+    Field::EpochPartition,
+    Field::EpochEpoch,
+    Field::EpochEnd,
+    Field::SentCrc,
+    Field::SentBaseOffset,
+    Field::SentBatchLength,
+    Field::SentMagic,
+    Field::SentTopic,
+    Field::SentAcks,
+    Field::SentCoveredAndCrc,
+    Field::AckPartition,
+    Field::AckBaseOffset,
+];
+
+/// What was once taken for right, or made it impossible to go on: the bit, counted from the field's right, the frames
+/// with the field before, and whether the reader has a checkpoint already.
+const ONCE_WRONG: [(Field, u64, u64, bool); 9] = [
+    // Records left out, or counted under other offsets.
+    (Field::BaseOffset, 4, 3, false),
+    (Field::BaseOffset, 1, 3, false),
+    // An epoch that there never was, in `log.json`: the next start would take the log for one that was cut.
+    (Field::LeaderEpoch, 6, 3, false),
+    // Where the log begins, at the first start: nothing would tell later what was left out.
+    (Field::ListOffset, 7, 0, false),
+    // A topic that seems to be another one.
+    (Field::TopicId, 5, 0, true),
+    // An error and a format that have no name.
+    (Field::FetchPartitionError, 11, 3, false),
+    (Field::Magic, 4, 3, false),
+    // The client keeps to the highest epoch that it was told of.
+    (Field::TopicLeaderEpoch, 1, 0, false),
+    (Field::TopicLeaderEpoch, 1, 1, true),
+];
+
+fn is_written(field: Field) -> bool {
+    field >= Field::SentCovered
+}
+
+/// What no checksum covers, and what can look like something that may be.
+const UNPROTECTED: [Field; 6] = [
+    Field::BaseOffset,
+    Field::CoveredAndCrc,
+    Field::FetchPartition,
+    Field::AskedPartition,
+    Field::SentPartition,
+    Field::SentCoveredAndCrc,
+];
+
+/// Where the client library (2.12.1) has no answer but to end the process: it asserts that a partition of an answer was
+/// asked for, goes on in the wrong place after a batch whose checksum is wrong, reads a topic's name that it has freed,
+/// or has an error's number that its bindings have no name for.
+const ABORTING: [Field; 8] = [
+    Field::Covered,
+    Field::Crc,
+    Field::BatchLength,
+    Field::FetchPartition,
+    Field::RecordsSize,
+    Field::TopicName,
+    Field::TopicError,
+    Field::AckError,
+];
+
+/// What one changed bit led to. Of several, the last in this order.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+enum Outcome {
+    /// It was over before a frame with the field came.
+    NotDone,
+    NoEffect,
+    /// The connection ended, and another one went on.
+    Dropped,
+    /// Caught: read again from the checkpoint; or refused by the broker, and sent again.
+    Again,
+    /// The checkpoint was archived, and the log counted from its start.
+    CountedAnew,
+    /// An error that names its cause, and a next start that goes on.
+    ErrorExit,
+    /// The client library ended the process; the next start goes on.
+    Aborted,
+    /// No progress until the process was started again.
+    Stalled,
+    /// Other files than those of an undisturbed reading, or other records than those sent.
+    Wrong,
+    /// The next start, with nothing disturbed, does not go on.
+    Stuck,
+}
+
+const OUTCOMES: [Outcome; 10] = [
+    Outcome::NotDone,
+    Outcome::NoEffect,
+    Outcome::Dropped,
+    Outcome::Again,
+    Outcome::CountedAnew,
+    Outcome::ErrorExit,
+    Outcome::Aborted,
+    Outcome::Stalled,
+    Outcome::Wrong,
+    Outcome::Stuck,
+];
+
+/// A Kafka, and the ways to it: `kafka.bootstrap` directly, and one through each proxy.
+struct Network {
+    kafka: Kafka,
+    lanes: Vec<Proxy>,
+}
+
+impl Network {
+    fn start(lanes: usize) -> Network {
+        let direct = free_address();
+        let (mut listeners, mut advertised) = (format!("DIRECT://{direct}"), format!("DIRECT://{direct}"));
+        let mut protocols = "DIRECT:PLAINTEXT".to_owned();
+        let mut proxies = Vec::new();
+        for lane in 0..lanes {
+            let (front, behind) = (TcpListener::bind("127.0.0.1:0").unwrap(), free_address());
+            write!(listeners, ",LANE{lane}://{behind}").unwrap();
+            write!(advertised, ",LANE{lane}://{}", front.local_addr().unwrap()).unwrap();
+            write!(protocols, ",LANE{lane}:PLAINTEXT").unwrap();
+            proxies.push(Proxy::start(front, &behind));
+        }
+        let kafka = Kafka::start(&[
+            &format!("listeners={listeners}"),
+            &format!("advertised.listeners={advertised}"),
+            &format!("listener.security.protocol.map={protocols}"),
+        ]);
+        Network { kafka, lanes: proxies }
+    }
+}
+
+/// A log to read, and what an undisturbed reader makes of it.
+struct Ground<'a> {
+    place: Place,
+    lanes: &'a [Proxy],
+    ends: Vec<i64>,
+}
+
+impl<'a> Ground<'a> {
+    fn new(network: &'a Network) -> Ground<'a> {
+        let place = Place::on(&network.kafka);
+        let small = ["-X", "batch.num.messages=20"];
+        place.produce(&[&["--days", HALF, "--duplicates", "0.3"], &small[..]].concat());
+        place.replay(&network.kafka, "half");
+        place.produce(&[&["--append", "--days", HALF, "--duplicates", "0.3"], &small[..]].concat());
+        let garbage = |partition| Raw { partition, key: None, value: Some(b"\xffnot a report") };
+        place.send(&[0, 1, 2, 3].map(garbage));
+        place.replay(&network.kafka, "whole");
+        Ground { ends: network.kafka.high_watermarks(&place.topic), lanes: &network.lanes, place }
+    }
+
+    /// The files that must be the same, whatever happened on the way: checkpoint, rejected records, log.
+    fn files(dir: &Path, partition: usize) -> [String; 3] {
+        [
+            format!("partition-{partition}.json"),
+            format!("partition-{partition}.rejected.jsonl"),
+            format!(".almanac/{partition}/log.json"),
+        ]
+        .map(|name| fs::read_to_string(dir.join(name)).unwrap_or_default())
+    }
+
+    /// One reading with one bit changed.
+    fn read(&self, lane: usize, trial: Trial, memory: &AtomicUsize) -> (Outcome, String) {
+        let Trial { field, flip, is_resumed, who, partitions, is_small } = trial;
+        let proxy = &self.lanes[lane];
+        let place = Place {
+            topic: self.place.topic.clone(),
+            brokers: proxy.address.clone(),
+            temp: tempfile::tempdir().unwrap(),
+        };
+        if is_resumed {
+            copy_dir(&self.place.dir("half"), &place.dir("files"));
+        }
+        let who: Vec<&str> = who.iter().map(String::as_str).collect();
+        let fetches = if is_small { &SMALL_FETCHES[..] } else { &[] };
+        let arguments = [&["consumer", "-v"], &who[..], &ANSWER_MAX, fetches].concat();
+        proxy.aim(flip);
+        let is_through = || {
+            let found = place.checkpoints("files");
+            partitions.clone().all(|partition: usize| {
+                found.iter().any(|checkpoint| {
+                    (usize::try_from(checkpoint.partition), checkpoint.offset)
+                        == (Ok(partition), self.ends[partition])
+                })
+            })
+        };
+        let mut consumer = place.almanac(&arguments).start();
+        let mut outcome = Outcome::NotDone;
+        let mut said = String::new();
+        if let Some(ended) = reading(&mut consumer, &is_through) {
+            outcome = ended;
+            said = consumer.stderr();
+        }
+        let (flipped, hung_up) = proxy.flipped();
+        proxy.calm();
+        memory.fetch_max(memory_peak(&consumer), Ordering::Relaxed);
+        if consumer.is_running() {
+            let ended = consumer.terminate();
+            if ended.code != Some(0) {
+                outcome =
+                    outcome.max(if ended.code.is_some() { Outcome::ErrorExit } else { Outcome::Aborted });
+                said = ended.stderr;
+            }
+        }
+        let stderr = consumer.stderr();
+        assert!(!stderr.contains("panicked"), "{field:?} {flipped:?}: {stderr}");
+        if outcome > Outcome::NoEffect {
+            let mut again = place.almanac(&arguments).start();
+            if reading(&mut again, &is_through).is_some() {
+                outcome = Outcome::Stuck;
+                write!(said, " AGAIN: {}", again.stderr()).unwrap();
+            }
+            if again.is_running() {
+                again.terminate();
+            }
+        }
+        let archived = place.dir("files/archive").exists();
+        outcome = outcome.max(match () {
+            () if archived || stderr.contains("created again") => Outcome::CountedAnew,
+            () if stderr.contains("asking anew") => Outcome::Again,
+            () if stderr.contains("going back to the checkpoint") || stderr.contains("looking again") => {
+                Outcome::Again
+            }
+            () if hung_up => Outcome::Dropped,
+            () if flipped.is_none() => Outcome::NotDone,
+            () => Outcome::NoEffect,
+        });
+        let whole = self.place.dir("whole");
+        for partition in partitions {
+            let (ours, theirs) =
+                (Self::files(&place.dir("files"), partition), Self::files(&whole, partition));
+            if outcome < Outcome::Stuck && ours != theirs {
+                outcome = Outcome::Wrong;
+                let name = ["checkpoint", "rejected", "log.json"];
+                let which: Vec<&str> =
+                    (0..3).filter(|&index| ours[index] != theirs[index]).map(|index| name[index]).collect();
+                let direct = Place { brokers: self.place.brokers.clone(), ..self.place_at(&place) };
+                let verified = direct.almanac(&["verify", &partition.to_string()]).run();
+                write!(said, " partition {partition} {which:?}, verify exits {:?}", verified.code).unwrap();
+            }
+        }
+        if flipped.is_none() {
+            return (outcome, said);
+        }
+        let said: Vec<&str> = said.lines().collect();
+        let shown =
+            format!("{arguments:?} {} {} {}", flipped.unwrap_or_default(), archived, said.join(" | "));
+        (outcome, shown)
+    }
+
+    /// The same place, to be asked in another way.
+    fn place_at(&self, place: &Place) -> Place {
+        let temp = tempfile::tempdir().unwrap();
+        copy_dir(&place.dir("files"), &temp.path().join("files"));
+        Place { topic: self.place.topic.clone(), brokers: String::new(), temp }
+    }
+}
+
+/// What is tried with one reader.
+struct Trial {
+    field: Field,
+    flip: Flip,
+    /// From the checkpoint of half the log; else with nothing.
+    is_resumed: bool,
+    /// The arguments that say what is read, and what that is.
+    who: Vec<String>,
+    partitions: Range<usize>,
+    is_small: bool,
+}
+
+impl Trial {
+    fn once_wrong((field, bit, skip, is_resumed): (Field, u64, u64, bool)) -> Trial {
+        Trial {
+            field,
+            flip: Flip { field, skip, bit: Some(bit), random: Random(1) },
+            is_resumed,
+            who: ["0", "1", "2", "3"].map(str::to_owned).to_vec(),
+            partitions: 0..4,
+            is_small: true,
+        }
+    }
+
+    fn random(field: Field, mut random: Random) -> Trial {
+        let asks_epoch =
+            matches!(field, Field::EpochError | Field::EpochPartition | Field::EpochEpoch | Field::EpochEnd);
+        let is_resumed = asks_epoch || random.below(2) == 0;
+        let group = format!("group-{}", random.next());
+        let (who, partitions): (&[&str], _) = match random.below(4) {
+            0 => (&["0", "1"], 0..2),
+            1 | 2 => (&["0", "1", "2", "3"], 0..4),
+            _ => (&["--group", &group], 0..4),
+        };
+        let who = who.iter().map(ToString::to_string).collect();
+        let is_small = random.below(4) > 0;
+        // About as many frames as there are with the field.
+        let frames = match field {
+            Field::ListError | Field::ListPartition | Field::ListOffset | Field::ListLeaderEpoch => 6,
+            Field::TopicLeader | Field::TopicLeaderEpoch | Field::TopicPartition | Field::NodeId => 6,
+            Field::TopicError | Field::TopicName | Field::TopicId | Field::ClusterId => 6,
+            _ if asks_epoch || !is_small => 2,
+            _ => 8,
+        };
+        let skip = random.below(frames);
+        let flip = Flip { field, skip, bit: None, random };
+        Trial { field, flip, is_resumed, who, partitions, is_small }
+    }
+}
+
+/// Waits for the reading's end; gives back what else came of it.
+fn reading(consumer: &mut Running, is_through: &impl Fn() -> bool) -> Option<Outcome> {
+    let deadline = Instant::now() + PROGRESS_MAX;
+    while !is_through() {
+        if !consumer.is_running() {
+            let ended = consumer.ended();
+            assert_ne!(ended.code, Some(0), "it ended by itself: {}", ended.stderr);
+            return Some(if ended.code.is_some() { Outcome::ErrorExit } else { Outcome::Aborted });
+        }
+        if Instant::now() > deadline {
+            return Some(Outcome::Stalled);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    None
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The most memory that a process has had, in KiB; 0 once it has ended.
+fn memory_peak(process: &Running) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+/// One sending with one bit changed.
+fn write(network: &Network, lane: usize, field: Field, mut random: Random) -> (Outcome, String) {
+    let proxy = &network.lanes[lane];
+    // Not a number that counts up: one bit further must be no other topic.
+    let topic = format!("temperatures-{:x}", random.next());
+    let place = Place { topic, brokers: proxy.address.clone(), temp: tempfile::tempdir().unwrap() };
+    let direct = Place {
+        topic: place.topic.clone(),
+        brokers: network.kafka.bootstrap.clone(),
+        temp: tempfile::tempdir().unwrap(),
+    };
+    proxy.aim(Flip { field, skip: random.below(12), bit: None, random });
+    let small = ["--days", SENT, "--duplicates", "0", "-X", "batch.num.messages=20"];
+    let sent = place
+        .almanac(
+            &[&["producer", "--interval", "0"], &small[..], &ANSWER_MAX, &["-X", "request.timeout.ms=2000"]]
+                .concat(),
+        )
+        .run();
+    let (flipped, _) = proxy.flipped();
+    proxy.calm();
+    assert!(!sent.stderr.contains("panicked"), "{field:?} {flipped:?}: {}", sent.stderr);
+    let mut outcome = match sent.code {
+        Some(0) if flipped.is_none() => Outcome::NotDone,
+        Some(0) if proxy.has_refused() => Outcome::Again,
+        Some(0) => Outcome::NoEffect,
+        Some(_) => Outcome::ErrorExit,
+        None => Outcome::Aborted,
+    };
+    let mut said = sent.stderr.lines().collect::<Vec<_>>().join(" | ");
+    if outcome >= Outcome::ErrorExit {
+        let there = dates(&direct).len();
+        let left = (SENT.parse::<usize>().unwrap() - there.min(300)).max(1).to_string();
+        let ended = direct
+            .almanac(&[
+                "producer",
+                "--append",
+                "--interval",
+                "0",
+                "--days",
+                &left,
+                "--duplicates",
+                "0",
+                "--start",
+                "1990-01-01",
+            ])
+            .run();
+        if ended.code != Some(0) {
+            outcome = Outcome::Stuck;
+            write!(said, " AGAIN: {}", ended.stderr).unwrap();
+        }
+    }
+    let dates = dates(&direct);
+    let distinct: BTreeSet<Date> = dates.iter().map(|(_, date)| *date).collect();
+    let misplaced = dates.iter().filter(|(partition, date)| partition_of(*date) != *partition).count();
+    let (repeated, days) = (dates.len() - distinct.len(), distinct.len());
+    let is_gapless =
+        distinct.iter().zip(distinct.iter().skip(1)).all(|(day, next)| day.tomorrow().ok() == Some(*next));
+    if days < 300 || repeated > 0 || misplaced > 0 || !is_gapless {
+        outcome = outcome.max(Outcome::Wrong);
+        write!(said, " {days} days, {repeated} repeated, {misplaced} misplaced, gapless {is_gapless}")
+            .unwrap();
+    }
+    (outcome, format!("{} {said}", flipped.unwrap_or_default()))
+}
+
+/// Where the partitioner of all clients puts a day's month.
+fn partition_of(date: Date) -> i32 {
+    match date.month() {
+        3 | 8 | 9 => 0,
+        2 | 7 => 1,
+        1 | 4 | 6 | 12 => 2,
+        _ => 3,
+    }
+}
+
+/// The partition and date of each record that is a report.
+fn dates(place: &Place) -> Vec<(i32, Date)> {
+    let connection = Connection { brokers: place.brokers.clone(), properties: Vec::new() };
+    let admin = Admin::new(&connection).unwrap();
+    let (mut dates, mut decoder) = (Vec::new(), Decoder::default());
+    let each = |record: &Record| {
+        dates.extend(decoder.decode(record.value).map(|report| (record.partition, report.date)));
+    };
+    read_spans(&connection, &place.topic, &extent(&admin, &place.topic, 4).unwrap(), each).unwrap();
+    dates
+}
+
+/// What a bad network does, without what can't be caught.
+const STORM: [Fault; 9] = [
+    Fault::Delay,
+    Fault::Throttle,
+    Fault::Split,
+    Fault::Fin,
+    Fault::Reset,
+    Fault::BlackHole,
+    Fault::Flip(Field::Covered),
+    Fault::Flip(Field::Crc),
+    Fault::Flip(Field::SentCovered),
+];
+
+/// A producer, a consumer and a member of a group at work while many frames meet faults; then none do.
+fn storm(network: &Network, days: usize, random: &mut Random) -> String {
+    let [for_producer, for_consumer, for_member, ..] = &network.lanes[..] else { panic!("three lanes") };
+    let direct = Place {
+        topic: format!("temperatures-{:x}", random.next()),
+        brokers: network.kafka.bootstrap.clone(),
+        temp: tempfile::tempdir().unwrap(),
+    };
+    let through = |proxy: &Proxy, arguments: &[&str], dir: &str| {
+        let command = direct.almanac_in(dir, &[arguments, &ANSWER_MAX].concat());
+        command.env("ALMANAC_BROKERS", &proxy.address).start()
+    };
+    let wanted = days.to_string();
+    let sending = ["producer", "--interval", "5ms", "--duplicates", "0", "-X", "request.timeout.ms=2000"];
+    let mut producer = through(for_producer, &[&sending[..], &["--days", &wanted]].concat(), "files");
+    let mut consumer = through(for_consumer, &["consumer", "0", "1", "2", "3"], "files");
+    let mut member = through(for_member, &["consumer"], "group");
+    eventually("the first days are counted", || ["files", "group"].iter().all(|dir| direct.days(dir) > 0));
+    for proxy in [for_producer, for_consumer, for_member] {
+        let random = Random(random.next());
+        proxy.storm(Storm { per_mille: 200, faults: STORM.to_vec(), random });
+    }
+    // As a supervisor does, where the client library gives up the process; an error of ours would be a fault.
+    let mut revived = 0;
+    let mut revive = |running: &mut Running, proxy: &Proxy, arguments: &[&str], dir: &str| {
+        if !running.is_running() {
+            let ended = running.ended();
+            assert!(ended.code.is_none() && ended.stderr.contains("Assertion"), "{}", ended.stderr);
+            *running = through(proxy, arguments, dir);
+            revived += 1;
+        }
+    };
+    let mut starts = 1;
+    loop {
+        eventually_within(Duration::from_secs(300), "the producer ends", || {
+            revive(&mut consumer, for_consumer, &["consumer", "0", "1", "2", "3"], "files");
+            revive(&mut member, for_member, &["consumer"], "group");
+            !producer.is_running()
+        });
+        let ended = producer.ended();
+        assert!(ended.code.is_some() && !ended.stderr.contains("panicked"), "{}", ended.stderr);
+        if ended.code == Some(0) {
+            break;
+        }
+        assert!(starts < 20, "{}", ended.stderr);
+        starts += 1;
+        let there: BTreeSet<Date> = dates(&direct).into_iter().map(|(_, date)| date).collect();
+        if there.len() == days {
+            break;
+        }
+        let left = (days - there.len()).to_string();
+        producer = through(for_producer, &[&sending[..], &["--append", "--days", &left]].concat(), "files");
+    }
+    let mut done: BTreeMap<Fault, u64> = BTreeMap::new();
+    for proxy in [for_producer, for_consumer, for_member] {
+        proxy.calm();
+        proxy.done().into_iter().for_each(|(fault, count)| *done.entry(fault).or_default() += count);
+    }
+    let calm = Instant::now();
+    revive(&mut consumer, for_consumer, &["consumer", "0", "1", "2", "3"], "files");
+    revive(&mut member, for_member, &["consumer"], "group");
+    for (running, dir) in [(&mut consumer, "files"), (&mut member, "group")] {
+        let records = network.kafka.records(&direct.topic);
+        eventually_within(PROGRESS_MAX, "the checkpoints pass every record", || {
+            assert!(running.is_running(), "{}", running.stderr());
+            direct.passed(dir) == records
+        });
+    }
+    let recovered = calm.elapsed().as_millis();
+    let memory = memory_peak(&consumer).max(memory_peak(&member));
+    for ended in [consumer.terminate(), member.terminate()] {
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+    let dates = dates(&direct);
+    let distinct: BTreeSet<Date> = dates.iter().map(|(_, date)| *date).collect();
+    assert_eq!(distinct.len(), days, "each day has arrived");
+    // What a producer that gave up had on the way may still arrive when the next one has looked at what is there.
+    assert!(starts > 1 || dates.len() == days, "one producer sent {days} days as {} records", dates.len());
+    direct.replay(&network.kafka, "fresh");
+    for dir in ["files", "group"] {
+        direct.assert_same_files("fresh", dir);
+        direct.almanac_in(dir, &["verify"]).succeeds();
+    }
+    let faults: Vec<String> = done.iter().map(|(fault, count)| format!("{count} {fault:?}")).collect();
+    let repeats = dates.len() - days;
+    format!(
+        "storm: {days} days, {repeats} repeats, {starts} starts of the producer, {revived} consumers started again, {}; caught up {recovered} ms after it, {} MiB at most",
+        faults.join(", "),
+        memory / 1024
+    )
+}
+
+#[test]
+fn campaign() {
+    let campaign = Campaign::new("network", SHORT_SIZE);
+    let network = Network::start(LANES);
+    let ground = Ground::new(&network);
+    let mut random = campaign.random();
+    let seeds: Vec<u64> = (0..campaign.size).map(|_| random.next()).collect();
+    let (next, memory) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let trials: Mutex<Vec<(Field, Outcome, String)>> = Mutex::default();
+    let run = |lane: usize, index: usize| {
+        if let Some(&case) = ONCE_WRONG.get(index) {
+            let (outcome, said) = ground.read(lane, Trial::once_wrong(case), &memory);
+            let was_mended = outcome < Outcome::CountedAnew
+                || (case.0 == Field::FetchPartitionError && outcome == Outcome::ErrorExit);
+            assert!(was_mended, "{case:?}: {outcome:?}: {said}");
+            return true;
+        }
+        let index = index - ONCE_WRONG.len();
+        let Some(&seed) = seeds.get(index) else { return false };
+        let field = FIELDS[index % FIELDS.len()];
+        let (outcome, said) = match is_written(field) {
+            true => write(&network, lane, field, Random(seed)),
+            false => ground.read(lane, Trial::random(field, Random(seed)), &memory),
+        };
+        trials.lock().unwrap().push((field, outcome, said));
+        true
+    };
+    std::thread::scope(|scope| {
+        for lane in 0..LANES {
+            let (next, run) = (&next, &run);
+            scope.spawn(move || while run(lane, next.fetch_add(1, Ordering::Relaxed)) {});
+        }
+    });
+    let trials = trials.into_inner().unwrap();
+    campaign.say(&table(&trials));
+    let weather =
+        storm(&network, (STORM_DAYS_MIN + STORM_DAYS * campaign.size).min(STORM_DAYS_MAX), &mut random);
+    let memory = memory.load(Ordering::Relaxed) / 1024;
+    campaign.say(&format!("{weather}; {memory} MiB at most in trials"));
+    assert!(memory < MEMORY_MAX_MIB, "{memory} MiB");
+    let refused: Vec<_> = trials.iter().filter(|(field, outcome, _)| !is_allowed(*field, *outcome)).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
+fn is_allowed(field: Field, outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Stuck | Outcome::Stalled => false,
+        Outcome::Wrong => UNPROTECTED.contains(&field),
+        Outcome::Aborted => ABORTING.contains(&field),
+        _ => true,
+    }
+}
+
+fn table(trials: &[(Field, Outcome, String)]) -> String {
+    let mut counts: BTreeMap<Field, HashMap<Outcome, usize>> = BTreeMap::new();
+    for (field, outcome, _) in trials {
+        *counts.entry(*field).or_default().entry(*outcome).or_default() += 1;
+    }
+    let mut text = format!("{} trials\n| field |", trials.len());
+    OUTCOMES.iter().for_each(|outcome| write!(text, " {outcome:?} |").unwrap());
+    for (field, counts) in counts {
+        write!(text, "\n| {field:?} |").unwrap();
+        OUTCOMES.iter().for_each(|outcome| {
+            write!(text, " {} |", counts.get(outcome).copied().unwrap_or(0)).unwrap();
+        });
+    }
+    text
+}
