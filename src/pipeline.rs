@@ -12,7 +12,7 @@ use crate::note;
 use crate::report::Decoder;
 use crate::stop::Stop;
 use crate::store::{self, StoreError};
-use partition::Partition;
+use partition::{Partition, Progress};
 
 /// Records taken from the client at a time.
 const BATCH_RECORDS_MAX: usize = 4096;
@@ -235,13 +235,20 @@ pub(crate) struct Source<'a> {
 struct Memory {
     jumps: Jumps,
     cut: RefCell<BTreeMap<i32, Cut>>,
+    /// Of partitions that the session before has left.
+    progress: RefCell<BTreeMap<i32, Progress>>,
     /// At how many looks a partition may stand still.
     quiet_looks: Cell<u32>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory { jumps: Jumps::default(), cut: RefCell::default(), quiet_looks: Cell::new(QUIET_LOOKS) }
+        Memory {
+            jumps: Jumps::default(),
+            cut: RefCell::default(),
+            progress: RefCell::default(),
+            quiet_looks: Cell::new(QUIET_LOOKS),
+        }
     }
 }
 
@@ -335,6 +342,8 @@ impl<'a> Session<'a> {
         };
         drop(batch);
         self.publish_offsets();
+        let progress = self.owned.iter().map(|(&number, partition)| (number, partition.progress()));
+        self.source.memory.progress.borrow_mut().extend(progress);
         // Locks go before the group hears of it, so that whoever gets the partitions next can take them.
         self.owned.clear();
         drop(self.consumer);

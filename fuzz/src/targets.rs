@@ -215,7 +215,12 @@ fn read(bytes: &[u8], options: &Options) -> Result<Vec<(String, u64)>, String> {
     };
     let at_once = told(file::read_bytes("weather", bytes, options));
     let slowly = told(file::read_bytes("weather", BufReader::with_capacity(1, bytes), options));
-    assert_eq!(at_once, slowly);
+    // Of a damaged .gz a piece comes before the error, or not, as the buffers lie.
+    let is_cut = |told: &Result<_, String>| matches!(told, Err(message) if message.starts_with("can't read"));
+    match is_cut(&at_once) || is_cut(&slowly) {
+        true => assert!(at_once.is_err() && slowly.is_err(), "{at_once:?}, {slowly:?}"),
+        false => assert_eq!(at_once, slowly),
+    }
     at_once
 }
 

@@ -30,7 +30,8 @@ pub(super) struct Partition {
 }
 
 /// Whether what there is to count becomes durable.
-struct Progress {
+#[derive(Clone, Copy)]
+pub(super) struct Progress {
     durable_offset: i64,
     high_watermark: Option<i64>,
     /// When a checkpoint last moved the offset, or there was none to be made.
@@ -39,6 +40,17 @@ struct Progress {
 }
 
 impl Progress {
+    /// Where a session before this one has left the partition at the same offset, time has gone on since.
+    fn from(durable_offset: i64, known: Option<Progress>) -> Self {
+        let same = known.filter(|known| known.durable_offset == durable_offset);
+        Progress {
+            durable_offset,
+            high_watermark: None,
+            last: same.map_or_else(Instant::now, |known| known.last),
+            is_stalled: known.is_some_and(|known| known.is_stalled),
+        }
+    }
+
     fn lag(&self) -> Option<i64> {
         self.high_watermark.map(|high| (high - self.durable_offset).max(0))
     }
@@ -69,17 +81,12 @@ impl Partition {
         let Some((mut log, checkpoint)) = go_on(source, &mut claim, loaded, stop)? else { return Ok(None) };
         // Noted before the checkpoint that was to pass them, which then was not written.
         log.leader_epochs.retain(|epoch| epoch.first_offset < checkpoint.offset);
-        let now = Instant::now();
+        let known = source.memory.progress.borrow_mut().remove(&number);
         Ok(Some(Partition {
             claim,
             log,
             unpublished: Some(checkpoint.offset),
-            progress: Progress {
-                durable_offset: checkpoint.offset,
-                high_watermark: None,
-                last: now,
-                is_stalled: false,
-            },
+            progress: Progress::from(checkpoint.offset, known),
             quiet: (0, checkpoint.offset),
             checkpoint,
             is_dirty: false,
@@ -186,6 +193,11 @@ impl Partition {
         self.progress.durable_offset = self.checkpoint.offset;
         self.progress.last = Instant::now();
         Ok(true)
+    }
+
+    /// What the session leaves for the next one.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// Takes in up to where the log can be read. Two ways of asking may tell of different moments.

@@ -69,12 +69,12 @@ fn each_month_in_its_latest_recorded_year() {
 
     let status = place.almanac(&["status"]).succeeds();
     let lines: Vec<Vec<&str>> = status.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0][..4], ["PARTITION", "OFFSET", "LAG", "RATE/S"]);
+    assert_eq!(lines[0][..5], ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S"]);
     for (partition, checkpoint) in place.checkpoints("files").iter().enumerate() {
         let row = &lines[partition + 1];
         let newest = checkpoint.statistics.newest().unwrap().to_string();
-        assert_eq!(row[..3], [&partition.to_string(), &checkpoint.offset.to_string(), "0"]);
-        assert_eq!(row[4], newest);
+        assert_eq!(row[..4], [&partition.to_string(), "stopped", &checkpoint.offset.to_string(), "0"]);
+        assert_eq!(row[5], newest);
         assert!(status.stdout.contains("process "), "the owner: {}", status.stdout);
     }
 }
@@ -134,7 +134,7 @@ fn nothing_to_show_is_told_with_what_to_type() {
     assert!(ended.stderr.contains("no day has been counted in "), "{}", ended.stderr);
     let status = dir.almanac(&["status"]).succeeds().stdout;
     let row: Vec<&str> = status.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!(row[..5], ["0", "0", "-", "-", "-"], "{status}");
+    assert_eq!(row[..6], ["0", "-", "0", "-", "-", "-"], "{status}");
     assert!(!dir.svg_path().exists());
 }
 
