@@ -632,7 +632,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Gives up one partition, and goes on with the others if that is possible at all.
+    /// Gives up one partition, for now or for good, and goes on with the others if that is possible at all.
     fn fail(&mut self, number: i32, error: PipelineError) -> Result<(), PipelineError> {
         if self.settings.partitions.is_some() || !error.is_of_one_partition() {
             return Err(error);
@@ -641,8 +641,10 @@ impl<'a> Session<'a> {
             self.consumer.remove(&[number])?;
         }
         if let PipelineError::Store(StoreError::TakenOver { .. }) = error {
-            // As after "lost": this member was asleep, and the group has given the partition to another.
+            // This member was asleep, and the group will say that another has the partition. If it does not, it is
+            // still this member's, as the group's word outranks who holds it.
             tracing::warn!("{error}");
+            self.awaited.insert(number, Instant::now());
         } else {
             tracing::error!("partition {number} is left alone: {error}");
             self.failure.get_or_insert(error);

@@ -518,8 +518,8 @@ pub fn load_status(paths: &Paths) -> Result<Option<Status>, StoreError> {
     Ok(read_if_there(&paths.status())?.and_then(|json| serde_json::from_slice(&json).ok()))
 }
 
-/// Every checkpoint in DIR, with the path it was read from, in the order of partitions.
-pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreError> {
+/// The partitions that have a checkpoint in DIR, in order.
+pub fn partitions_in(dir: &Path) -> Result<Vec<i32>, StoreError> {
     let names = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(|error| {
         match error.kind() {
             io::ErrorKind::NotFound => StoreError::NoDir { dir: dir.to_owned() },
@@ -534,8 +534,13 @@ pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreErr
     let mut partitions: Vec<i32> =
         names.iter().filter_map(|entry| partition_of(entry.file_name().to_str()?)).collect();
     partitions.sort_unstable();
+    Ok(partitions)
+}
+
+/// Every checkpoint in DIR, with the path it was read from, in the order of partitions.
+pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreError> {
     let mut found = Vec::new();
-    for partition in partitions {
+    for partition in partitions_in(dir)? {
         let paths = Paths::new(dir, partition);
         if let Some(checkpoint) = load_checkpoint(&paths)? {
             found.push((paths.checkpoint(), checkpoint));

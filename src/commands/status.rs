@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::cli;
 use crate::status::{State, Status};
-use crate::store::{self, Paths};
+use crate::store::{self, Paths, StoreError};
 
 const HEADINGS: [&str; 9] =
     ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "LAST DURABLE", "OWNER"];
@@ -19,34 +19,50 @@ const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 pub fn run(options: &cli::Status) -> Result<()> {
     let dir = &options.dir.dir;
-    let checkpoints = store::checkpoints_in(dir)?;
-    if checkpoints.is_empty() {
+    let partitions = store::partitions_in(dir)?;
+    if partitions.is_empty() {
         bail!("{} has no partition-N.json\nhint: 'almanac consumer' writes them", dir.display());
     }
     let mut rows = vec![HEADINGS.map(str::to_owned)];
-    for (path, checkpoint) in &checkpoints {
-        let status = store::load_status(&Paths::new(dir, checkpoint.partition))?;
-        let modified = path.metadata().and_then(|metadata| metadata.modified()).ok();
-        let age = modified
-            .and_then(|modified| SystemTime::now().duration_since(modified).ok())
-            .map_or(UNKNOWN.to_owned(), |age| format!("{}s", age.as_secs()));
-        let newest = checkpoint.statistics.newest().map_or(UNKNOWN.to_owned(), |date| date.to_string());
-        let of_status = |field: fn(&Status) -> Option<String>| {
-            status.as_ref().and_then(field).unwrap_or_else(|| UNKNOWN.to_owned())
-        };
-        rows.push([
-            checkpoint.partition.to_string(),
-            of_status(|status| Some(state(status))),
-            checkpoint.offset.to_string(),
-            of_status(|status| status.lag.map(|lag| lag.to_string())),
-            of_status(|status| Some(format!("{:.0}", status.rate))),
-            newest,
-            age,
-            of_status(|status| status.last_durable.clone()),
-            of_status(|status| Some(status.owner.to_string())),
-        ]);
+    let mut failure = None;
+    for partition in partitions {
+        match row(&Paths::new(dir, partition)) {
+            Ok(row) => rows.extend(row),
+            Err(error) => {
+                let mut row = HEADINGS.map(|_| UNKNOWN.to_owned());
+                (row[0], row[1]) = (partition.to_string(), "unreadable".to_owned());
+                rows.push(row);
+                failure.get_or_insert(error);
+            }
+        }
     }
-    super::print(&table(&rows))
+    super::print(&table(&rows))?;
+    failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The row of one partition; nothing where its checkpoint has just gone.
+fn row(paths: &Paths) -> Result<Option<[String; HEADINGS.len()]>, StoreError> {
+    let Some(checkpoint) = store::load_checkpoint(paths)? else { return Ok(None) };
+    let status = store::load_status(paths)?;
+    let modified = paths.checkpoint().metadata().and_then(|metadata| metadata.modified()).ok();
+    let age = modified
+        .and_then(|modified| SystemTime::now().duration_since(modified).ok())
+        .map_or(UNKNOWN.to_owned(), |age| format!("{}s", age.as_secs()));
+    let newest = checkpoint.statistics.newest().map_or(UNKNOWN.to_owned(), |date| date.to_string());
+    let of_status = |field: fn(&Status) -> Option<String>| {
+        status.as_ref().and_then(field).unwrap_or_else(|| UNKNOWN.to_owned())
+    };
+    Ok(Some([
+        checkpoint.partition.to_string(),
+        of_status(|status| Some(state(status))),
+        checkpoint.offset.to_string(),
+        of_status(|status| status.lag.map(|lag| lag.to_string())),
+        of_status(|status| Some(format!("{:.0}", status.rate))),
+        newest,
+        age,
+        of_status(|status| status.last_durable.clone()),
+        of_status(|status| Some(status.owner.to_string())),
+    ]))
 }
 
 /// What the consumer said last of itself, or for how long it has said nothing.

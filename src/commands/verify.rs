@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::checkpoint::Checkpoint;
 use crate::cli;
 use crate::kafka::{Admin, Connection, Span, Topic, read_spans};
 use crate::store::{self, Gap, Paths};
@@ -37,11 +36,11 @@ pub fn run(options: &cli::Verify) -> Result<()> {
     let connection = super::connection(&options.kafka)?;
     let log = Log::find(&connection, &options.kafka.topic)?;
     let dir = &options.dir.dir;
-    let checkpoints = checkpoints(dir, &options.partitions)?;
+    let partitions = partitions(dir, &options.partitions)?;
     let results: Vec<Result<Checked>> = thread::scope(|scope| {
         let log = &log;
-        let check = |checkpoint| scope.spawn(move || log.check(dir, checkpoint));
-        let threads: Vec<_> = checkpoints.iter().map(check).collect();
+        let check = |&partition: &i32| scope.spawn(move || log.check(dir, partition));
+        let threads: Vec<_> = partitions.iter().map(check).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
         };
@@ -49,8 +48,7 @@ pub fn run(options: &cli::Verify) -> Result<()> {
     });
     log.refuse_changed()?;
     let (mut failure, mut unverifiable) = (None, None);
-    for (checkpoint, result) in checkpoints.iter().zip(results) {
-        let partition = checkpoint.partition;
+    for (&partition, result) in partitions.iter().zip(results) {
         match result {
             Ok(checked) => {
                 super::print(&line(partition, &checked))?;
@@ -71,16 +69,14 @@ pub fn run(options: &cli::Verify) -> Result<()> {
     failure.or(unverifiable.map(Into::into)).map_or(Ok(()), Err)
 }
 
-fn checkpoints(dir: &Path, partitions: &[i32]) -> Result<Vec<Checkpoint>> {
-    let found = store::checkpoints_in(dir).with_context(|| {
+fn partitions(dir: &Path, named: &[i32]) -> Result<Vec<i32>> {
+    let mut found = store::partitions_in(dir).with_context(|| {
         format!("no checkpoints to check\nhint: --dir names their directory, now {}", dir.display())
     })?;
-    let mut found: Vec<Checkpoint> = found.into_iter().map(|(_, checkpoint)| checkpoint).collect();
-    if let Some(missing) = partitions.iter().find(|wanted| found.iter().all(|has| has.partition != **wanted))
-    {
+    if let Some(missing) = named.iter().find(|wanted| !found.contains(wanted)) {
         bail!("{} has no partition-{missing}.json", dir.display());
     }
-    found.retain(|checkpoint| partitions.is_empty() || partitions.contains(&checkpoint.partition));
+    found.retain(|partition| named.is_empty() || named.contains(partition));
     if found.is_empty() {
         bail!("{} has no partition-N.json\nhint: 'almanac consumer' writes them", dir.display());
     }
@@ -142,9 +138,10 @@ impl<'a> Log<'a> {
         Ok(Log { connection, admin, name, topic, cluster_id })
     }
 
-    fn check(&self, dir: &Path, checkpoint: &Checkpoint) -> Result<Checked> {
-        let number = checkpoint.partition;
+    fn check(&self, dir: &Path, number: i32) -> Result<Checked> {
         let paths = Paths::new(dir, number);
+        let checkpoint = store::load_checkpoint(&paths)?
+            .ok_or_else(|| Unverifiable(format!("{} has gone", paths.checkpoint().display())))?;
         let log = store::load_log(&paths)?.ok_or_else(|| {
             Unverifiable(format!("{} is missing: which log is counted is unknown", paths.log().display()))
         })?;
@@ -171,8 +168,8 @@ impl<'a> Log<'a> {
             replay.apply(record.offset, record.key, record.value);
         })?;
         let difference = match unchecked {
-            None => replay.difference(checkpoint, &rejected, high),
-            Some(_) => replay.difference_from(start, checkpoint, &rejected, high),
+            None => replay.difference(&checkpoint, &rejected, high),
+            Some(_) => replay.difference_from(start, &checkpoint, &rejected, high),
         };
         Ok(Checked { counts: replay.counts(), difference, unchecked })
     }

@@ -35,10 +35,13 @@ fn a_topic_created_again_and_again_is_counted_anew_each_time() {
 
     // What is sent from now on is shown, as soon as debug has heard of the topic of now.
     eventually("debug shows new records", || {
-        let shown = debug.stdout();
         place.produce(&["--append", "--days", "1", "--duplicates", "0"]);
-        let newest = kafka().dates(&place.topic).into_iter().max().unwrap();
-        !shown.contains(&newest.to_string()) && debug.stdout().contains(&newest.to_string())
+        let newest = kafka().dates(&place.topic).into_iter().max().unwrap().to_string();
+        let look_until = Instant::now() + Duration::from_secs(5);
+        while !debug.stdout().contains(&newest) && Instant::now() < look_until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        debug.stdout().contains(&newest)
     });
     place.caught_up(kafka(), "files");
 
