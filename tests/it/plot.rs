@@ -160,3 +160,16 @@ fn an_unreadable_checkpoint_is_named_by_line() {
     }
     assert!(!dir.svg_path().exists());
 }
+
+#[test]
+fn a_bad_checkpoint_keeps_no_other_from_being_shown() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1990-02-01", 9.0)]);
+    dir.counted(2, &[("1990-04-01", 9.0)]);
+    fs::write(dir.0.path().join("partition-1.json"), "{").unwrap();
+    let ended = dir.almanac(&["status"]).fails(5);
+    let rows: Vec<Vec<&str>> = ended.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let row = |row: usize| [rows[row][0], rows[row][1], rows[row][2]];
+    assert_eq!((row(1), row(2), row(3)), (["0", "-", "1"], ["1", "unreadable", "-"], ["2", "-", "1"]));
+    assert!(ended.stderr.contains("partition-1.json: EOF"), "{}", ended.stderr);
+}
