@@ -377,8 +377,10 @@ impl<'a> Session<'a> {
             positions.push(taken.position());
             self.owned.insert(partition, taken);
         }
-        self.consumer.assign(&positions)?;
-        Ok(None)
+        match self.consumer.assign(&positions) {
+            Err(error) if error.is_transient() => Ok(Some(End::Reopen)),
+            assigned => Ok(assigned.map(|()| None)?),
+        }
     }
 
     /// A day that was counted in one partition would not be recognised when it comes again in another: this concerns
@@ -685,7 +687,10 @@ impl<'a> Session<'a> {
             let take_over = self.take_over || since.elapsed() >= self.settings.handover_timeout;
             match Partition::take(self.source, number, take_over, self.stop) {
                 Ok(Some(partition)) => {
-                    self.consumer.add(&[partition.position()])?;
+                    match self.consumer.add(&[partition.position()]) {
+                        Err(error) if error.is_transient() => return Ok(true),
+                        added => added?,
+                    }
                     self.owned.insert(number, partition);
                 }
                 Ok(None) if self.stop.is_asked() => return Ok(false),

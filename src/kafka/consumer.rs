@@ -16,6 +16,10 @@ use super::config::{log, property_error};
 use super::error::{ConnectionError, code_of};
 use super::{Connection, KafkaError};
 
+/// How long the client may take to start reading what it is assigned, and to answer once it has.
+const START_MAX: Duration = Duration::from_secs(5);
+const SEEK_MS: c_int = 1000;
+
 /// How long leaving the group may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
@@ -151,7 +155,8 @@ impl Consumer {
         let list = self.list(positions)?;
         // SAFETY: client and list are living; librdkafka copies the list.
         let error = unsafe { sys::rd_kafka_assign(self.client, list.0) };
-        self.check(error, "can't assign partitions of")
+        self.check(error, "can't assign partitions of")?;
+        self.validate(positions)
     }
 
     /// Joins the group, which then says by rebalances what to read.
@@ -171,8 +176,49 @@ impl Consumer {
         // SAFETY: client and list are living; librdkafka copies the list, and the error returned is ours.
         unsafe {
             let error = sys::rd_kafka_incremental_assign(self.client, list.0);
-            self.take_error(error, "can't add partitions of")
+            self.take_error(error, "can't add partitions of")?;
         }
+        self.validate(positions)
+    }
+
+    /// Has the broker asked whether the log is still the one that was read, by its leader epochs.
+    ///
+    /// An assignment alone does that only if a new leader epoch becomes known after it: where the client knows it
+    /// already, a log that was cut and grew again would be read on. A seek to the same place always does.
+    fn validate(&self, positions: &[Position]) -> Result<(), KafkaError> {
+        let has_epoch = |position: &&Position| matches!(position.start, StartAt::Offset { next_offset, leader_epoch: Some(_) } if next_offset > 0);
+        let mut unasked: Vec<Position> = positions.iter().filter(has_epoch).copied().collect();
+        let deadline = Instant::now() + START_MAX;
+        while !unasked.is_empty() {
+            let list = self.list(&unasked)?;
+            // SAFETY: client and list are living, and the error returned is ours. The list's elements are in its order,
+            // as many as it says, and an enum of C is an `int`.
+            let refused = unsafe {
+                let error = sys::rd_kafka_seek_partitions(self.client, list.0, SEEK_MS);
+                if !error.is_null() {
+                    sys::rd_kafka_error_destroy(error);
+                }
+                let elements = slice::from_raw_parts((*list.0).elems, unasked.len());
+                let code = |element: &sys::rd_kafka_topic_partition_t| {
+                    code_of((&raw const element.err).cast::<c_int>().read())
+                };
+                elements.iter().map(|element| code(element) != Code::NoError).collect::<Vec<_>>()
+            };
+            unasked = unasked
+                .into_iter()
+                .zip(refused)
+                .filter_map(|(position, no)| no.then_some(position))
+                .collect();
+            if !unasked.is_empty() {
+                // The client starts what it is assigned in a thread of its own, and refuses before that.
+                if Instant::now() > deadline {
+                    let action = format!("can't start reading {}", self.topic.to_string_lossy());
+                    return Err(KafkaError::code(action, Code::OperationTimedOut));
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Ok(())
     }
 
     /// Reads these partitions no more.

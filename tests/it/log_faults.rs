@@ -337,6 +337,31 @@ fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
 }
 
 #[test]
+fn a_member_that_gets_its_partitions_back_finds_out_that_the_log_was_cut() {
+    let mut kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
+    send_batches(&place, date(1991, 1, 1), 50, 1.0);
+    let mut member = place.almanac(&["consumer", "-X", "session.timeout.ms=6000"]).start();
+    place.caught_up(&kafka, "files");
+    let before = place.files("files");
+    // It sleeps for longer than its session lasts, so that it is assigned anew, by a client that has heard of the new
+    // leader before.
+    member.signal(Signal::STOP);
+    let asleep = std::time::Instant::now();
+    kafka.kill_9();
+    cut(&kafka, &place.topic, 2, 30);
+    kafka.start_again();
+    send_batches(&place, date(1995, 1, 1), 60, 5.0);
+    eventually("its session is over", || asleep.elapsed().as_secs() >= 7);
+    member.signal(Signal::CONT);
+    let line = member.stderr_line_with("partition 2 is left alone");
+    assert!(line.contains("the log was cut below what has been counted"), "{line}");
+    assert_eq!(place.files("files")[2], before[2], "nothing is overwritten");
+    assert_eq!(member.terminate().code, Some(5), "{}", member.stderr());
+}
+
+#[test]
 fn a_log_that_was_cut_can_be_gone_on_with_at_its_end() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
