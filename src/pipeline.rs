@@ -29,6 +29,9 @@ const AWAY_TOLD_AFTER: Duration = Duration::from_secs(4);
 /// How often a quiet log is asked whether it is still the same.
 const LOG_CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a partition that was taken away is left to its new owner, who locks it with its first status.
+const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
+
 /// How often `status.json` is written.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
@@ -154,8 +157,8 @@ enum Saved {
     Durable,
     /// Nothing was written: the brokers did not say whether the log is still the same.
     Unknown,
-    /// Nothing was written, and nothing will be: the records may be of another log.
-    LogChanged,
+    /// Nothing was written, and nothing will be: the records may be of another log, or were damaged on the way.
+    Doubtful,
 }
 
 /// Keeps the checkpoints until asked to stop.
@@ -235,6 +238,8 @@ pub(crate) struct Source<'a> {
 struct Memory {
     jumps: Jumps,
     cut: RefCell<BTreeMap<i32, Cut>>,
+    /// Why partitions had to be left alone, while the others go on.
+    failures: RefCell<BTreeMap<i32, PipelineError>>,
     /// Of partitions that the session before has left.
     progress: RefCell<BTreeMap<i32, Progress>>,
     /// At how many looks a partition may stand still.
@@ -246,20 +251,23 @@ impl Default for Memory {
         Memory {
             jumps: Jumps::default(),
             cut: RefCell::default(),
+            failures: RefCell::default(),
             progress: RefCell::default(),
             quiet_looks: Cell::new(QUIET_LOOKS),
         }
     }
 }
 
-/// A log of which the brokers say that it was cut.
+/// A log of which the brokers say that it was cut below this checkpoint.
+///
+/// A log that was cut is still cut when it is read again, from the durable offset and by a client that knows nothing
+/// yet. Only then is it the log's doing and not the client's.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Cut {
-    /// A log that was cut is still cut when it is read again, from the durable offset and by a client that knows
-    /// nothing yet. Only then is it the log's doing and not the client's.
-    Suspected,
-    /// Still cut, as the brokers say with this reason.
-    Confirmed(String),
+struct Cut {
+    /// Of the checkpoint.
+    offset: i64,
+    /// What the brokers said at the second look; nothing before that.
+    confirmed: Option<String>,
 }
 
 /// Where offsets did not follow one another, for as long as the process runs.
@@ -284,6 +292,15 @@ impl Jumps {
     }
 }
 
+/// A partition that the group assigned, and that is not taken yet.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    /// When it may be tried first.
+    from: Instant,
+    /// When it is taken from whoever still holds it: the group's word outranks the lock.
+    force: Option<Instant>,
+}
+
 /// One consumer on one log, until the log is another.
 struct Session<'a> {
     source: &'a Source<'a>,
@@ -292,10 +309,7 @@ struct Session<'a> {
     take_over: bool,
     consumer: Consumer,
     owned: BTreeMap<i32, Partition>,
-    /// Assigned by the group, and still held by another process, since when.
-    awaited: BTreeMap<i32, Instant>,
-    /// The first partition that had to be left alone; the others go on.
-    failure: Option<PipelineError>,
+    awaited: BTreeMap<i32, Awaited>,
     decoder: Decoder,
     pace: Pace,
     log_checked: Instant,
@@ -316,7 +330,6 @@ impl<'a> Session<'a> {
             consumer,
             owned: BTreeMap::new(),
             awaited: BTreeMap::new(),
-            failure: None,
             decoder: Decoder::default(),
             pace: Pace::new(settings.checkpoint_every, now),
             log_checked: now,
@@ -347,10 +360,9 @@ impl<'a> Session<'a> {
         // Locks go before the group hears of it, so that whoever gets the partitions next can take them.
         self.owned.clear();
         drop(self.consumer);
-        match (end, self.failure) {
-            (End::Stopped, Some(failure)) => Err(failure),
-            (end, _) => Ok(end),
-        }
+        let failure =
+            self.source.memory.failures.borrow_mut().pop_first().filter(|_| matches!(end, End::Stopped));
+        failure.map_or(Ok(end), |(_, failure)| Err(failure))
     }
 
     /// Takes the partitions named, all of them before the first is read; or joins the group.
@@ -365,7 +377,7 @@ impl<'a> Session<'a> {
             let topic = self.settings.topic.clone();
             return Err(PipelineError::NoSuchPartition { topic, partition, partitions: has });
         }
-        // Before the first is taken: what can't be gone on with must cost no living owner another partition.
+        // Before the first is taken: a file that can't be read must cost no living owner another partition.
         for &partition in partitions {
             store::check(&self.settings.dir, partition)?;
         }
@@ -418,12 +430,12 @@ impl<'a> Session<'a> {
         }
         let now = Instant::now();
         let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
-        let is_other_log = if self.is_dirty() && is_due {
-            matches!(self.save(now)?, Saved::LogChanged)
+        let is_doubtful = if self.is_dirty() && is_due {
+            matches!(self.save(now)?, Saved::Doubtful)
         } else {
             now - self.log_checked >= LOG_CHECK_EVERY && self.is_same_log() == Some(false)
         };
-        if is_other_log {
+        if is_doubtful {
             return Ok(Some(End::Reopen));
         }
         if now - self.status_written >= STATUS_EVERY {
@@ -431,6 +443,7 @@ impl<'a> Session<'a> {
             self.publish_offsets();
             self.source.admin.serve();
             if self.is_stuck() {
+                self.save(now)?;
                 return Ok(Some(End::Reopen));
             }
         }
@@ -533,10 +546,12 @@ impl<'a> Session<'a> {
     /// Goes back to what is durable: what was read since may be of another log, or have a hole.
     fn reopen(&mut self, partition: Option<i32>, doubt: &KafkaError) -> End {
         if self.is_same_log() == Some(true) && !doubt.is_unknown_topic() {
-            if let Some(partition) = partition.filter(|_| doubt.is_truncation()) {
+            let owned = partition.and_then(|number| self.owned.get(&number).map(|owned| (number, owned)));
+            if let Some((number, owned)) = owned.filter(|_| doubt.is_truncation()) {
                 let mut cut = self.source.memory.cut.borrow_mut();
-                let known = cut.remove(&partition);
-                cut.insert(partition, known.map_or(Cut::Suspected, |_| Cut::Confirmed(doubt.to_string())));
+                let offset = owned.durable_offset();
+                let is_second = cut.get(&number).is_some_and(|cut| cut.offset == offset);
+                cut.insert(number, Cut { offset, confirmed: is_second.then(|| doubt.to_string()) });
             } else {
                 tracing::warn!("{doubt}; going back to the checkpoint");
                 self.stop.wait(RETRY_AFTER);
@@ -555,41 +570,24 @@ impl<'a> Session<'a> {
                 self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
                 return Ok(Saved::Unknown);
             }
-            Some(false) => return Ok(Saved::LogChanged),
+            Some(false) => return Ok(Saved::Doubtful),
             Some(true) => {}
         }
-        match self.past_the_end() {
-            Ok(None) => {}
-            Ok(Some(doubt)) => {
+        match self.past_the_end().and_then(|doubt| Ok((doubt, self.check_leader_epochs()?))) {
+            Ok((None, true)) => {}
+            Ok((Some(doubt), _)) => {
                 tracing::warn!("{doubt}; going back to the checkpoint");
                 self.stop.wait(RETRY_AFTER);
-                return Ok(Saved::LogChanged);
+                return Ok(Saved::Doubtful);
             }
-            Err(error) => {
+            Ok((None, false)) => return Ok(Saved::Doubtful),
+            Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(Saved::Doubtful),
+            Err(error) if error.is_transient() => {
                 tracing::debug!(%error, "no checkpoint yet");
                 self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
                 return Ok(Saved::Unknown);
             }
-        }
-        for (&number, partition) in &self.owned {
-            let Some(epoch) = partition.new_leader_epoch() else { continue };
-            match self.source.admin.leader_epoch(&self.settings.topic, number, ANSWER_MAX) {
-                // Not covered by the records' checksum. In `log.json`, an epoch that there never was would make the
-                // next start take the log for one that was cut.
-                Ok(Some(last)) if epoch > last => {
-                    tracing::info!(
-                        "partition {number} gave leader epoch {epoch}, past {last}; looking again"
-                    );
-                    return Ok(Saved::LogChanged);
-                }
-                Ok(_) => {}
-                Err(error) if error.is_of_epoch() => return Ok(Saved::LogChanged),
-                Err(error) => {
-                    tracing::debug!(%error, "no checkpoint yet");
-                    self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
-                    return Ok(Saved::Unknown);
-                }
-            }
+            Err(error) => return Err(error.into()),
         }
         let failures: Vec<(i32, StoreError)> = self
             .owned
@@ -606,6 +604,24 @@ impl<'a> Session<'a> {
             self.fail(number, error.into())?;
         }
         Ok(Saved::Durable)
+    }
+
+    /// Whether the leader epochs that are new to `log.json` can be. They are not covered by the records' checksum, and
+    /// one that there never was would make the next start take the log for one that was cut.
+    fn check_leader_epochs(&mut self) -> Result<bool, KafkaError> {
+        for (&number, partition) in &mut self.owned {
+            if !partition.has_new_leader_epoch() {
+                continue;
+            }
+            let Some(last) = self.source.admin.leader_epoch(&self.settings.topic, number, ANSWER_MAX)? else {
+                continue;
+            };
+            if !partition.note_last_leader_epoch(last) {
+                tracing::info!("partition {number} gave a leader epoch past {last}; looking again");
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the topic of this name is still the one that the session began with; unknown while no broker
@@ -643,13 +659,13 @@ impl<'a> Session<'a> {
             self.consumer.remove(&[number])?;
         }
         if let PipelineError::Store(StoreError::TakenOver { .. }) = error {
-            // This member was asleep, and the group will say that another has the partition. If it does not, it is
-            // still this member's, as the group's word outranks who holds it.
+            // This member was asleep, and the group will say that another has the partition; or somebody was told to
+            // take it. It is taken back when it is free for longer than a new owner needs to lock it.
             tracing::warn!("{error}");
-            self.awaited.insert(number, Instant::now());
+            self.awaited.insert(number, Awaited { from: Instant::now() + TAKE_BACK_AFTER, force: None });
         } else {
             tracing::error!("partition {number} is left alone: {error}");
-            self.failure.get_or_insert(error);
+            self.source.memory.failures.borrow_mut().insert(number, error);
         }
         Ok(())
     }
@@ -658,8 +674,10 @@ impl<'a> Session<'a> {
         tracing::info!(?event, "the group rebalances");
         match event {
             RebalanceEvent::Assigned(partitions) => {
-                let now = Instant::now();
-                self.awaited.extend(partitions.iter().map(|&partition| (partition, now)));
+                let from = Instant::now();
+                let force = if self.take_over { Duration::ZERO } else { self.settings.handover_timeout };
+                let awaited = Awaited { from, force: from.checked_add(force) };
+                self.awaited.extend(partitions.iter().map(|&partition| (partition, awaited)));
                 // The rebalance goes on; the partitions are added as they are taken.
                 self.consumer.add(&[])?;
             }
@@ -675,6 +693,8 @@ impl<'a> Session<'a> {
     /// Releases partitions, then lets the rebalance go on.
     fn let_go(&mut self, partitions: &[i32]) -> Result<(), PipelineError> {
         self.awaited.retain(|partition, _| !partitions.contains(partition));
+        self.source.memory.cut.borrow_mut().retain(|partition, _| !partitions.contains(partition));
+        self.source.memory.progress.borrow_mut().retain(|partition, _| !partitions.contains(partition));
         let mut added = partitions.to_vec();
         added.retain(|partition| self.owned.remove(partition).is_some());
         Ok(self.consumer.remove(&added)?)
@@ -683,8 +703,13 @@ impl<'a> Session<'a> {
     /// Takes what the group assigned, as soon as its former owner has let go of it, or the time for that is
     /// over: the group's word outranks the lock. Says whether the log turned out to be another.
     fn take_awaited(&mut self) -> Result<bool, PipelineError> {
-        for (number, since) in std::mem::take(&mut self.awaited) {
-            let take_over = self.take_over || since.elapsed() >= self.settings.handover_timeout;
+        for (number, awaited) in std::mem::take(&mut self.awaited) {
+            let now = Instant::now();
+            if now < awaited.from {
+                self.awaited.insert(number, awaited);
+                continue;
+            }
+            let take_over = awaited.force.is_some_and(|force| now >= force);
             match Partition::take(self.source, number, take_over, self.stop) {
                 Ok(Some(partition)) => {
                     match self.consumer.add(&[partition.position()]) {
@@ -692,11 +717,12 @@ impl<'a> Session<'a> {
                         added => added?,
                     }
                     self.owned.insert(number, partition);
+                    self.source.memory.failures.borrow_mut().remove(&number);
                 }
                 Ok(None) if self.stop.is_asked() => return Ok(false),
                 Ok(None) => return Ok(true),
                 Err(PipelineError::Store(StoreError::Held { .. })) => {
-                    self.awaited.insert(number, since);
+                    self.awaited.insert(number, awaited);
                 }
                 Err(error) => self.fail(number, error)?,
             }

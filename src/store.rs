@@ -30,7 +30,7 @@ pub enum StoreError {
     #[error("partition {partition} was taken over by {owner}; nothing was written after that")]
     TakenOver { partition: i32, owner: Owner },
 
-    #[error("{}: {reason}\nhint: nothing was overwritten; mend the file, or move it away to count again", path.display())]
+    #[error("{}: {reason}\nhint: nothing was overwritten; mend the file, or move it away, the partition's checkpoint with it, to count again", path.display())]
     Unreadable { path: PathBuf, reason: String },
 
     #[error("there is no directory {}\nhint: 'almanac consumer' makes it; --dir names another", dir.display())]
@@ -254,8 +254,7 @@ impl Claim {
         name_owner(&mut lock, &owner).map_err(StoreError::io("write", &paths.lock()))?;
         let epoch_dir = next_epoch(&paths, &owner)?;
         let loaded = load(&paths)?;
-        let offset = loaded.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.offset);
-        let rejected = rewrite_rejected(&paths, &epoch_dir, offset)?;
+        let rejected = rewrite_rejected(&paths, &epoch_dir, passed(&loaded))?;
         Ok((Claim { paths, epoch_dir, lock, holds_lock, owner, rejected }, loaded))
     }
 
@@ -302,12 +301,10 @@ impl Claim {
     /// over, and begins again; each step then finds its own result. The checkpoint never vanishes meanwhile. Without
     /// a former log, `log.json` comes first, so that there is never a checkpoint of which the log is unknown.
     pub fn start_over(&mut self, former: Option<&Log>, log: &Log) -> Result<Checkpoint, StoreError> {
-        if let Some(former) = former {
-            if former.topic_id == log.topic_id {
-                self.set_log(&Log { is_starting_over: true, ..log.clone() })?;
-            }
-            self.archive(&former.topic_id)?;
+        if former.is_some_and(|former| former.topic_id == log.topic_id) {
+            self.set_log(&Log { is_starting_over: true, ..log.clone() })?;
         }
+        self.archive(&former.unwrap_or(log).topic_id)?;
         self.rejected = put(&self.paths, &self.epoch_dir, &self.paths.rejected(), b"", Durability::Synced)?;
         let fresh = Checkpoint::empty(self.paths.partition, log.first_offset);
         if former.is_none() {
@@ -465,8 +462,13 @@ fn load(paths: &Paths) -> Result<Loaded, StoreError> {
 /// Whether a claim could read a partition's files. Takes nothing, and changes nothing.
 pub fn check(dir: &Path, partition: i32) -> Result<(), StoreError> {
     let paths = Paths::new(dir, partition);
-    let offset = load(&paths)?.checkpoint.map_or(0, |checkpoint| checkpoint.offset);
-    passed_rejected(&paths, offset).map(drop)
+    passed_rejected(&paths, passed(&load(&paths)?)).map(drop)
+}
+
+/// The offset that the rejected file's entries must lie below. Where the checkpoint was moved away, all are kept until
+/// it is decided what becomes of the partition.
+fn passed(loaded: &Loaded) -> i64 {
+    loaded.checkpoint.as_ref().map_or(i64::MAX, |checkpoint| checkpoint.offset)
 }
 
 /// `log.json`, if there is one.

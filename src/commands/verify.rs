@@ -47,13 +47,13 @@ pub fn run(options: &cli::Verify) -> Result<()> {
         threads.into_iter().map(join).collect()
     });
     log.refuse_changed()?;
-    let (mut failure, mut unverifiable) = (None, None);
+    let (mut different, mut failure, mut unverifiable) = (None, None, None);
     for (&partition, result) in partitions.iter().zip(results) {
         match result {
             Ok(checked) => {
                 super::print(&line(partition, &checked))?;
                 if let Some(difference) = checked.difference {
-                    failure.get_or_insert_with(|| {
+                    different.get_or_insert_with(|| {
                         anyhow!("partition {partition} is not what its log makes: {difference}")
                     });
                 } else if let Some(unchecked) = checked.unchecked {
@@ -66,7 +66,7 @@ pub fn run(options: &cli::Verify) -> Result<()> {
             }
         }
     }
-    failure.or(unverifiable.map(Into::into)).map_or(Ok(()), Err)
+    different.or(failure).or(unverifiable.map(Into::into)).map_or(Ok(()), Err)
 }
 
 fn partitions(dir: &Path, named: &[i32]) -> Result<Vec<i32>> {

@@ -98,6 +98,9 @@ impl Admin {
             )
         };
         check(error).map_err(|code| KafkaError::code(action(), code))?;
+        if !(0..=high).contains(&low) {
+            return Err(KafkaError::code(format!("{}: {low} to {high}", action()), Code::BadMessage));
+        }
         Ok((low, high))
     }
 

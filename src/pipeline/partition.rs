@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ANSWER_MAX, AWAY_TOLD_AFTER, Cut, OnGap, PAST_END_MAX, PipelineError, Source};
+use super::{ANSWER_MAX, AWAY_TOLD_AFTER, OnGap, PAST_END_MAX, PipelineError, Source};
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Admin, KafkaError, Position, Record, StartAt};
 use crate::note;
@@ -20,6 +20,8 @@ pub(super) struct Partition {
     checkpoint: Checkpoint,
     is_dirty: bool,
     is_log_dirty: bool,
+    /// Whether what was passed last held no record, so that its leader epoch is not known.
+    has_skipped: bool,
     rejected: Vec<Rejected>,
     rejected_bytes: usize,
     tally: Tally,
@@ -52,7 +54,7 @@ impl Progress {
     }
 
     fn lag(&self) -> Option<i64> {
-        self.high_watermark.map(|high| (high - self.durable_offset).max(0))
+        self.high_watermark.map(|high| high.saturating_sub(self.durable_offset).max(0))
     }
 }
 
@@ -79,8 +81,10 @@ impl Partition {
     ) -> Result<Option<Self>, PipelineError> {
         let (mut claim, loaded) = Claim::new(&source.settings.dir, number, take_over)?;
         let Some((mut log, checkpoint)) = go_on(source, &mut claim, loaded, stop)? else { return Ok(None) };
-        // Noted before the checkpoint that was to pass them, which then was not written.
+        // Noted before the checkpoint that was to pass them, which then was not written; or of a part that was cut off.
+        let noted = log.leader_epochs.len();
         log.leader_epochs.retain(|epoch| epoch.first_offset < checkpoint.offset);
+        let is_log_dirty = log.leader_epochs.len() < noted;
         let known = source.memory.progress.borrow_mut().remove(&number);
         Ok(Some(Partition {
             claim,
@@ -90,7 +94,8 @@ impl Partition {
             quiet: (0, checkpoint.offset),
             checkpoint,
             is_dirty: false,
-            is_log_dirty: false,
+            is_log_dirty,
+            has_skipped: false,
             rejected: Vec::new(),
             rejected_bytes: 0,
             tally: Tally::default(),
@@ -112,14 +117,34 @@ impl Partition {
         self.checkpoint.offset
     }
 
-    /// The last leader epoch, if `log.json` does not have it yet.
-    pub(super) fn new_leader_epoch(&self) -> Option<i32> {
-        self.log.leader_epochs.last().filter(|_| self.is_log_dirty).map(|last| last.epoch)
+    /// The next offset to read, as the file has it.
+    pub(super) fn durable_offset(&self) -> i64 {
+        self.progress.durable_offset
+    }
+
+    /// Whether a leader epoch has been passed that `log.json` does not have, or may have been.
+    pub(super) fn has_new_leader_epoch(&self) -> bool {
+        self.is_log_dirty || self.has_skipped
+    }
+
+    /// Takes in the leader epoch of the log's end. Says whether none that was read is past it.
+    ///
+    /// Of what holds no record it is noted, too: else the broker would say at the next start that the last epoch noted
+    /// ends before the offset, and the log would be taken for one that was cut. One that is too late does no harm there.
+    pub(super) fn note_last_leader_epoch(&mut self, last: i32) -> bool {
+        let noted = self.log.leader_epochs.last().map(|noted| noted.epoch);
+        if self.has_skipped && noted.is_none_or(|noted| noted < last) {
+            let first_offset = (self.checkpoint.offset - 1).max(0);
+            self.log.leader_epochs.push(LeaderEpoch { epoch: last, first_offset });
+            self.is_log_dirty = true;
+        }
+        noted.is_none_or(|noted| noted <= last)
     }
 
     pub(super) fn apply(&mut self, record: &Record, decoder: &mut Decoder) {
         let Ok(outcome) = self.checkpoint.apply(record.offset, record.value, decoder) else { return };
         self.is_dirty = true;
+        self.has_skipped = false;
         match outcome {
             Outcome::Counted => self.tally.counted += 1,
             Outcome::Duplicate => self.tally.duplicates += 1,
@@ -138,7 +163,10 @@ impl Partition {
     }
 
     pub(super) fn skip_to(&mut self, next_offset: i64) {
-        self.is_dirty |= self.checkpoint.skip_to(next_offset);
+        if self.checkpoint.skip_to(next_offset) {
+            self.is_dirty = true;
+            self.has_skipped = true;
+        }
     }
 
     /// Whether the offset read lies past what the brokers say they have: then it came from damaged bytes, which the
@@ -291,6 +319,7 @@ fn go_on(
     };
     let is_other = |log: &Log| log.cluster_id != found.cluster_id || log.topic != found.topic;
     let is_other = loaded.log.as_ref().is_some_and(is_other);
+    let is_adopted = loaded.log.is_none();
     let is_as_before = |log: &Log| {
         (&log.topic_id, log.partitions) == (&found.topic_id, found.partitions) && !log.is_starting_over
     };
@@ -307,14 +336,14 @@ fn go_on(
         });
     }
     let (mut log, mut checkpoint) = match loaded {
-        Loaded { checkpoint: None, .. } => {
-            let checkpoint = claim.start_over(None, &found)?;
+        Loaded { checkpoint: None, log } => {
+            let checkpoint = claim.start_over(log.as_ref(), &found)?;
             return Ok(Some((found, checkpoint)));
         }
         Loaded { log: Some(log), checkpoint: Some(checkpoint) } => (log, checkpoint),
+        // Where its counting began is not known; if that is not where offsets begin, `verify` will say so.
         Loaded { log: None, checkpoint: Some(checkpoint) } if settings.adopt => {
-            claim.set_log(&found)?;
-            (found.clone(), checkpoint)
+            (Log { first_offset: 0, ..found.clone() }, checkpoint)
         }
         Loaded { log: None, checkpoint: Some(_) } => {
             return Err(PipelineError::WithoutLog { dir: settings.dir.clone(), partition: number });
@@ -335,13 +364,13 @@ fn go_on(
         return Ok(Some((found, checkpoint)));
     }
     let cut = source.memory.cut.borrow().get(&number).cloned();
-    match cut {
-        Some(Cut::Confirmed(reason)) if settings.on_gap != OnGap::Restart => {
+    match cut.filter(|cut| cut.offset == checkpoint.offset).and_then(|cut| cut.confirmed) {
+        Some(reason) if settings.on_gap != OnGap::Restart => {
             return Err(PipelineError::Truncated { topic: found.topic, partition: number, reason });
         }
-        Some(Cut::Confirmed(_)) => return start_over(source, claim, &log, found).map(Some),
-        _ if log.is_starting_over => return start_over(source, claim, &log, found).map(Some),
-        _ => {}
+        Some(_) => return start_over(source, claim, &log, found).map(Some),
+        None if log.is_starting_over => return start_over(source, claim, &log, found).map(Some),
+        None => {}
     }
     if log.partitions != found.partitions {
         // Refused by the session where it is not allowed.
@@ -358,10 +387,11 @@ fn go_on(
     }
     if checkpoint.offset < low || checkpoint.offset > high {
         // The numbers may be those of a topic that has just been created again, or damaged on the way.
-        let again = watermarks(source, number, stop)?;
-        if !source.is_same_topic()?
-            || again.is_none_or(|(low, high)| (low..=high).contains(&checkpoint.offset))
-        {
+        if !source.is_same_topic()? {
+            return Ok(None);
+        }
+        let Some((low, high)) = watermarks(source, number, stop)? else { return Ok(None) };
+        if (low..=high).contains(&checkpoint.offset) {
             return Ok(None);
         }
         if settings.on_gap != OnGap::Fail && !source.is_certain(&found, number, stop)? {
@@ -375,6 +405,8 @@ fn go_on(
             OnGap::Restart => return start_over(source, claim, &log, found).map(Some),
             OnGap::Continue => jump(claim, &mut log, &mut checkpoint, low, high)?,
         }
+    } else if is_adopted {
+        claim.set_log(&log)?;
     }
     Ok(Some((log, checkpoint)))
 }
@@ -398,7 +430,8 @@ fn start_over(
 }
 
 /// Goes on at the nearest offset that the log holds. Noted first: a note of what did not happen after all, because
-/// of a crash in between, is harmless, and the next start makes it true.
+/// of a crash in between, is harmless, and the next start makes it true. The leader epochs stay until there is the
+/// checkpoint, as they tell of the cut as long as the offset does not.
 fn jump(
     claim: &mut Claim,
     log: &mut Log,
@@ -407,9 +440,8 @@ fn jump(
     high: i64,
 ) -> Result<(), StoreError> {
     let gap = Gap { from: checkpoint.offset, to: checkpoint.offset.clamp(low, high) };
-    log.gaps.retain(|noted| noted.from != gap.from);
+    log.gaps.pop_if(|noted| noted.from == gap.from);
     log.gaps.push(gap);
-    log.leader_epochs.retain(|epoch| epoch.first_offset < gap.to);
     claim.set_log(log)?;
     if gap.to < gap.from {
         claim.rewind(log, gap.to)?;
@@ -432,7 +464,7 @@ fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, 
     while !stop.is_asked() {
         match source.admin.watermarks(&source.settings.topic, number, ANSWER_MAX) {
             Ok(watermarks) => return Ok(Some(watermarks)),
-            Err(error) if error.is_unknown_topic() || error.is_of_epoch() => return Ok(None),
+            Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(None),
             Err(error) if error.is_transient() => {
                 if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
                     tracing::warn!("partition {number} does not answer ({error}); waiting for it");
@@ -456,6 +488,7 @@ impl Source<'_> {
                 self.second_admin.get_or_init(|| admin)
             }
         };
+        let (asked, mut is_told) = (Instant::now(), false);
         while !stop.is_asked() {
             let ask = || -> Result<_, KafkaError> {
                 let topic = admin.describe(&found.topic, ANSWER_MAX)?;
@@ -468,10 +501,15 @@ impl Source<'_> {
                     return Ok(topic == Some((found.topic_id.clone(), found.partitions))
                         && (cluster_id, low) == (found.cluster_id.clone(), found.first_offset));
                 }
-                Err(error) if error.is_unknown_topic() || error.is_of_epoch() => return Ok(false),
-                Err(error) if error.is_transient() => stop.wait(Duration::from_millis(200)),
+                Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(false),
+                Err(error) if error.is_transient() => {
+                    if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!("partition {number} does not answer ({error}); waiting for it");
+                    }
+                }
                 Err(error) => return Err(error.into()),
-            };
+            }
+            stop.wait(Duration::from_millis(200));
         }
         Ok(false)
     }

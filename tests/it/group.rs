@@ -108,3 +108,28 @@ fn the_group_is_told_what_is_durable_and_nothing_before() {
     }
     assert_eq!(producer.terminate().code, Some(0));
 }
+
+#[test]
+fn what_was_taken_from_a_member_by_hand_is_left_until_it_is_free() {
+    let place = Place::new();
+    place.produce(&["--days", "200", "--duplicates", "0"]);
+    let mut member = place.almanac(&["consumer", "--group", &place.topic, "--handover-timeout", "0"]).start();
+    eventually("it has all partitions", || place.owned_by(&member, "files") == 4);
+    place.caught_up(kafka(), "files");
+    let mut taker = place.almanac(&["consumer", "2", "--take-over"]).start();
+    member.stderr_line_with("partition 2 was taken over by");
+    let taken = std::time::Instant::now();
+    eventually("the member has had time enough to take it back", || {
+        assert!(taker.is_running(), "{}", taker.stderr());
+        taken.elapsed().as_secs() >= 7
+    });
+    assert_eq!((place.owned_by(&member, "files"), place.owned_by(&taker, "files")), (3, 1));
+    place.produce(&["--append", "--days", "200", "--duplicates", "0"]);
+    place.caught_up(kafka(), "files");
+    assert_eq!(taker.terminate().code, Some(0), "{}", taker.stderr());
+    eventually("the member has it again", || place.owned_by(&member, "files") == 4);
+    place.produce(&["--append", "--days", "200", "--duplicates", "0"]);
+    place.caught_up(kafka(), "files");
+    assert_eq!(member.terminate().code, Some(0), "{}", member.stderr());
+    place.almanac(&["verify"]).succeeds();
+}

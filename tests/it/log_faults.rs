@@ -180,6 +180,15 @@ fn a_dir_of_another_topic_is_taken_for_this_one_only_when_asked_to() {
     assert!(ended.stderr.contains("--new-log"), "{}", ended.stderr);
     assert_eq!(place.files("files"), before, "nothing is overwritten");
 
+    // Not even where a file was moved away is anything lost before that.
+    let rejected = place.dir("files/partition-2.rejected.jsonl");
+    let line = "{\"offset\":3,\"reason\":\"no_value\",\"key\":null,\"value\":null}\n";
+    fs::write(&rejected, line).unwrap();
+    fs::rename(place.dir("files/partition-2.json"), place.dir("away.json")).unwrap();
+    there(&ALL).fails(5);
+    assert_eq!(fs::read_to_string(&rejected).unwrap(), line);
+    fs::rename(place.dir("away.json"), place.dir("files/partition-2.json")).unwrap();
+
     let mut running = there(&consumer(&["--new-log"])).start();
     let records = kafka().records(&other.topic);
     eventually("the other topic is counted", || {
@@ -213,6 +222,13 @@ fn a_checkpoint_without_its_log_is_taken_for_one_of_this_topic_only_when_asked_t
     assert!(ended.stderr.contains("--adopt"), "{}", ended.stderr);
     assert_eq!(place.files("files"), before, "nothing is overwritten");
     place.almanac(&["verify", "1"]).fails(5);
+
+    // Nor for one of a topic that it can't be of.
+    let other = Place::new();
+    other.produce(&["--days", "10"]);
+    let ended = place.almanac(&["consumer", "1", "--adopt", "--topic", &other.topic]).fails(5);
+    assert!(ended.stderr.contains("but the log holds offsets 0 to"), "{}", ended.stderr);
+    assert!(!place.dir("files/.almanac/1/log.json").exists());
 
     place.produce(&["--append", "--days", "100"]);
     counted(&place, kafka(), &consumer(&["--adopt"]));
@@ -531,6 +547,33 @@ fn campaign() {
         "{} faults, {whole} times verify said the same of all, {partly} times of what was left, never another",
         campaign.size
     ));
+}
+
+#[test]
+fn a_marker_of_a_later_leader_is_no_sign_of_a_cut() {
+    let mut kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &place.brokers).set("transactional.id", "weather");
+    let client: BaseProducer = config.create().unwrap();
+    let timeout = std::time::Duration::from_secs(30);
+    client.init_transactions(timeout).unwrap();
+    client.begin_transaction().unwrap();
+    let value = Report { date: date(1999, 4, 1), degrees: 1.0 }.encode();
+    let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&place.topic).partition(2).payload(&value);
+    client.send(record).map_err(|(error, _)| error).unwrap();
+    client.flush(timeout).unwrap();
+    // The marker that ends it comes to lie in the next leader's part of the log, with no record after it.
+    kafka.stop();
+    kafka.start_again();
+    client.commit_transaction(timeout).unwrap();
+    counted(&place, &kafka, &ALL);
+    assert_eq!(place.checkpoints("files")[2].offset, 2);
+    assert_eq!(log(&place, 2).leader_epochs.len(), 2, "{:?}", log(&place, 2));
+    assert_eq!(counted(&place, &kafka, &ALL), "");
+    assert_eq!(counted(&place, &kafka, &["consumer"]), "");
+    place.almanac(&["verify"]).succeeds();
 }
 
 fn status(place: &Place, partition: i32) -> Value {

@@ -62,6 +62,16 @@ fn a_file_that_differs_is_named() {
     let expected = format!("offset: the file has {}, the log ends at {offset}", offset + 1);
     assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
 
+    // Whatever else there is to say.
+    let other = place.dir("files/partition-1.json");
+    let whole = fs::read(&other).unwrap();
+    fs::write(&other, "{").unwrap();
+    let ended = after_change(&place, &old, &new);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("January 1990, sum: "), "{}", ended.stderr);
+    assert!(ended.stdout.contains("partition 1: not checked\n"), "{}", ended.stdout);
+    fs::write(&other, whole).unwrap();
+
     let mut rejected = place.dir("files/partition-2.rejected.jsonl");
     fs::write(&rejected, "{\"offset\":3,\"reason\":\"no_value\",\"key\":null,\"value\":null}\n").unwrap();
     let ended = place.almanac(&["verify", "2"]).fails(1);
