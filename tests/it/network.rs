@@ -139,11 +139,12 @@ const UNPROTECTED: [Field; 6] = [
 /// Where the client library (2.12.1) has no answer but to end the process: it asserts that a partition of an answer was
 /// asked for, goes on in the wrong place after a batch whose checksum is wrong, reads a topic's name that it has freed,
 /// or has an error's number that its bindings have no name for.
-const ABORTING: [Field; 8] = [
+const ABORTING: [Field; 9] = [
     Field::Covered,
     Field::Crc,
     Field::BatchLength,
     Field::FetchPartition,
+    Field::AskedPartition,
     Field::RecordsSize,
     Field::TopicName,
     Field::TopicError,
