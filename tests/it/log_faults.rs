@@ -338,6 +338,11 @@ fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
         ended.stderr
     );
     assert_eq!(place.files("files"), before, "nothing is overwritten");
+    let mut grouped = place.almanac(&["consumer", "--group", "another"]).start();
+    let line = grouped.stderr_line_with("partition 2 is left alone");
+    assert!(line.contains("the log was cut below what has been counted"), "{line}");
+    assert_eq!(grouped.terminate().code, Some(5), "{}", grouped.stderr());
+    assert_eq!(place.files("files"), before, "nothing is overwritten");
     place.almanac(&["verify"]).fails(1);
     place.almanac(&consumer(&["--on-gap", "continue"])).fails(5);
     assert_eq!(place.files("files"), before, "nothing is overwritten");
