@@ -283,12 +283,20 @@ struct Jumps {
 }
 
 impl Jumps {
-    /// Whether the offset `found` may come where `expected` should.
-    fn allow(&self, partition: i32, expected: i64, found: i64) -> bool {
-        if found != expected && !self.seen.borrow_mut().insert((partition, expected, found)) {
-            self.is_sparse.set(true);
+    /// Ends the session where the offset `found` may not come where `expected` should, so that the next one reads that
+    /// place again.
+    fn doubt(&self, partition: i32, expected: i64, found: i64) -> Option<End> {
+        if found == expected || self.is_sparse.get() {
+            return None;
         }
-        found == expected || self.is_sparse.get()
+        if self.seen.borrow_mut().insert((partition, expected, found)) {
+            tracing::info!(
+                "partition {partition} goes on at offset {found} instead of {expected}; looking again"
+            );
+            return Some(End::Reopen);
+        }
+        self.is_sparse.set(true);
+        None
     }
 }
 
@@ -464,25 +472,21 @@ impl<'a> Session<'a> {
         match item {
             Item::Record(record) => {
                 // What comes of a partition that was just given up is not ours to count.
-                if let Some(partition) = self.owned.get_mut(&record.partition) {
-                    if !self.source.memory.jumps.allow(
-                        record.partition,
-                        partition.next_offset(),
-                        record.offset,
-                    ) {
-                        return Ok(Some(look_again(
-                            record.partition,
-                            partition.next_offset(),
-                            record.offset,
-                        )));
+                let number = record.partition;
+                if let Some(partition) = self.owned.get_mut(&number) {
+                    let doubt =
+                        self.source.memory.jumps.doubt(number, partition.next_offset(), record.offset);
+                    if doubt.is_some() {
+                        return Ok(doubt);
                     }
                     partition.apply(&record, &mut self.decoder);
                 }
             }
             Item::EndOfPartition { partition: number, next_offset } => {
                 if let Some(partition) = self.owned.get_mut(&number) {
-                    if !self.source.memory.jumps.allow(number, partition.next_offset(), next_offset) {
-                        return Ok(Some(look_again(number, partition.next_offset(), next_offset)));
+                    let doubt = self.source.memory.jumps.doubt(number, partition.next_offset(), next_offset);
+                    if doubt.is_some() {
+                        return Ok(doubt);
                     }
                     partition.skip_to(next_offset);
                 }
@@ -593,9 +597,13 @@ impl<'a> Session<'a> {
             .owned
             .iter_mut()
             .filter_map(|(&number, partition)| match partition.save() {
-                // What came after it could be read.
-                Ok(true) => self.source.memory.cut.borrow_mut().remove(&number).and(None),
-                Ok(false) => None,
+                Ok(is_saved) => {
+                    if is_saved {
+                        // What came after it could be read.
+                        self.source.memory.cut.borrow_mut().remove(&number);
+                    }
+                    None
+                }
                 Err(error) => Some((number, error)),
             })
             .collect();
@@ -757,12 +765,6 @@ impl<'a> Session<'a> {
             self.consumer.publish_offsets(&offsets);
         }
     }
-}
-
-/// Ends the session, so that the next one reads again what came where another offset should have.
-fn look_again(partition: i32, expected: i64, found: i64) -> End {
-    tracing::info!("{}; looking again", KafkaError::jump(partition, expected, found));
-    End::Reopen
 }
 
 /// Kafka does not answer.

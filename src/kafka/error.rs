@@ -80,14 +80,6 @@ impl KafkaError {
         )
     }
 
-    /// An offset that does not follow the one before.
-    pub fn jump(partition: i32, expected: i64, found: i64) -> Self {
-        KafkaError::code(
-            format!("partition {partition} goes on at offset {found} instead of {expected}"),
-            Code::BadMessage,
-        )
-    }
-
     /// Whether waiting and asking again may help: the broker is away, or its metadata is on the move.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -555,25 +555,32 @@ fn campaign() {
     ));
 }
 
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A transaction with one report in partition 2, still open.
+fn open_transaction(place: &Place) -> BaseProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &place.brokers).set("transactional.id", &place.topic);
+    let client: BaseProducer = config.create().unwrap();
+    client.init_transactions(TIMEOUT).unwrap();
+    client.begin_transaction().unwrap();
+    let value = Report { date: date(1999, 4, 1), degrees: 1.0 }.encode();
+    let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&place.topic).partition(2).payload(&value);
+    client.send(record).map_err(|(error, _)| error).unwrap();
+    client.flush(TIMEOUT).unwrap();
+    client
+}
+
 #[test]
 fn a_marker_of_a_later_leader_is_no_sign_of_a_cut() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &place.brokers).set("transactional.id", "weather");
-    let client: BaseProducer = config.create().unwrap();
-    let timeout = std::time::Duration::from_secs(30);
-    client.init_transactions(timeout).unwrap();
-    client.begin_transaction().unwrap();
-    let value = Report { date: date(1999, 4, 1), degrees: 1.0 }.encode();
-    let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&place.topic).partition(2).payload(&value);
-    client.send(record).map_err(|(error, _)| error).unwrap();
-    client.flush(timeout).unwrap();
+    let client = open_transaction(&place);
     // The marker that ends it comes to lie in the next leader's part of the log, with no record after it.
     kafka.stop();
     kafka.start_again();
-    client.commit_transaction(timeout).unwrap();
+    client.commit_transaction(TIMEOUT).unwrap();
     counted(&place, &kafka, &ALL);
     assert_eq!(place.checkpoints("files")[2].offset, 2);
     assert_eq!(log(&place, 2).leader_epochs.len(), 2, "{:?}", log(&place, 2));
@@ -591,16 +598,7 @@ fn status(place: &Place, partition: i32) -> Value {
 fn lag_without_progress_is_told() {
     let place = Place::new();
     place.produce(&["--days", "10"]);
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &place.brokers).set("transactional.id", &place.topic);
-    let client: BaseProducer = config.create().unwrap();
-    let timeout = std::time::Duration::from_secs(30);
-    client.init_transactions(timeout).unwrap();
-    client.begin_transaction().unwrap();
-    let value = Report { date: date(1999, 4, 1), degrees: 1.0 }.encode();
-    let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&place.topic).partition(2).payload(&value);
-    client.send(record).map_err(|(error, _)| error).unwrap();
-    client.flush(timeout).unwrap();
+    let client = open_transaction(&place);
 
     let mut running = place.almanac(&consumer(&["--stall-after", "3s"])).start();
     // Nobody can read what may yet be taken back.
@@ -614,7 +612,7 @@ fn lag_without_progress_is_told() {
     assert!(shown.lines().nth(3).unwrap().contains("  stalled "), "{shown}");
     assert_eq!(shown.matches("  running ").count(), 3, "{shown}");
 
-    client.commit_transaction(timeout).unwrap();
+    client.commit_transaction(TIMEOUT).unwrap();
     running.stderr_line_with("partition 2 goes on, at offset");
     eventually("the status says so", || status(&place, 2)["state"] == "running");
     place.caught_up(kafka(), "files");
