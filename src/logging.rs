@@ -41,7 +41,9 @@ pub fn start(logging: &Logging) {
         }
         LogFormat::Text => {
             let format = Text { has_time: logging.verbose > 0, has_colour: has_colour() };
-            registry.with(Layer::new().event_format(format).with_writer(io::stderr)).init();
+            registry
+                .with(Layer::new().with_ansi(format.has_colour).event_format(format).with_writer(io::stderr))
+                .init();
         }
     }
 }
