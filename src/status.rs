@@ -1,8 +1,18 @@
-//! `status.json`: what a consumer says of a partition, at most once a second.
+//! `status.json`: what a consumer says of a partition, at most once a second. And what is to be made of it: one view of
+//! a partition for all who show it.
 
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::store::Owner;
+use crate::checkpoint::Checkpoint;
+use crate::store::{self, Owner, Paths, StoreError};
+
+/// A consumer writes its status every second. One that has not done so for this long is killed, paused, or waits.
+pub const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// Whether a partition gets on.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -46,4 +56,199 @@ pub struct Status {
     pub owner: Owner,
     /// When this was written, RFC 3339.
     pub written: String,
+}
+
+/// A partition as its files show it.
+#[derive(Debug)]
+pub struct View {
+    pub partition: i32,
+    /// Or why the partition's files can't be read.
+    pub checkpoint: Result<Checkpoint, StoreError>,
+    /// What its consumer said last; nothing where it has said nothing, or nothing that can be read.
+    pub status: Option<Status>,
+    /// When the checkpoint was replaced last.
+    pub modified: Option<Timestamp>,
+    /// Of the checkpoint's file.
+    pub bytes: Option<u64>,
+}
+
+/// How a partition is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ViewState {
+    Running,
+    /// For so long there has been something to count, and no checkpoint of it.
+    Stalled(Duration),
+    /// For so long its consumer has said nothing, though it has not said that it ended.
+    Silent(Duration),
+    Stopped,
+    Unreadable,
+    /// No consumer has said anything.
+    Unknown,
+}
+
+impl View {
+    /// The view of every partition that has a checkpoint in DIR, in order.
+    pub fn read_all(dir: &Path) -> Result<Vec<View>, StoreError> {
+        let partitions = store::partitions_in(dir)?;
+        Ok(partitions.into_iter().filter_map(|partition| View::read(dir, partition)).collect())
+    }
+
+    /// Nothing where there is no checkpoint.
+    pub fn read(dir: &Path, partition: i32) -> Option<View> {
+        let paths = Paths::new(dir, partition);
+        let metadata = paths.checkpoint().metadata().ok();
+        let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+        let mut view = View {
+            partition,
+            checkpoint: store::load_checkpoint(&paths).transpose()?,
+            status: None,
+            modified: modified.and_then(|time| time.try_into().ok()),
+            bytes: metadata.map(|metadata| metadata.len()),
+        };
+        match store::load_status(&paths) {
+            Ok(status) => view.status = status,
+            Err(error) => view.checkpoint = view.checkpoint.and(Err(error)),
+        }
+        Some(view)
+    }
+
+    pub fn state(&self, now: Timestamp) -> ViewState {
+        if self.checkpoint.is_err() {
+            return ViewState::Unreadable;
+        }
+        let Some(status) = &self.status else { return ViewState::Unknown };
+        let silence = since(&status.written, now);
+        match status.state {
+            State::Stopped => ViewState::Stopped,
+            _ if silence >= SILENT_AFTER => ViewState::Silent(silence),
+            State::Running => ViewState::Running,
+            State::Stalled => {
+                ViewState::Stalled(status.stalled_since.as_deref().map_or(silence, |time| since(time, now)))
+            }
+        }
+    }
+
+    /// Since the checkpoint was replaced last.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.modified.map(|modified| elapsed(modified, now))
+    }
+
+    /// What there is to count beyond the checkpoint, as far as its consumer knew when it wrote its status.
+    pub fn lag(&self) -> Option<i64> {
+        let high_watermark = self.status.as_ref()?.high_watermark?;
+        Some(high_watermark.saturating_sub(self.checkpoint.as_ref().ok()?.offset).max(0))
+    }
+}
+
+/// Nothing where the time can't be read.
+fn since(time: &str, now: Timestamp) -> Duration {
+    time.parse().map_or(Duration::ZERO, |time| elapsed(time, now))
+}
+
+/// Nothing where `time` is still to come: clocks are set back now and then.
+fn elapsed(time: Timestamp, now: Timestamp) -> Duration {
+    now.duration_since(time).try_into().unwrap_or_default()
+}
+
+impl ViewState {
+    pub fn name(self) -> &'static str {
+        match self {
+            ViewState::Running => "running",
+            ViewState::Stalled(_) => "stalled",
+            ViewState::Silent(_) => "silent",
+            ViewState::Stopped => "stopped",
+            ViewState::Unreadable => "unreadable",
+            ViewState::Unknown => "unknown",
+        }
+    }
+
+    /// For how long, where that is known.
+    pub fn time(self) -> Option<Duration> {
+        match self {
+            ViewState::Stalled(time) | ViewState::Silent(time) => Some(time),
+            _ => None,
+        }
+    }
+}
+
+/// Its name, and for how long in seconds.
+impl fmt::Display for ViewState {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(self.name())?;
+        self.time().map_or(Ok(()), |time| write!(formatter, " {}s", time.as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_000_000_000, 0);
+
+    fn ago(seconds: i64) -> String {
+        NOW.checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap().to_string()
+    }
+
+    fn view(state: State, written: String, stalled_since: Option<String>) -> View {
+        let status = Status {
+            partition: 2,
+            topic: "temperatures".to_owned(),
+            state,
+            offset: 10,
+            position: 12,
+            high_watermark: Some(20),
+            lag: Some(10),
+            rate: 1.0,
+            counted: 0,
+            duplicates: 0,
+            rejected: 0,
+            days: 0,
+            newest: None,
+            last_durable: None,
+            stalled_since,
+            checkpoint_seconds: 0.0,
+            owner: Owner::default(),
+            written,
+        };
+        let checkpoint = Ok(Checkpoint::empty(2, 15));
+        View { partition: 2, checkpoint, status: Some(status), modified: None, bytes: None }
+    }
+
+    #[test]
+    fn the_state_is_what_the_consumer_said_unless_it_has_been_silent_since() {
+        let seconds = Duration::from_secs;
+        for (state, written, stalled_since, expected) in [
+            (State::Running, ago(0), None, ViewState::Running),
+            (State::Running, ago(4), None, ViewState::Running),
+            (State::Running, ago(5), None, ViewState::Silent(seconds(5))),
+            (State::Running, ago(-60), None, ViewState::Running),
+            (State::Running, "yesterday".to_owned(), None, ViewState::Running),
+            (State::Stalled, ago(1), Some(ago(40)), ViewState::Stalled(seconds(40))),
+            (State::Stalled, ago(9), Some(ago(40)), ViewState::Silent(seconds(9))),
+            (State::Stopped, ago(3600), None, ViewState::Stopped),
+        ] {
+            assert_eq!(view(state, written, stalled_since).state(NOW), expected);
+        }
+        let view = View { status: None, ..view(State::Running, ago(0), None) };
+        assert_eq!(view.state(NOW), ViewState::Unknown);
+        assert_eq!(ViewState::Silent(seconds(9)).to_string(), "silent 9s");
+    }
+
+    #[test]
+    fn lag_is_counted_from_the_checkpoint() {
+        let mut view = view(State::Running, ago(0), None);
+        assert_eq!(view.lag(), Some(5));
+        view.checkpoint = Ok(Checkpoint::empty(2, 21));
+        assert_eq!(view.lag(), Some(0), "the status is older than the checkpoint");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_view_too() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("partition-2.json"), "{").unwrap();
+        let views = View::read_all(dir.path()).unwrap();
+        let [view] = &views[..] else { panic!("{views:?}") };
+        assert_eq!((view.partition, view.state(NOW), view.bytes), (2, ViewState::Unreadable, Some(1)));
+        assert!(View::read(dir.path(), 3).is_none());
+    }
 }

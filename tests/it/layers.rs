@@ -177,6 +177,7 @@ fn layers_point_one_way() {
         ),
         ("pipeline.rs", &["crate::commands", "crate::cli", "crate::producer"]),
         ("pipeline/", &["crate::commands", "crate::cli", "crate::producer"]),
+        ("status.rs", &["crate::kafka", "crate::pipeline", "crate::commands", "crate::cli"]),
         ("producer.rs", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store"]),
         ("broker/", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store", "crate::kafka"]),
     ] {
