@@ -244,6 +244,14 @@ struct Memory {
     progress: RefCell<BTreeMap<i32, Progress>>,
     /// At how many looks a partition may stand still.
     quiet_looks: Cell<u32>,
+    upsets: Cell<Upsets>,
+}
+
+/// What came between the consumer and its partitions, counted.
+#[derive(Clone, Copy, Default)]
+struct Upsets {
+    rebalances: u64,
+    broker_errors: u64,
 }
 
 impl Default for Memory {
@@ -254,6 +262,7 @@ impl Default for Memory {
             failures: RefCell::default(),
             progress: RefCell::default(),
             quiet_looks: Cell::new(QUIET_LOOKS),
+            upsets: Cell::default(),
         }
     }
 }
@@ -492,9 +501,11 @@ impl<'a> Session<'a> {
                 }
             }
             Item::Failed { error, .. } if error.is_transient() => {
+                self.note_broker_errors(1);
                 tracing::debug!(%error, "goes on by itself");
             }
             Item::Failed { partition, error } if error.is_log_doubtful() => {
+                self.note_broker_errors(1);
                 return Ok(Some(self.reopen(partition, &error)));
             }
             Item::Failed { error, .. } => return Err(error.into()),
@@ -647,6 +658,7 @@ impl<'a> Session<'a> {
                 Some(topic.is_some_and(|topic| topic == self.source.topic))
             }
             Err(error) => {
+                self.note_broker_errors(1);
                 let away = self.away.get_or_insert(Away { since: asked, is_told: false });
                 if !away.is_told && away.since.elapsed() >= AWAY_TOLD_AFTER {
                     away.is_told = true;
@@ -656,6 +668,11 @@ impl<'a> Session<'a> {
                 None
             }
         }
+    }
+
+    fn note_broker_errors(&self, count: u64) {
+        let upsets = &self.source.memory.upsets;
+        upsets.update(|upsets| Upsets { broker_errors: upsets.broker_errors + count, ..upsets });
     }
 
     /// Gives up one partition, for now or for good, and goes on with the others if that is possible at all.
@@ -680,6 +697,7 @@ impl<'a> Session<'a> {
 
     fn answer(&mut self, event: RebalanceEvent) -> Result<(), PipelineError> {
         tracing::info!(?event, "the group rebalances");
+        self.source.memory.upsets.update(|upsets| Upsets { rebalances: upsets.rebalances + 1, ..upsets });
         match event {
             RebalanceEvent::Assigned(partitions) => {
                 let from = Instant::now();
@@ -741,6 +759,8 @@ impl<'a> Session<'a> {
     fn write_status(&mut self, now: Instant, is_stopped: bool) -> Result<(), PipelineError> {
         let elapsed = now - self.status_written;
         self.status_written = now;
+        self.note_broker_errors(self.consumer.take_error_count());
+        let upsets = self.source.memory.upsets.get();
         let stall_after = self.settings.stall_after + self.settings.checkpoint_every.unwrap_or_default();
         let failures: Vec<(i32, StoreError)> = self
             .owned
@@ -748,7 +768,7 @@ impl<'a> Session<'a> {
             .filter_map(|(&number, partition)| {
                 partition.look_at(self.consumer.high_watermark(number));
                 partition.tell_stall(stall_after);
-                Some((number, partition.write_status(elapsed, is_stopped).err()?))
+                Some((number, partition.write_status(elapsed, is_stopped, upsets).err()?))
             })
             .collect();
         failures.into_iter().try_for_each(|(number, error)| self.fail(number, error.into()))

@@ -53,6 +53,15 @@ pub struct Status {
     pub stalled_since: Option<String>,
     /// How long the last checkpoint took, in seconds.
     pub checkpoint_seconds: f64,
+    /// How large it is; 0 where `owner` has written none.
+    #[serde(default)]
+    pub checkpoint_bytes: u64,
+    /// Of all its partitions, since `owner` started: how often the group assigned or revoked some,
+    #[serde(default)]
+    pub rebalances: u64,
+    /// and how many errors of connections and requests the Kafka client reported.
+    #[serde(default)]
+    pub broker_errors: u64,
     pub owner: Owner,
     /// When this was written, RFC 3339.
     pub written: String,
@@ -207,6 +216,9 @@ mod tests {
             last_durable: None,
             stalled_since,
             checkpoint_seconds: 0.0,
+            checkpoint_bytes: 0,
+            rebalances: 0,
+            broker_errors: 0,
             owner: Owner::default(),
             written,
         };
@@ -232,6 +244,16 @@ mod tests {
         let view = View { status: None, ..view(State::Running, ago(0), None) };
         assert_eq!(view.state(NOW), ViewState::Unknown);
         assert_eq!(ViewState::Silent(seconds(9)).to_string(), "silent 9s");
+    }
+
+    #[test]
+    fn what_a_former_version_wrote_is_read() {
+        let status = view(State::Running, ago(0), None).status.unwrap();
+        let mut json = serde_json::to_value(&status).unwrap();
+        for name in ["checkpoint_bytes", "rebalances", "broker_errors"] {
+            json.as_object_mut().unwrap().remove(name).unwrap();
+        }
+        assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
     }
 
     #[test]

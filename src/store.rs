@@ -266,11 +266,12 @@ impl Claim {
         &self.owner
     }
 
-    /// Replaces the checkpoint: a reader sees all of the old one or all of the new one.
-    pub fn replace(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    /// Replaces the checkpoint: a reader sees all of the old one or all of the new one. Says how many bytes it has.
+    pub fn replace(&mut self, checkpoint: &Checkpoint) -> Result<u64, StoreError> {
         self.lock_if_free();
-        put(&self.paths, &self.epoch_dir, &self.paths.checkpoint(), &checkpoint.to_json(), Durability::Synced)
-            .map(drop)
+        let json = checkpoint.to_json();
+        put(&self.paths, &self.epoch_dir, &self.paths.checkpoint(), &json, Durability::Synced)?;
+        Ok(json.len() as u64)
     }
 
     /// Replaces `log.json`.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,7 @@ pub enum RebalanceEvent {
 struct Shared {
     rebalances: Mutex<VecDeque<RebalanceEvent>>,
     last_error: Mutex<Option<ConnectionError>>,
+    errors: AtomicU64,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -267,6 +269,11 @@ impl Consumer {
     /// The last thing that went wrong with the connections, once.
     pub fn take_error_text(&self) -> Option<String> {
         locked(&self.shared.last_error).take().map(|error| error.reason)
+    }
+
+    /// How many errors the client has reported since the last call.
+    pub fn take_error_count(&self) -> u64 {
+        self.shared.errors.swap(0, Ordering::Relaxed)
     }
 
     /// Whether the brokers don't let the client in, which waiting does not change.
@@ -538,6 +545,7 @@ unsafe extern "C" fn on_error(
     // SAFETY: the opaque pointer set in `from_config`, and librdkafka's own text, copied at once.
     let (shared, reason) = unsafe { (&*opaque.cast::<Shared>(), text(reason)) };
     tracing::debug!(error, reason, "kafka client");
+    shared.errors.fetch_add(1, Ordering::Relaxed);
     if let Some(error) = ConnectionError::new(code_of(error), &reason) {
         *locked(&shared.last_error) = Some(error);
     }

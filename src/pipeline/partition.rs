@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ANSWER_MAX, AWAY_TOLD_AFTER, OnGap, PAST_END_MAX, PipelineError, Source};
+use super::{ANSWER_MAX, AWAY_TOLD_AFTER, OnGap, PAST_END_MAX, PipelineError, Source, Upsets};
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Admin, KafkaError, Position, Record, StartAt};
 use crate::note;
@@ -68,6 +68,7 @@ struct Tally {
     records_reported: u64,
     last_durable: Option<jiff::Timestamp>,
     checkpoint_seconds: f64,
+    checkpoint_bytes: u64,
 }
 
 impl Partition {
@@ -213,7 +214,7 @@ impl Partition {
             self.claim.set_log(&self.log)?;
             self.is_log_dirty = false;
         }
-        self.claim.replace(&self.checkpoint)?;
+        self.tally.checkpoint_bytes = self.claim.replace(&self.checkpoint)?;
         self.is_dirty = false;
         self.unpublished = Some(self.checkpoint.offset);
         self.tally.last_durable = Some(jiff::Timestamp::now());
@@ -258,7 +259,12 @@ impl Partition {
         self.unpublished.take()
     }
 
-    pub(super) fn write_status(&mut self, elapsed: Duration, is_stopped: bool) -> Result<(), StoreError> {
+    pub(super) fn write_status(
+        &mut self,
+        elapsed: Duration,
+        is_stopped: bool,
+        upsets: Upsets,
+    ) -> Result<(), StoreError> {
         let tally = &mut self.tally;
         let records = tally.counted + tally.duplicates + tally.rejected;
         let fresh = records - std::mem::replace(&mut tally.records_reported, records);
@@ -286,6 +292,9 @@ impl Partition {
                 rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default())
             }),
             checkpoint_seconds: tally.checkpoint_seconds,
+            checkpoint_bytes: tally.checkpoint_bytes,
+            rebalances: upsets.rebalances,
+            broker_errors: upsets.broker_errors,
             owner: self.claim.owner().clone(),
             written: rfc3339(jiff::Timestamp::now()),
         };

@@ -407,7 +407,9 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
         |claim| {
             put(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
-        |claim| claim.replace(&Checkpoint::empty(2, 0)).unwrap(),
+        |claim| {
+            claim.replace(&Checkpoint::empty(2, 0)).unwrap();
+        },
         |claim| claim.set_log(&log("two")).unwrap(),
     ];
     for crash_after in 0..=steps.len() {
@@ -440,7 +442,9 @@ fn counting_the_same_log_again_is_finished_after_a_crash_between_any_two_steps()
         |claim| {
             put(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
-        |claim| claim.replace(&Checkpoint::empty(2, 7)).unwrap(),
+        |claim| {
+            claim.replace(&Checkpoint::empty(2, 7)).unwrap();
+        },
         |claim| {
             claim.set_log(&Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one") }).unwrap();
         },
