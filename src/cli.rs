@@ -40,6 +40,8 @@ pub enum Command {
     Consumer(Consumer),
     /// Draw DIR/month.svg
     Plot(Plot),
+    /// Show DIR as a live web page
+    Dashboard(Dashboard),
     /// Check the checkpoints against the log, bit for bit
     Verify(Verify),
     /// Show how far each partition is
@@ -333,6 +335,27 @@ pub struct Plot {
     /// Only these months, in calendar order
     #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
+}
+
+#[derive(Args, Debug)]
+pub struct Dashboard {
+    #[command(flatten)]
+    pub dir: Dir,
+    /// Where browsers connect; port 0 picks a free one
+    #[arg(
+        short,
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:8080",
+        env = "ALMANAC_DASHBOARD"
+    )]
+    pub listen: HostPort,
+    /// Answer to this host name, too, beside localhost, IP addresses and the name listened at
+    #[arg(long, value_name = "NAME", env = "ALMANAC_ALLOW_HOST", value_delimiter = ',')]
+    pub allow_host: Vec<String>,
+    /// How long there may be lag and no new checkpoint before /readyz says no
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
+    pub stall_after: Duration,
 }
 
 #[derive(Args, Debug)]

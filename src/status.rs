@@ -49,7 +49,10 @@ pub struct Status {
     pub newest: Option<String>,
     /// When a checkpoint last moved the offset, RFC 3339; nothing where none has since `owner` took the partition.
     pub last_durable: Option<String>,
-    /// When there was last nothing to count, or a checkpoint moved the offset, RFC 3339; where it has stalled.
+    /// When there was last nothing to count, or a checkpoint moved the offset, RFC 3339.
+    #[serde(default)]
+    pub last_progress: Option<String>,
+    /// The same, where it has stalled.
     pub stalled_since: Option<String>,
     /// How long the last checkpoint took, in seconds.
     pub checkpoint_seconds: f64,
@@ -142,6 +145,14 @@ impl View {
         self.modified.map(|modified| elapsed(modified, now))
     }
 
+    /// For how long the checkpoint has been behind the log: at most since it last moved, or had nothing to count.
+    pub fn freshness(&self, now: Timestamp) -> Option<Duration> {
+        let status = self.status.as_ref()?;
+        let current =
+            if self.lag() == Some(0) { Some(&status.written) } else { status.last_progress.as_ref() };
+        current.map(|time| since(time, now))
+    }
+
     /// What there is to count beyond the checkpoint, as far as its consumer knew when it wrote its status.
     pub fn lag(&self) -> Option<i64> {
         let high_watermark = self.status.as_ref()?.high_watermark?;
@@ -160,6 +171,9 @@ fn elapsed(time: Timestamp, now: Timestamp) -> Duration {
 }
 
 impl ViewState {
+    /// All that there are.
+    pub const NAMES: [&str; 6] = ["running", "stalled", "silent", "stopped", "unreadable", "unknown"];
+
     pub fn name(self) -> &'static str {
         match self {
             ViewState::Running => "running",
@@ -214,6 +228,7 @@ mod tests {
             days: 0,
             newest: None,
             last_durable: None,
+            last_progress: None,
             stalled_since,
             checkpoint_seconds: 0.0,
             checkpoint_bytes: 0,

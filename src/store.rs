@@ -8,16 +8,22 @@
 #![allow(clippy::disallowed_methods, reason = "the one place that renames")]
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize, de};
 
 use crate::checkpoint::Checkpoint;
 use crate::report::RejectReason;
 use crate::status::Status;
+
+/// Far more than 10,000 years take; what is longer is no checkpoint, and must not fill the memory.
+const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -186,8 +192,12 @@ impl Paths {
         Paths { dir: dir.to_owned(), partition }
     }
 
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
     pub fn checkpoint(&self) -> PathBuf {
-        self.dir.join(format!("partition-{}.json", self.partition))
+        self.dir.join(checkpoint_name(self.partition))
     }
 
     pub fn rejected(&self) -> PathBuf {
@@ -213,6 +223,11 @@ impl Paths {
     fn archive(&self, topic_id: &str) -> PathBuf {
         self.dir.join("archive").join(topic_id)
     }
+}
+
+/// The name of a partition's checkpoint in DIR.
+pub fn checkpoint_name(partition: i32) -> String {
+    format!("partition-{partition}.json")
 }
 
 /// Creates DIR where it is missing, so that a place that can't be written is known before anything is read.
@@ -502,7 +517,34 @@ pub fn rejected_entries(lines: &[u8]) -> Result<Vec<Rejected>, String> {
 pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> {
     let path = paths.checkpoint();
     let Some(json) = read_if_there(&path)? else { return Ok(None) };
-    let checkpoint = Checkpoint::from_json(&json).map_err(|error| StoreError::unreadable(&path, error))?;
+    checkpoint_of(paths, &json).map(Some)
+}
+
+/// The checkpoint of a partition with the very bytes of its file, for whoever passes them on: of a plain file in DIR
+/// only, not of what a symbolic link leads to.
+pub fn load_checkpoint_as_is(paths: &Paths) -> Result<Option<(Vec<u8>, Checkpoint)>, StoreError> {
+    let path = paths.checkpoint();
+    // A pipe must not be waited for.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError::Io { action: "read", path, source }),
+    };
+    let mut json = Vec::new();
+    let read = file.metadata().and_then(|metadata| match metadata.is_file() {
+        true => (&file).take(CHECKPOINT_BYTES_MAX).read_to_end(&mut json),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    });
+    read.map_err(StoreError::io("read", &path))?;
+    let checkpoint = checkpoint_of(paths, &json)?;
+    Ok(Some((json, checkpoint)))
+}
+
+/// What the bytes of a partition's checkpoint say.
+fn checkpoint_of(paths: &Paths, json: &[u8]) -> Result<Checkpoint, StoreError> {
+    let path = paths.checkpoint();
+    let checkpoint = Checkpoint::from_json(json).map_err(|error| StoreError::unreadable(&path, error))?;
     if checkpoint.partition != paths.partition {
         let reason = format!("it is the checkpoint of partition {}", checkpoint.partition);
         return Err(StoreError::unreadable(&path, reason));
@@ -513,7 +555,24 @@ pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> 
         let reason = format!("{days} days can't have been counted before offset {offset}");
         return Err(StoreError::unreadable(&path, reason));
     }
-    Ok(Some(checkpoint))
+    Ok(checkpoint)
+}
+
+/// What tells a file from the one that was there before it: each replacement is another inode.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    pub modified: SystemTime,
+    inode: u64,
+    length: u64,
+}
+
+impl Identity {
+    /// Of what bears this name, a symbolic link itself included; nothing where there is nothing.
+    pub fn of(path: &Path) -> Option<Identity> {
+        let metadata = path.symlink_metadata().ok()?;
+        let modified = metadata.modified().ok()?;
+        Some(Identity { modified, inode: metadata.ino(), length: metadata.len() })
+    }
 }
 
 /// What the consumer said last of a partition; nothing where it has said nothing, or nothing that can be read.

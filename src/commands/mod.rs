@@ -2,6 +2,7 @@
 
 mod broker;
 mod consumer;
+mod dashboard;
 mod debug;
 mod plot;
 mod producer;
@@ -59,6 +60,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Debug(options) => debug::run(&options),
         Command::Consumer(options) => consumer::run(&options),
         Command::Plot(options) => plot::run(&options),
+        Command::Dashboard(options) => dashboard::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Proto => proto::run(),

@@ -265,6 +265,8 @@ impl Partition {
         is_stopped: bool,
         upsets: Upsets,
     ) -> Result<(), StoreError> {
+        let ago = jiff::SignedDuration::try_from(self.progress.last.elapsed()).unwrap_or_default();
+        let last_progress = rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default());
         let tally = &mut self.tally;
         let records = tally.counted + tally.duplicates + tally.rejected;
         let fresh = records - std::mem::replace(&mut tally.records_reported, records);
@@ -287,10 +289,8 @@ impl Partition {
             days: self.checkpoint.statistics.days(),
             newest: self.checkpoint.statistics.newest().map(|date| date.to_string()),
             last_durable: tally.last_durable.map(rfc3339),
-            stalled_since: self.progress.is_stalled.then(|| {
-                let ago = jiff::SignedDuration::try_from(self.progress.last.elapsed()).unwrap_or_default();
-                rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default())
-            }),
+            stalled_since: self.progress.is_stalled.then(|| last_progress.clone()),
+            last_progress: Some(last_progress),
             checkpoint_seconds: tally.checkpoint_seconds,
             checkpoint_bytes: tally.checkpoint_bytes,
             rebalances: upsets.rebalances,

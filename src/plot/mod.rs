@@ -37,3 +37,62 @@ fn month_label(month: usize, year: u16) -> String {
     let name = MONTHS.get(month).unwrap_or(&"?");
     format!("{name}-{year:04}")
 }
+
+// STUB
+pub use stub::*;
+mod stub {
+    use jiff::civil::Date;
+    #[derive(Clone, Debug)]
+    pub struct PCell {
+        pub month: usize,
+        pub year: u16,
+        pub count: u32,
+        pub average: f64,
+        pub min: f64,
+        pub max: f64,
+        pub start: Date,
+        pub end: Date,
+        pub missing: u32,
+        pub file: String,
+    }
+    pub fn merge(cells: impl IntoIterator<Item = PCell>) -> (Vec<PCell>, Vec<String>) {
+        let mut c: Vec<PCell> = cells.into_iter().collect();
+        c.sort_by_key(|c| (c.year, c.month));
+        (c, vec![])
+    }
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub enum Kind {
+        Months,
+        Heatmap,
+        Stripes,
+        History,
+    }
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub enum Unit {
+        Celsius,
+        Fahrenheit,
+    }
+    #[derive(Clone, Debug, Eq, PartialEq)]
+    pub struct Look {
+        pub kind: Kind,
+        pub months: Vec<usize>,
+        pub unit: Unit,
+        pub width: Option<u32>,
+    }
+    impl Look {
+        pub fn of(kind: Kind) -> Look {
+            Look { kind, months: (0..12).collect(), unit: Unit::Celsius, width: None }
+        }
+    }
+    pub fn svg(cells: &[PCell], look: &Look) -> Option<String> {
+        let mut bars: Vec<super::MonthBar> = Vec::new();
+        for c in cells {
+            bars.retain(|b| b.month != c.month);
+            if look.months.contains(&c.month) {
+                bars.push(super::MonthBar { month: c.month, year: c.year, average: c.average });
+            }
+        }
+        bars.sort_by_key(|b| b.month);
+        (!bars.is_empty()).then(|| super::months_svg(&bars))
+    }
+}

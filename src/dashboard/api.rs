@@ -1,0 +1,207 @@
+//! The shapes of `/api`, and what is to be said of a partition. Values in, JSON out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Snapshot;
+use super::watch::File;
+use crate::checkpoint::Checkpoint;
+use crate::report::MONTHS;
+use crate::stats::MonthCell;
+use crate::status::{View, ViewState};
+use crate::store::{self, Owner};
+
+/// `/api/months`.
+#[derive(Serialize)]
+pub struct Months<'a> {
+    version: &'a str,
+    unit: &'static str,
+    months: Vec<Month>,
+}
+
+/// One month of one year; the fields of a checkpoint's cell, and where it lies.
+#[derive(Serialize)]
+struct Month {
+    month: &'static str,
+    year: u16,
+    partition: i32,
+    count: u32,
+    sum: f64,
+    avg: f64,
+    min: f64,
+    max: f64,
+    start: String,
+    end: String,
+    missing: Vec<String>,
+}
+
+pub fn months(snapshot: &Snapshot) -> Months<'_> {
+    let checkpoints = snapshot.partitions.values().filter_map(|file| file.view.checkpoint.as_ref().ok());
+    let by_file: BTreeMap<String, &Checkpoint> =
+        checkpoints.map(|checkpoint| (store::checkpoint_name(checkpoint.partition), checkpoint)).collect();
+    let months = snapshot.cells.iter().filter_map(|cell| {
+        let checkpoint = by_file.get(&cell.file)?;
+        Month::of(
+            checkpoint.partition,
+            cell.month,
+            cell.year,
+            checkpoint.statistics.cell(cell.month, cell.year)?,
+        )
+    });
+    Months { version: &snapshot.version, unit: "celsius", months: months.collect() }
+}
+
+impl Month {
+    fn of(partition: i32, month: usize, year: u16, cell: &MonthCell) -> Option<Month> {
+        let date = |day: u32| format!("{year:04}-{:02}-{day:02}", month + 1);
+        Some(Month {
+            month: MONTHS.get(month)?,
+            year,
+            partition,
+            count: cell.count(),
+            sum: cell.sum(),
+            avg: cell.avg(),
+            min: cell.min(),
+            max: cell.max(),
+            start: date(cell.first_day()),
+            end: date(cell.last_day()),
+            missing: cell.missing_days().map(date).collect(),
+        })
+    }
+}
+
+/// `/api/partitions`.
+#[derive(Serialize)]
+pub struct Partitions<'a> {
+    version: &'a str,
+    /// Why DIR can't be read.
+    failure: Option<&'a str>,
+    partitions: Vec<Partition<'a>>,
+}
+
+/// The data of an event of `/api/events`: what has changed since the one before.
+#[derive(Serialize)]
+pub struct Change<'a> {
+    version: &'a str,
+    partitions: Vec<Partition<'a>>,
+}
+
+/// A partition, as its checkpoint and its consumer's last word show it. What is not known is null.
+#[derive(Serialize)]
+struct Partition<'a> {
+    partition: i32,
+    state: &'static str,
+    /// Why its files can't be read.
+    failure: Option<String>,
+    topic: Option<&'a str>,
+    offset: Option<i64>,
+    position: Option<i64>,
+    high_watermark: Option<i64>,
+    lag: Option<i64>,
+    /// Records a second.
+    rate: Option<f64>,
+    counted: Option<u64>,
+    duplicates: Option<u64>,
+    rejected: Option<u64>,
+    days: Option<u64>,
+    newest: Option<String>,
+    freshness_seconds: Option<u64>,
+    last_durable: Option<&'a str>,
+    stalled_since: Option<&'a str>,
+    written: Option<&'a str>,
+    checkpoint_seconds: Option<f64>,
+    checkpoint_bytes: Option<u64>,
+    owner: Option<&'a Owner>,
+}
+
+impl<'a> Partition<'a> {
+    fn of(view: &'a View, now: Timestamp) -> Self {
+        let checkpoint = view.checkpoint.as_ref().ok();
+        // Of what can't be read there is nothing to say.
+        let status = checkpoint.and(view.status.as_ref());
+        let statistics = checkpoint.map(|checkpoint| &checkpoint.statistics);
+        Partition {
+            partition: view.partition,
+            state: view.state(now).name(),
+            failure: view.checkpoint.as_ref().err().map(ToString::to_string),
+            topic: status.map(|status| &*status.topic),
+            offset: checkpoint.map(|checkpoint| checkpoint.offset),
+            position: status.map(|status| status.position),
+            high_watermark: status.and_then(|status| status.high_watermark),
+            lag: view.lag(),
+            rate: status.map(|status| status.rate),
+            counted: status.map(|status| status.counted),
+            duplicates: status.map(|status| status.duplicates),
+            rejected: status.map(|status| status.rejected),
+            days: statistics.map(|statistics| statistics.days()),
+            newest: statistics.and_then(|statistics| statistics.newest()).map(|date| date.to_string()),
+            freshness_seconds: view.freshness(now).map(|freshness| freshness.as_secs()),
+            last_durable: status.and_then(|status| status.last_durable.as_deref()),
+            stalled_since: status.and_then(|status| status.stalled_since.as_deref()),
+            written: status.map(|status| &*status.written),
+            checkpoint_seconds: status.map(|status| status.checkpoint_seconds),
+            checkpoint_bytes: view.bytes,
+            owner: status.map(|status| &status.owner),
+        }
+    }
+}
+
+pub fn partitions(snapshot: &Snapshot, now: Timestamp) -> Partitions<'_> {
+    Partitions {
+        version: &snapshot.version,
+        failure: snapshot.failure.as_deref(),
+        partitions: snapshot.partitions.values().map(|file| Partition::of(&file.view, now)).collect(),
+    }
+}
+
+/// The partitions for which `is_new`.
+pub fn change(snapshot: &Snapshot, is_new: impl Fn(&File) -> bool, now: Timestamp) -> Change<'_> {
+    let files = snapshot.partitions.values().filter(|file| is_new(file));
+    Change {
+        version: &snapshot.version,
+        partitions: files.map(|file| Partition::of(&file.view, now)).collect(),
+    }
+}
+
+pub fn to_json(value: &impl Serialize) -> String {
+    // Numbers, texts and lists of them always have a JSON.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Why what is counted does not keep up with what comes; nothing where it does.
+pub fn not_ready(snapshot: &Snapshot, stall_after: Duration, now: Timestamp) -> Vec<String> {
+    if let Some(failure) = &snapshot.failure {
+        return vec![failure.to_string()];
+    }
+    if snapshot.partitions.is_empty() {
+        return vec!["there is no partition-N.json yet; 'almanac consumer' writes them".to_owned()];
+    }
+    let views = snapshot.partitions.values().map(|file| &file.view);
+    views
+        .filter_map(|view| {
+            Some(format!("partition {}: {}", view.partition, hindrance(view, stall_after, now)?))
+        })
+        .collect()
+}
+
+fn hindrance(view: &View, stall_after: Duration, now: Timestamp) -> Option<String> {
+    let seconds = |time: Duration| time.as_secs();
+    match view.state(now) {
+        ViewState::Unreadable => view.checkpoint.as_ref().err().map(ToString::to_string),
+        ViewState::Unknown => Some("no consumer has said anything of it".to_owned()),
+        ViewState::Stopped => Some("its consumer has stopped".to_owned()),
+        ViewState::Silent(time) => Some(format!("its consumer has said nothing for {} s", seconds(time))),
+        ViewState::Running | ViewState::Stalled(_) => match (view.lag(), view.freshness(now)) {
+            (Some(0), _) => None,
+            (_, Some(freshness)) if freshness <= stall_after => None,
+            (Some(lag), Some(freshness)) => {
+                Some(format!("lag {lag}, and no new checkpoint for {} s", seconds(freshness)))
+            }
+            (Some(lag), None) => Some(format!("lag {lag}, and no new checkpoint yet")),
+            (None, _) => Some("its consumer has not heard of the end of the log yet".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,60 @@
+//! Server-sent events: one for each change of the checkpoints.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::response::sse::Event;
+use futures_util::stream::{self, Stream};
+use jiff::Timestamp;
+use tokio::sync::watch::Receiver;
+
+use super::watch::File;
+use super::{Snapshot, api};
+
+/// What a stream has told its client: little, as there may be a thousand of them.
+struct Told {
+    version: Arc<str>,
+    hashes: BTreeMap<i32, u64>,
+}
+
+impl Told {
+    fn of(snapshot: &Snapshot) -> Told {
+        Told {
+            version: Arc::clone(&snapshot.version),
+            hashes: snapshot.partitions.iter().map(|(number, file)| (*number, file.hash)).collect(),
+        }
+    }
+}
+
+/// An event for each change from now on; for a client that knows another version than this one, one at once.
+///
+/// A client that is slow misses what was between, and nothing is kept for it.
+pub fn events(
+    mut snapshots: Receiver<Arc<Snapshot>>,
+    known: Option<&str>,
+) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
+    let mut told = Told::of(&snapshots.borrow_and_update());
+    if let Some(known) = known.filter(|known| **known != *told.version) {
+        told = Told { version: known.into(), hashes: BTreeMap::new() };
+        snapshots.mark_changed();
+    }
+    stream::unfold((snapshots, told), |(mut snapshots, mut told)| async {
+        loop {
+            // The sender goes when the server is to stop.
+            snapshots.changed().await.ok()?;
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            if snapshot.version != told.version {
+                let event = event(&snapshot, &told);
+                told = Told::of(&snapshot);
+                return Some((Ok(event), (snapshots, told)));
+            }
+        }
+    })
+}
+
+fn event(snapshot: &Snapshot, told: &Told) -> Event {
+    let is_new = |file: &File| told.hashes.get(&file.view.partition) != Some(&file.hash);
+    let change = api::change(snapshot, is_new, Timestamp::now());
+    Event::default().id(&*snapshot.version).data(api::to_json(&change))
+}

@@ -1,0 +1,225 @@
+//! Numbers for Prometheus, in its text format. Values in, text out.
+
+use std::fmt::{self, Write};
+
+use jiff::civil::Date;
+use jiff::{Timestamp, Unit};
+
+use crate::checkpoint::Checkpoint;
+use crate::status::{Status, View, ViewState};
+
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+#[derive(Clone, Copy)]
+enum Type {
+    Counter,
+    Gauge,
+}
+use Type::{Counter, Gauge};
+
+/// A text of metric families, each with its help and type.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// A family of samples, each a set of labels and a value; nothing where there are no samples.
+    fn family(
+        &mut self,
+        name: &str,
+        kind: Type,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels, Option<f64>)>,
+    ) {
+        let mut samples = samples.into_iter().filter_map(|(labels, value)| Some((labels, value?))).peekable();
+        if samples.peek().is_none() {
+            return;
+        }
+        let kind = match kind {
+            Counter => "counter",
+            Gauge => "gauge",
+        };
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(self.0, "{name}{labels} {value}");
+        }
+    }
+}
+
+/// The labels of a sample, in the order given.
+#[derive(Clone, Default)]
+struct Labels(Vec<(&'static str, String)>);
+
+impl Labels {
+    fn with(mut self, name: &'static str, value: impl ToString) -> Labels {
+        self.0.push((name, value.to_string()));
+        self
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            write!(f, "{}{name}=\"{value}\"", if index == 0 { '{' } else { ',' })?;
+        }
+        f.write_str(if self.0.is_empty() { "" } else { "}" })
+    }
+}
+
+/// What the files say of partitions.
+pub fn of_partitions(views: &[&View], now: Timestamp) -> String {
+    let mut text = Text::default();
+    build_info(&mut text);
+    let mut each = |name: &str, kind: Type, help: &str, value: &dyn Fn(&View) -> Option<f64>| {
+        text.family(name, kind, help, views.iter().map(|view| (labels(view), value(view))));
+    };
+    each("almanac_partition_offset", Gauge, "The next offset to read, as the checkpoint has it.", &|view| {
+        Some(checkpoint(view)?.offset as f64)
+    });
+    each("almanac_partition_high_watermark", Gauge, "One past the last record that can be read.", &|view| {
+        Some(view.status.as_ref()?.high_watermark? as f64)
+    });
+    each("almanac_partition_lag", Gauge, "Offsets between the checkpoint and the high watermark.", &|view| {
+        Some(view.lag()? as f64)
+    });
+    each(
+        "almanac_freshness_seconds",
+        Gauge,
+        "For how long the checkpoint has been behind the log, or unheard of.",
+        &|view| Some(view.freshness(now)?.as_secs_f64()),
+    );
+    each("almanac_days", Gauge, "Days counted in the checkpoint.", &|view| {
+        Some(checkpoint(view)?.statistics.days() as f64)
+    });
+    each(
+        "almanac_newest_day_timestamp_seconds",
+        Gauge,
+        "The newest day counted, its midnight in UTC.",
+        &|view| Some(unix_seconds(checkpoint(view)?.statistics.newest()?)),
+    );
+    each("almanac_checkpoint_size_bytes", Gauge, "Size of the checkpoint's file.", &|view| {
+        Some(view.bytes? as f64)
+    });
+    each(
+        "almanac_checkpoint_duration_seconds",
+        Gauge,
+        "How long the last checkpoint took to become durable.",
+        &|view| Some(view.status.as_ref()?.checkpoint_seconds),
+    );
+    each(
+        "almanac_checkpoint_timestamp_seconds",
+        Gauge,
+        "When the checkpoint's file was replaced last.",
+        &|view| Some(view.modified?.as_duration().as_secs_f64()),
+    );
+    each(
+        "almanac_rebalances_total",
+        Counter,
+        "Assignments and revocations since the partition's owner started.",
+        &|view| Some(view.status.as_ref()?.rebalances as f64),
+    );
+    each(
+        "almanac_broker_errors_total",
+        Counter,
+        "Errors of the owner's Kafka client since it started.",
+        &|view| Some(view.status.as_ref()?.broker_errors as f64),
+    );
+    let outcomes = views.iter().flat_map(|view| {
+        let status = view.status.as_ref();
+        let outcome = |name, count: fn(&Status) -> u64| {
+            (labels(view).with("outcome", name), status.map(|status| count(status) as f64))
+        };
+        [
+            outcome("counted", |status| status.counted),
+            outcome("duplicate", |status| status.duplicates),
+            outcome("rejected", |status| status.rejected),
+        ]
+    });
+    text.family(
+        "almanac_records_total",
+        Counter,
+        "Records taken since the partition's owner took it, by what became of them.",
+        outcomes,
+    );
+    let states = views.iter().flat_map(|view| {
+        let now = view.state(now).name();
+        ViewState::NAMES
+            .map(|name| (labels(view).with("state", name), Some(if name == now { 1.0 } else { 0.0 })))
+    });
+    text.family("almanac_partition_state", Gauge, "1 for the state that the partition is in.", states);
+    text.0
+}
+
+fn labels(view: &View) -> Labels {
+    let topic = view.status.as_ref().map_or("", |status| &status.topic);
+    Labels::default().with("topic", topic).with("partition", view.partition)
+}
+
+fn checkpoint(view: &View) -> Option<&Checkpoint> {
+    view.checkpoint.as_ref().ok()
+}
+
+/// What a producer has sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    pub days: u64,
+    pub repeats: u64,
+    pub newest: Option<Date>,
+}
+
+pub fn of_producer(topic: &str, sent: Sent) -> String {
+    let mut text = Text::default();
+    build_info(&mut text);
+    let labels = || Labels::default().with("topic", topic);
+    text.family(
+        "almanac_producer_records_total",
+        Counter,
+        "Records that Kafka has acknowledged, days and their repeats.",
+        [
+            (labels().with("kind", "day"), Some(sent.days as f64)),
+            (labels().with("kind", "repeat"), Some(sent.repeats as f64)),
+        ],
+    );
+    text.family(
+        "almanac_producer_newest_day_timestamp_seconds",
+        Gauge,
+        "The newest day acknowledged, its midnight in UTC.",
+        [(labels(), sent.newest.map(unix_seconds))],
+    );
+    text.0
+}
+
+fn build_info(text: &mut Text) {
+    let labels = Labels::default().with("version", env!("CARGO_PKG_VERSION"));
+    text.family("almanac_build_info", Gauge, "Which almanac this is.", [(labels, Some(1.0))]);
+}
+
+/// Midnight of a day in UTC.
+fn unix_seconds(day: Date) -> f64 {
+    let days = day.since((Unit::Day, Date::constant(1970, 1, 1))).map_or(0, |span| span.get_days());
+    f64::from(days) * 86_400.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_its_labels_escaped() {
+        let mut text = Text::default();
+        let labels = Labels::default().with("topic", "a\"b\\c\nd").with("partition", 3);
+        text.family("x", Counter, "Of what.", [(labels, Some(2.5)), (Labels::default(), None)]);
+        text.family("y", Gauge, "Nothing is known of it.", [(Labels::default(), None)]);
+        assert_eq!(
+            text.0,
+            "# HELP x Of what.\n# TYPE x counter\nx{topic=\"a\\\"b\\\\c\\nd\",partition=\"3\"} 2.5\n"
+        );
+    }
+
+    #[test]
+    fn days_lie_before_and_after_1970() {
+        assert_eq!(unix_seconds(Date::constant(1970, 1, 2)), 86_400.0);
+        assert_eq!(unix_seconds(Date::constant(1869, 1, 1)), -36_890.0 * 86_400.0);
+        assert_eq!(unix_seconds(Date::constant(9999, 12, 31)), 253_402_214_400.0);
+    }
+}
