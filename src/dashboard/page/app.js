@@ -347,30 +347,41 @@ class Drawn {
     this.figure = figure;
     this.name = figure.dataset.picture;
     this.isVisible = false;
-    /** What is drawn, and when it may be drawn again. */
+    /** What is drawn, of which version, and when another version may be drawn. */
     this.shown = null;
+    this.version = null;
     this.next = 0;
+    /** When what failed is tried again. */
+    this.retryAt = null;
   }
 
-  isDue() {
-    return hasDays() && this.isWanted() && this.key() !== this.shown;
+  /** When it is to be drawn; nothing where it is as it should be. */
+  dueAt() {
+    if (!hasDays() || !this.isWanted()) return null;
+    // What the reader chose is not to wait.
+    if (this.choice() !== this.shown) return this.retryAt ?? 0;
+    return this.version === version ? null : this.next;
   }
 
-  key() {
-    const month = this.name === 'history' ? chosenMonth() : null;
-    return [version, settings.unit, month, this.width()].join();
+  /** What it depends on beside the version. */
+  choice() {
+    return [settings.unit, this.name === 'history' && chosenMonth(), this.width()].join();
   }
 
   async draw() {
-    const key = this.key();
-    const drawing = await this.fetch();
+    const [choice, drawnVersion] = [this.choice(), version];
+    const change = await this.fetch();
     const began = performance.now();
-    drawing?.();
+    change?.();
     // Asked for, the layout is made now, and counts.
     this.figure.getBoundingClientRect();
     const ended = performance.now();
-    this.shown = key;
+    [this.shown, this.version, this.retryAt] = [choice, drawnVersion, null];
     this.next = ended + (ended - began) * (1 / SHARE - 1);
+  }
+
+  retryLater() {
+    this.retryAt = this.next = performance.now() + POLL_EVERY_MS;
   }
 }
 
@@ -381,11 +392,13 @@ class Picture extends Drawn {
     this.current = null;
   }
 
+  /** In steps, so that a window that is resized asks less often. */
   width() {
-    return Math.max(240, Math.floor(this.figure.clientWidth / 20) * 20);
+    return Math.floor(this.figure.clientWidth / 20) * 20;
   }
 
   isWanted() {
+    if (this.width() === 0) return false;
     if (this.name === 'history') return this.isVisible && recorded().has(chosenMonth());
     // It tells, too, which months there are.
     return this.isVisible || (this.name === 'months' && !recorded().has(chosenMonth()));
@@ -525,8 +538,8 @@ class Values extends Drawn {
     return this.details.open && (this.name !== 'stripes' || this.picture.svg() !== null);
   }
 
-  key() {
-    return this.name === 'stripes' ? this.picture.text : super.key();
+  choice() {
+    return this.name === 'stripes' ? this.picture.text : super.choice();
   }
 
   async fetch() {
@@ -595,19 +608,19 @@ let drawAgain = null;
 async function draw() {
   if (isDrawing || !connection.isAnswering) return;
   clearTimeout(drawAgain);
-  const due = drawn.filter((one) => one.isDue());
+  const due = drawn.map((one) => ({ one, at: one.dueAt() })).filter(({ at }) => at !== null);
   const now = performance.now();
-  const one = due.find(({ next }) => next <= now);
-  if (!one) {
-    if (due.length > 0) drawAgain = setTimeout(draw, Math.min(...due.map(({ next }) => next)) - now);
+  const next = due.find(({ at }) => at <= now)?.one;
+  if (!next) {
+    if (due.length > 0) drawAgain = setTimeout(draw, Math.min(...due.map(({ at }) => at)) - now);
     return;
   }
   isDrawing = true;
   try {
-    await one.draw();
+    await next.draw();
   } catch {
     // Whether the server is there at all shows elsewhere.
-    one.next = performance.now() + POLL_EVERY_MS;
+    next.retryLater();
   }
   isDrawing = false;
   draw();
@@ -669,7 +682,7 @@ function showTip(mark) {
 const markAt = (event) => (event.target instanceof Element ? event.target.closest('figure [data-tip]') : null);
 const focused = () => (document.activeElement?.matches('[data-tip]') && document.activeElement.matches(':focus-visible') ? document.activeElement : null);
 
-function press_(event) {
+function move(event) {
   const picture = pictureAt(event.target);
   const mark = markAt(event);
   if (!picture || !mark) return;
@@ -715,7 +728,7 @@ document.addEventListener('keydown', (event) => {
     tooltip.isDismissed = true;
     showTip(tooltip.mark);
   } else {
-    press_(event);
+    move(event);
   }
 });
 
