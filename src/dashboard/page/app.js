@@ -718,10 +718,11 @@ $('month-after').addEventListener('click', () => stepMonth(1));
 
 document.addEventListener('pointermove', (event) => showTip(markAt(event) ?? focused()));
 document.addEventListener('pointerdown', (event) => showTip(markAt(event)));
-document.addEventListener('pointerleave', () => showTip(focused()));
+// A finger leaves whenever it is lifted.
+document.addEventListener('pointerleave', ({ pointerType }) => { if (pointerType === 'mouse') showTip(focused()); });
 document.addEventListener('click', (event) => { const mark = markAt(event); if (mark) chooseMark(mark); });
-document.addEventListener('focusin', () => showTip(focused()));
-document.addEventListener('focusout', () => showTip(null));
+document.addEventListener('focusin', () => { if (focused()) showTip(focused()); });
+document.addEventListener('focusout', ({ target }) => { if (target === tooltip.mark) showTip(null); });
 document.addEventListener('scroll', () => showTip(focused()), { passive: true });
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') {
