@@ -1,29 +1,163 @@
 //! `almanac status`: how far each partition is, as its files say.
 
 use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
+use serde::Serialize;
 
-use crate::cli;
-use crate::status::{Status, View, ViewState};
+use crate::cli::{self, Format};
+use crate::logging::has_colour;
+use crate::status::{Status, Summary, View, ViewState};
+use crate::stop::Stop;
 
 const HEADINGS: [&str; 9] =
     ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "LAST DURABLE", "OWNER"];
+const STATE: usize = 1;
 const UNKNOWN: &str = "-";
 
 pub fn run(options: &cli::Status) -> Result<()> {
     let dir = &options.dir.dir;
+    if let Some(every) = options.watch {
+        return watch(dir, options.format, every);
+    }
     let views = View::read_all(dir)?;
     if views.is_empty() {
         bail!("{} has no partition-N.json\nhint: 'almanac consumer' writes them", dir.display());
     }
     let now = Timestamp::now();
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(views.iter().map(|view| row(view, now)));
-    super::print(&table(&rows))?;
+    super::print(&match options.format {
+        Format::Json => json(&views, now),
+        Format::Text => table(&views, now, has_colour(&io::stdout())),
+    })?;
+    tell_stalled(&views, now);
     let failure = views.into_iter().find_map(|view| view.checkpoint.err());
     failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The table is there for the eye; who runs this in a script learns of it, too.
+fn tell_stalled(views: &[View], now: Timestamp) {
+    for view in views {
+        if let ViewState::Stalled(time) = view.state(now) {
+            tracing::warn!(
+                "partition {} has stalled: no checkpoint for {} s, lag {}\nhint: its consumer says why on stderr, with -v in full",
+                view.partition,
+                time.as_secs(),
+                view.lag().unwrap_or_default()
+            );
+        }
+    }
+}
+
+/// Shows it again and again, partitions that have come since, too.
+fn watch(dir: &Path, format: Format, every: Duration) -> Result<()> {
+    let stop = Stop::on_signals()?;
+    let mut screen = Screen::new();
+    while !stop.is_asked() {
+        let (views, now) = (View::read_all(dir)?, Timestamp::now());
+        match format {
+            Format::Json => super::print(&json(&views, now))?,
+            Format::Text => screen.show(&table(&views, now, has_colour(&io::stdout())))?,
+        }
+        stop.wait(every);
+    }
+    Ok(())
+}
+
+/// Where one table follows the other: in its place on a terminal, below it elsewhere.
+struct Screen {
+    is_terminal: bool,
+    /// Of the table before.
+    lines: Option<usize>,
+}
+
+impl Screen {
+    fn new() -> Self {
+        Screen { is_terminal: io::stdout().is_terminal(), lines: None }
+    }
+
+    fn show(&mut self, table: &str) -> Result<()> {
+        let before = self.lines;
+        if !self.is_terminal {
+            self.lines = Some(0);
+            return super::print(&format!("{}{table}", if before.is_some() { "\n" } else { "" }));
+        }
+        // What is above the screen's first line can't be reached any more to be drawn over.
+        let rows = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));
+        let (text, lines) = frame(table, if rows > 1 { rows - 1 } else { usize::MAX }, before.unwrap_or(0));
+        self.lines = Some(lines);
+        super::print(&text)
+    }
+}
+
+/// What draws the table over the one before, and how many lines it has. A line that is too long for the terminal is
+/// cut there: one that went on below would be two lines to draw over.
+fn frame(table: &str, lines_max: usize, before: usize) -> (String, usize) {
+    let mut text = "\x1b[?7l".to_owned();
+    if before > 0 {
+        let _ = write!(text, "\x1b[{before}F");
+    }
+    let mut lines = 0;
+    for line in table.lines().take(lines_max) {
+        let _ = writeln!(text, "{line}\x1b[K");
+        lines += 1;
+    }
+    text.push_str("\x1b[J\x1b[?7h");
+    (text, lines)
+}
+
+fn json(views: &[View], now: Timestamp) -> String {
+    #[derive(Serialize)]
+    struct Partitions<'a> {
+        partitions: Vec<Summary<'a>>,
+    }
+    let partitions = views.iter().map(|view| view.summary(now)).collect();
+    // Nothing in it can't be JSON: keys are names, and rates are finite.
+    serde_json::to_string(&Partitions { partitions }).unwrap_or_default() + "\n"
+}
+
+/// Columns as wide as their widest cell.
+fn table(views: &[View], now: Timestamp, has_colour: bool) -> String {
+    let rows: Vec<_> = views.iter().map(|view| (view.state(now), row(view, now))).collect();
+    let cells = || rows.iter().map(|(_, row)| row);
+    let width = |column: usize| {
+        cells().map(|row| row[column].len()).chain([HEADINGS[column].len()]).max().unwrap_or(0)
+    };
+    let widths: [usize; HEADINGS.len()] = std::array::from_fn(width);
+    let line = |row: &[String; HEADINGS.len()]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut text = String::new();
+    let headings = line(&HEADINGS.map(str::to_owned));
+    let _ = match has_colour {
+        true => writeln!(text, "\x1b[1m{headings}\x1b[0m"),
+        false => writeln!(text, "{headings}"),
+    };
+    for (state, row) in &rows {
+        let mut line = line(row);
+        if let Some(colour) = colour(*state).filter(|_| has_colour) {
+            // Its column begins where the first one, and the space after it, ends.
+            let start = widths[0] + 2;
+            let end = start + row[STATE].len();
+            line.insert_str(end, "\x1b[0m");
+            line.insert_str(start, &format!("\x1b[{colour}m"));
+        }
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+fn colour(state: ViewState) -> Option<u8> {
+    match state {
+        ViewState::Running => Some(32),
+        ViewState::Silent(_) => Some(33),
+        ViewState::Stalled(_) | ViewState::Unreadable => Some(31),
+        ViewState::Stopped | ViewState::Unknown => None,
+    }
 }
 
 fn row(view: &View, now: Timestamp) -> [String; HEADINGS.len()] {
@@ -47,19 +181,4 @@ fn row(view: &View, now: Timestamp) -> [String; HEADINGS.len()] {
         of_status(|status| Some(status.owner.to_string())),
     ]
     .map(|cell| cell.unwrap_or_else(|| UNKNOWN.to_owned()))
-}
-
-/// Columns as wide as their widest cell.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            let _ = write!(line, "{cell:<width$}  ");
-        }
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
 }
