@@ -149,6 +149,12 @@ impl View {
         let high_watermark = self.status.as_ref()?.high_watermark?;
         Some(high_watermark.saturating_sub(self.checkpoint.as_ref().ok()?.offset).max(0))
     }
+
+    /// Records per second; what a consumer said of it holds as long as it goes on saying so.
+    pub fn rate(&self, now: Timestamp) -> Option<f64> {
+        let is_told = matches!(self.state(now), ViewState::Running | ViewState::Stalled(_));
+        self.status.as_ref().filter(|_| is_told).map(|status| status.rate)
+    }
 }
 
 /// What a view says at a moment, as JSON has it.
@@ -161,6 +167,8 @@ pub struct Summary<'a> {
     /// What the checkpoint holds: the next offset to read, the days counted, and the newest of them.
     pub offset: Option<i64>,
     pub lag: Option<i64>,
+    /// Records per second.
+    pub rate: Option<f64>,
     pub days: Option<u64>,
     pub newest: Option<String>,
     /// Since the checkpoint was replaced last.
@@ -182,6 +190,7 @@ impl View {
             state_seconds: state.time().map(seconds),
             offset: checkpoint.map(|checkpoint| checkpoint.offset),
             lag: self.lag(),
+            rate: self.rate(now),
             days: statistics.map(Statistics::days),
             newest: statistics.and_then(Statistics::newest).map(|date| date.to_string()),
             age_seconds: self.age(now).map(seconds),

@@ -13,8 +13,8 @@ use crate::status::{State, Status};
 use crate::stop::Stop;
 use crate::store::{self, Owner, Paths};
 
-/// A lag that is worth a bar, if it also takes more than a second or two.
-const REPLAY_RECORDS_MIN: i64 = 1000;
+/// What is worth a bar, if it also takes more than a second or two.
+const REPLAY_RECORDS_MIN: u64 = 1000;
 
 pub fn run(options: &cli::Consumer) -> Result<()> {
     let stop = Stop::on_signals()?;
@@ -38,29 +38,33 @@ fn statuses_of(process: &Owner, dir: &Path) -> Vec<Status> {
 /// Whether there is more to count than a live log brings, and how far that is.
 #[derive(Default)]
 struct Replay {
-    /// The partitions, and the sum of their offsets at the beginning.
-    from: Option<(Vec<i32>, i64)>,
+    is_shown: bool,
 }
 
 impl Replay {
     fn look(&mut self, statuses: &[Status]) -> Option<Reached> {
-        let partitions: Vec<i32> = statuses.iter().map(|status| status.partition).collect();
-        let offset: i64 = statuses.iter().map(|status| status.offset).sum();
-        let lag: i64 = statuses.iter().filter_map(|status| status.lag).sum();
+        let total = |each: fn(&Status) -> u64| statuses.iter().map(each).fold(0, u64::saturating_add);
+        // What has been read, not what is durable: where checkpoints are large, their pace is slower than the statuses'.
+        let left = total(|status| {
+            let end = status.high_watermark.unwrap_or_default();
+            end.saturating_sub(status.position).max(0).unsigned_abs()
+        });
+        let done = [
+            total(|status| status.counted),
+            total(|status| status.duplicates),
+            total(|status| status.rejected),
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add);
         let rate: f64 = statuses.iter().map(|status| status.rate).sum();
         // Begun at two seconds' work and over at one, so that it does not come and go.
-        let seconds = if self.from.is_some() { 1.0 } else { 2.0 };
-        if lag < REPLAY_RECORDS_MIN || (lag as f64) < rate * seconds {
-            self.from = None;
-            return None;
-        }
-        let from = self.from.take().filter(|(before, from)| *before == partitions && *from <= offset);
-        let (_, from) = self.from.insert(from.unwrap_or((partitions, offset)));
-        let done = offset - *from;
+        let seconds = if self.is_shown { 1.0 } else { 2.0 };
+        self.is_shown = left >= REPLAY_RECORDS_MIN && left as f64 >= rate * seconds;
         let newest = statuses.iter().filter_map(|status| status.newest.as_deref()).max();
-        Some(Reached {
-            done: done.unsigned_abs(),
-            total: Some((done + lag).unsigned_abs()),
+        self.is_shown.then(|| Reached {
+            done,
+            total: Some(done.saturating_add(left)),
+            rate: Some(rate),
             message: newest.map_or(String::new(), |newest| format!("newest {newest}")),
         })
     }
@@ -90,4 +94,38 @@ fn settings(options: &cli::Consumer) -> Result<Settings> {
         adopt: options.adopt,
         allow_repartition: options.allow_repartition,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(position: i64, high_watermark: i64, rate: f64) -> Status {
+        let json = serde_json::json!({
+            "partition": 0, "topic": "temperatures", "state": "running", "offset": 0, "position": position,
+            "high_watermark": high_watermark, "lag": 0, "rate": rate, "counted": position, "duplicates": 0,
+            "rejected": 0, "days": 0, "newest": "1990-01-01", "last_durable": null, "stalled_since": null,
+            "checkpoint_seconds": 0.0, "owner": {"pid": 1, "host": "weather", "since": ""}, "written": "",
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_replay_is_what_takes_longer_than_a_live_log() {
+        let mut replay = Replay::default();
+        for (position, end, rate, shown) in [
+            (0, 0, 0.0, None),
+            (0, 999, 10.0, None),
+            (5000, 14_999, 5000.0, None),
+            (5000, 15_000, 5000.0, Some((5000, 15_000))),
+            (10_000, 15_000, 5000.0, Some((10_000, 15_000))),
+            (10_001, 15_000, 5000.0, None),
+            (10_000, 15_000, 5000.0, None),
+            (10, i64::MAX, 5000.0, Some((10, i64::MAX.unsigned_abs()))),
+            (10, -1, 5000.0, None),
+        ] {
+            let found = replay.look(&[status(position, end, rate)]);
+            assert_eq!(found.map(|found| (found.done, found.total.unwrap())), shown, "{position} of {end}");
+        }
+    }
 }

@@ -64,7 +64,7 @@ fn summary(progress: &Progress) -> String {
 
 fn reached(progress: &Progress, total: Option<u64>) -> Reached {
     let newest = progress.newest().map_or(String::new(), |date| format!("newest {date}"));
-    Reached { done: progress.days(), total, message: newest }
+    Reached { done: progress.days(), total, rate: None, message: newest }
 }
 
 /// Where the reports come from.

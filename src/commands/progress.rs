@@ -1,11 +1,10 @@
 //! How far a long work is: a line that changes, on a terminal only.
 
-use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use tracing::Level;
 
 use crate::logging::{self, NOTE};
@@ -18,6 +17,8 @@ pub(super) struct Reached {
     pub done: u64,
     /// Where it is known how much there is to do.
     pub total: Option<u64>,
+    /// A second, where that is known better than by looking.
+    pub rate: Option<f64>,
     pub message: String,
 }
 
@@ -57,7 +58,7 @@ fn has_bars() -> bool {
 fn keep(unit: &str, mut look: impl FnMut() -> Option<Reached>, over: &Stop) {
     let mut shown: Option<ProgressBar> = None;
     while !over.wait(REFRESH_EVERY) {
-        let Some(Reached { done, total, message }) = look() else {
+        let Some(Reached { done, total, rate, message }) = look() else {
             shown.take().iter().for_each(clear);
             continue;
         };
@@ -68,8 +69,12 @@ fn keep(unit: &str, mut look: impl FnMut() -> Option<Reached>, over: &Stop) {
         if let Some(total) = total {
             bar.set_length(total.max(done));
         }
-        bar.set_message(message);
         bar.set_position(done);
+        bar.set_prefix(pace(
+            rate.unwrap_or_else(|| bar.per_sec()),
+            total.map(|total| total.saturating_sub(done)),
+        ));
+        bar.set_message(message);
         bar.tick();
     }
     shown.iter().for_each(clear);
@@ -84,32 +89,28 @@ fn style(unit: &str, has_total: bool) -> ProgressStyle {
     let colour = if logging::has_colour(&io::stderr()) { ".green" } else { "" };
     let template = match has_total {
         true => format!(
-            "{{bar:20{colour}}} {{percent}}%  {{human_pos}} of {{human_len}} {unit}  {{rate}}  {{left}} left  {{wide_msg}}"
+            "{{bar:20{colour}}} {{percent}}%  {{human_pos}} of {{human_len}} {unit}  {{prefix}}  {{wide_msg}}"
         ),
-        false => format!("{{spinner{colour}}} {{human_pos}} {unit}  {{rate}}  {{wide_msg}}"),
+        false => format!("{{spinner{colour}}} {{human_pos}} {unit}  {{prefix}}  {{wide_msg}}"),
     };
     ProgressStyle::with_template(&template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸ ")
-        .with_key("rate", |state: &ProgressState, text: &mut dyn Write| {
-            let _ = text.write_str(&rate(state.per_sec()));
-        })
-        .with_key("left", |state: &ProgressState, text: &mut dyn Write| {
-            let _ = text.write_str(&left(state.eta()));
-        })
 }
 
-fn rate(per_second: f64) -> String {
-    match per_second < 10.0 {
+/// The rate, and how long it takes for what is `left`.
+fn pace(per_second: f64, left: Option<u64>) -> String {
+    let rate = match per_second < 10.0 {
         true => format!("{per_second:.1}/s"),
         // Far below where that is not exact.
         false => format!("{}/s", HumanCount(per_second as u64)),
+    };
+    let time = |left: u64| Duration::try_from_secs_f64((left as f64 / per_second).ceil()).ok();
+    match left.map(time) {
+        None => rate,
+        Some(None) => format!("{rate}  - left"),
+        Some(Some(time)) => format!("{rate}  {:#} left", HumanDuration(time)),
     }
-}
-
-/// No time is what indicatif has where it has seen nothing move yet.
-fn left(time: Duration) -> String {
-    if time.is_zero() { "-".to_owned() } else { format!("{:#}", HumanDuration(time)) }
 }
 
 #[cfg(test)]
@@ -118,10 +119,17 @@ mod tests {
 
     #[test]
     fn rate_and_time_left_are_short() {
-        assert_eq!(
-            [0.0, 9.94, 10.4, 1_234_567.8].map(rate),
-            ["0.0/s", "9.9/s", "10/s", "1,234,567/s"].map(str::to_owned)
-        );
-        assert_eq!([0, 42, 7200].map(|time| left(Duration::from_secs(time))), ["-", "42s", "2h"]);
+        for (per_second, left, expected) in [
+            (0.0, None, "0.0/s"),
+            (0.0, Some(5), "0.0/s  - left"),
+            (0.0, Some(0), "0.0/s  - left"),
+            (9.94, Some(1), "9.9/s  1s left"),
+            (10.4, Some(0), "10/s  0s left"),
+            (1_234_567.8, Some(10_000_000), "1,234,567/s  9s left"),
+            (10.0, Some(70_000), "10/s  2h left"),
+            (f64::NAN, Some(1), "0/s  - left"),
+        ] {
+            assert_eq!(pace(per_second, left), expected);
+        }
     }
 }

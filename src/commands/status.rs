@@ -174,11 +174,103 @@ fn row(view: &View, now: Timestamp) -> [String; HEADINGS.len()] {
         state,
         checkpoint.map(|checkpoint| checkpoint.offset.to_string()),
         view.lag().map(|lag| lag.to_string()),
-        of_status(|status| Some(format!("{:.0}", status.rate))),
+        view.rate(now).map(|rate| format!("{rate:.0}")),
         checkpoint.and_then(|checkpoint| checkpoint.statistics.newest()).map(|date| date.to_string()),
         checkpoint.and(view.age(now)).map(|age| format!("{}s", age.as_secs())),
         of_status(|status| status.last_durable.clone()),
         of_status(|status| Some(status.owner.to_string())),
     ]
     .map(|cell| cell.unwrap_or_else(|| UNKNOWN.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+    use crate::status::State;
+    use crate::store::{Owner, StoreError};
+
+    const NOW: Timestamp = Timestamp::constant(1_000_000_000, 0);
+
+    fn before(seconds: i64) -> Timestamp {
+        NOW.checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap()
+    }
+
+    fn view(partition: i32, state: State, silence: i64) -> View {
+        let status = Status {
+            partition,
+            topic: "temperatures".to_owned(),
+            state,
+            offset: 1000,
+            position: 1000,
+            high_watermark: Some(1000 + i64::from(partition)),
+            lag: Some(i64::from(partition)),
+            rate: 10.4,
+            counted: 950,
+            duplicates: 49,
+            rejected: 1,
+            days: 950,
+            newest: Some("1990-04-30".to_owned()),
+            last_durable: Some(before(silence).to_string()),
+            stalled_since: (state == State::Stalled).then(|| before(40).to_string()),
+            checkpoint_seconds: 0.002,
+            checkpoint_bytes: 4711,
+            rebalances: 1,
+            broker_errors: 0,
+            owner: Owner { pid: 42, host: "weather".to_owned(), since: before(100).to_string() },
+            written: before(silence).to_string(),
+        };
+        View {
+            partition,
+            checkpoint: Ok(Checkpoint::empty(partition, 1000)),
+            status: Some(status),
+            modified: Some(before(silence)),
+            bytes: Some(4711),
+        }
+    }
+
+    /// One of each state.
+    fn views() -> Vec<View> {
+        let unreadable = StoreError::Unreadable {
+            path: "files/partition-10.json".into(),
+            reason: "expected value at line 1 column 1".to_owned(),
+        };
+        vec![
+            view(0, State::Running, 1),
+            view(1, State::Stalled, 1),
+            view(2, State::Running, 90),
+            view(3, State::Stopped, 3600),
+            View { checkpoint: Err(unreadable), ..view(10, State::Running, 1) },
+            View { status: None, ..view(11, State::Running, 1) },
+        ]
+    }
+
+    #[test]
+    fn a_table_is_for_the_eye() {
+        insta::assert_snapshot!("table", table(&views(), NOW, false));
+        let coloured = table(&views(), NOW, true);
+        assert!(coloured.contains("\n1          \x1b[31mstalled 40s\x1b[0m  1000    1 "), "{coloured:?}");
+        assert!(coloured.contains("\n11         -            1000 "), "{coloured:?}");
+        let plain = ["0", "1", "31", "32", "33"]
+            .iter()
+            .fold(coloured, |text, colour| text.replace(&format!("\x1b[{colour}m"), ""));
+        assert_eq!(plain, table(&views(), NOW, false));
+    }
+
+    #[test]
+    fn json_is_for_programs() {
+        let json = json(&views(), NOW);
+        assert_eq!(json.lines().count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        insta::assert_snapshot!("json", serde_json::to_string_pretty(&value).unwrap());
+    }
+
+    #[test]
+    fn a_table_is_drawn_over_the_one_before() {
+        assert_eq!(frame("a\nb\n", 9, 0), ("\x1b[?7la\x1b[K\nb\x1b[K\n\x1b[J\x1b[?7h".to_owned(), 2));
+        assert_eq!(
+            frame("a\nb\nc\n", 2, 3),
+            ("\x1b[?7l\x1b[3Fa\x1b[K\nb\x1b[K\n\x1b[J\x1b[?7h".to_owned(), 2)
+        );
+    }
 }

@@ -111,7 +111,7 @@ impl Progress {
     fn reached(&self) -> Option<Reached> {
         let total = self.total.load(Ordering::Relaxed);
         let done = self.passed.load(Ordering::Relaxed);
-        (total > 0).then(|| Reached { done, total: Some(total), message: String::new() })
+        (total > 0).then(|| Reached { done, total: Some(total), rate: None, message: String::new() })
     }
 }
 
@@ -273,5 +273,40 @@ impl<'a> Log<'a> {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::RejectReason;
+    use crate::store::Rejected;
+    use crate::verify::Value;
+
+    #[test]
+    fn json_says_what_the_lines_say() {
+        let counts = Counts { counted: 31, duplicates: 2, rejected: 1 };
+        let checked = |difference, unchecked| Ok(Checked { counts, difference, unchecked });
+        let cell = |field, file, log| Difference::Cell { month: "January", year: 1990, field, file, log };
+        let rejected = Rejected::new(17, RejectReason::NoValue, Some(b"January"), None);
+        let unchecked = || Some(Unchecked { from: 7, reason: "offsets 0 to 6 are gone".to_owned() });
+        let results = [
+            checked(None, None),
+            checked(Some(cell("sum", Some(Value::Degrees(-58.3)), Some(Value::Degrees(-58.25)))), None),
+            checked(Some(cell("days", Some(Value::Days(vec![1])), Some(Value::Days(vec![1, 2])))), None),
+            checked(Some(cell("count", None, Some(Value::Number(31)))), None),
+            checked(Some(Difference::Offset { file: 36, log_end: 34 }), None),
+            checked(Some(Difference::Rejected { line: 1, file: None, log: Some(rejected) }), unchecked()),
+            checked(None, unchecked()),
+            Err(anyhow!("files/partition-7.json: it is none")),
+        ];
+        let results: Vec<(i32, Result<Checked>)> = (0..).zip(results).collect();
+        let lines: String = results.iter().map(|(partition, result)| line(*partition, result)).collect();
+        let json = json(&results);
+        assert_eq!(json.lines().count(), 1);
+        insta::assert_snapshot!(
+            "json",
+            format!("{lines}\n{}", json.replace("{\"partition\"", "\n{\"partition\""))
+        );
     }
 }
