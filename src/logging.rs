@@ -100,3 +100,39 @@ where
         writeln!(writer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_takes_the_place_of_a_bar() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let format = Text { has_time: false, has_colour: false };
+        let layer = Layer::new().with_ansi(false).event_format(format).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!("it rains");
+            set_bar(true);
+            tracing::warn!("it pours");
+            set_bar(false);
+        });
+        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(lines, "almanac: warning: it rains\n\r\x1b[Kalmanac: warning: it pours\n");
+    }
+}

@@ -1,8 +1,9 @@
 //! How far a long work is: a line that changes, on a terminal only.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use tracing::Level;
@@ -11,6 +12,8 @@ use crate::logging::{self, NOTE};
 use crate::stop::Stop;
 
 const REFRESH_EVERY: Duration = Duration::from_millis(200);
+/// Five seconds.
+const LOOKS_OF_LATE: usize = 25;
 
 /// How far a work is.
 pub(super) struct Reached {
@@ -57,6 +60,7 @@ fn has_bars() -> bool {
 
 fn keep(unit: &str, mut look: impl FnMut() -> Option<Reached>, over: &Stop) {
     let mut shown: Option<ProgressBar> = None;
+    let mut pace = Pace::from(Instant::now());
     while !over.wait(REFRESH_EVERY) {
         let Some(Reached { done, total, rate, message }) = look() else {
             shown.take().iter().for_each(clear);
@@ -66,15 +70,15 @@ fn keep(unit: &str, mut look: impl FnMut() -> Option<Reached>, over: &Stop) {
             logging::set_bar(true);
             ProgressBar::no_length().with_style(style(unit, total.is_some()))
         });
-        if let Some(total) = total {
-            bar.set_length(total.max(done));
-        }
-        bar.set_position(done);
-        bar.set_prefix(pace(
-            rate.unwrap_or_else(|| bar.per_sec()),
-            total.map(|total| total.saturating_sub(done)),
-        ));
-        bar.set_message(message);
+        let own_rate = pace.rate(Instant::now(), done);
+        let left = total.map(|total| total.saturating_sub(done));
+        bar.update(|state| {
+            state.set_pos(done);
+            if let Some(total) = total {
+                state.set_len(total.max(done));
+            }
+        });
+        bar.set_message(format!("{}  {message}", rate_and_left(rate.unwrap_or(own_rate), left)));
         bar.tick();
     }
     shown.iter().for_each(clear);
@@ -86,20 +90,40 @@ fn clear(bar: &ProgressBar) {
 }
 
 fn style(unit: &str, has_total: bool) -> ProgressStyle {
-    let colour = if logging::has_colour(&io::stderr()) { ".green" } else { "" };
+    // Not the library's own colours: an empty NO_COLOR would turn them off.
+    let (green, plain) = if logging::has_colour(&io::stderr()) { ("\x1b[32m", "\x1b[0m") } else { ("", "") };
     let template = match has_total {
         true => format!(
-            "{{bar:20{colour}}} {{percent}}%  {{human_pos}} of {{human_len}} {unit}  {{prefix}}  {{wide_msg}}"
+            "{green}{{bar:20}}{plain} {{percent}}%  {{human_pos}} of {{human_len}} {unit}  {{wide_msg}}"
         ),
-        false => format!("{{spinner{colour}}} {{human_pos}} {unit}  {{prefix}}  {{wide_msg}}"),
+        false => format!("{green}{{spinner}}{plain} {{human_pos}} {unit}  {{wide_msg}}"),
     };
     ProgressStyle::with_template(&template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸ ")
 }
 
+/// How fast a work has been of late.
+struct Pace(VecDeque<(Instant, u64)>);
+
+impl Pace {
+    fn from(start: Instant) -> Self {
+        Pace(VecDeque::from([(start, 0)]))
+    }
+
+    /// A second, with what is `done` by now.
+    fn rate(&mut self, now: Instant, done: u64) -> f64 {
+        let (since, before) = self.0.front().copied().unwrap_or((now, done));
+        if self.0.len() > LOOKS_OF_LATE {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, done));
+        done.saturating_sub(before) as f64 / (now - since).as_secs_f64().max(0.001)
+    }
+}
+
 /// The rate, and how long it takes for what is `left`.
-fn pace(per_second: f64, left: Option<u64>) -> String {
+fn rate_and_left(per_second: f64, left: Option<u64>) -> String {
     let rate = match per_second < 10.0 {
         true => format!("{per_second:.1}/s"),
         // Far below where that is not exact.
@@ -118,6 +142,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_rate_is_that_of_the_last_five_seconds() {
+        let start = Instant::now();
+        let mut pace = Pace::from(start);
+        for look in 1..=100 {
+            let rate = pace.rate(start + look * REFRESH_EVERY, u64::from(look) * 20);
+            assert!((99.9..100.1).contains(&rate), "{rate} at look {look}");
+        }
+        for look in 101..=127 {
+            pace.rate(start + look * REFRESH_EVERY, 2000);
+        }
+        assert_eq!(pace.rate(start + 128 * REFRESH_EVERY, 2000), 0.0);
+    }
+
+    #[test]
     fn rate_and_time_left_are_short() {
         for (per_second, left, expected) in [
             (0.0, None, "0.0/s"),
@@ -129,7 +167,7 @@ mod tests {
             (10.0, Some(70_000), "10/s  2h left"),
             (f64::NAN, Some(1), "0/s  - left"),
         ] {
-            assert_eq!(pace(per_second, left), expected);
+            assert_eq!(rate_and_left(per_second, left), expected);
         }
     }
 }
