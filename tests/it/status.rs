@@ -6,6 +6,15 @@ use serde_json::{Value, json};
 
 use crate::support::{Kafka, Place, eventually, kafka};
 
+/// Fails with the first field of which docs/OUTPUT.md says nothing.
+#[track_caller]
+pub fn assert_documented(object: &Value) {
+    let docs = include_str!("../../docs/OUTPUT.md");
+    for field in object.as_object().unwrap().keys() {
+        assert!(docs.contains(&format!("`{field}`")), "docs/OUTPUT.md has nothing of {field}");
+    }
+}
+
 fn status(place: &Place) -> Value {
     let ended = place.almanac(&["status", "--format", "json"]).succeeds();
     assert_eq!(ended.stdout.lines().count(), 1, "{}", ended.stdout);
@@ -34,6 +43,9 @@ fn json_has_what_the_files_have() {
         assert_eq!(partition["consumer"], said);
         assert_eq!(said["checkpoint_bytes"], file.len());
         assert_eq!((&said["rebalances"], &said["broker_errors"]), (&json!(0), &json!(0)));
+        assert_documented(partition);
+        assert_documented(&said);
+        assert_documented(&said["owner"]);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::status::assert_documented;
 use crate::support::{Ended, Place, Raw, kafka};
 
 fn counted_place() -> Place {
@@ -61,6 +62,8 @@ fn json_has_the_first_difference() {
         {"in": "cell", "month": "January", "year": 1990, "field": "min", "file": colder, "log": cell.min()}
     );
     assert_eq!(different["difference"], expected);
+    assert_documented(different);
+    assert_documented(&different["difference"]);
     assert!(ended.stderr.contains("January 1990, min: "), "{}", ended.stderr);
 }
 
