@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
@@ -48,6 +49,10 @@ pub enum Command {
     Status(Status),
     /// Print the schema of the record's value
     Proto,
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print the manual page of almanac, or of a command
+    Man(Man),
 }
 
 #[derive(Args, Debug)]
@@ -67,11 +72,11 @@ pub struct Logging {
         hide_short_help = true,
         global = true
     )]
-    pub log_format: LogFormat,
+    pub log_format: Format,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum LogFormat {
+pub enum Format {
     Text,
     Json,
 }
@@ -367,12 +372,38 @@ pub struct Verify {
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
+    /// How to print what came of it
+    #[arg(long, default_value = "text", env = "ALMANAC_VERIFY_FORMAT")]
+    pub format: Format,
 }
 
 #[derive(Args, Debug)]
 pub struct Status {
     #[command(flatten)]
     pub dir: Dir,
+    /// Show it again every so many seconds, until Ctrl-C [default, where only --watch is typed: 1]
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", env = "ALMANAC_WATCH", value_parser = parse_seconds)]
+    pub watch: Option<Duration>,
+    /// How to print it; json is one object, with --watch one a line
+    #[arg(long, default_value = "text", env = "ALMANAC_STATUS_FORMAT")]
+    pub format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct Man {
+    /// Which command [default: almanac itself]
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// Write the pages of almanac and of all commands into this directory
+    #[arg(long, value_name = "DIR", env = "ALMANAC_INTO", conflicts_with = "command")]
+    pub into: Option<PathBuf>,
 }
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -387,6 +418,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         // Far beyond any use, and far below where the clock's arithmetic ends.
         .filter(|duration| *duration <= DURATION_MAX)
         .ok_or_else(|| "it is not a time such as 100ms, 5s or 1m".to_owned())
+}
+
+/// Seconds, or a time with its unit as elsewhere. Less than a tenth would only flicker.
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .map_or_else(|| parse_duration(text), Ok)
+        .ok()
+        .filter(|time| (Duration::from_millis(100)..=DURATION_MAX).contains(time))
+        .ok_or_else(|| "it is not a number of seconds from 0.1 on".to_owned())
 }
 
 pub fn parse_rate(text: &str) -> Result<f64, String> {
@@ -420,4 +461,19 @@ pub fn parse_month(text: &str) -> Result<usize, String> {
         .iter()
         .position(|month| month.eq_ignore_ascii_case(text))
         .ok_or_else(|| "it is not a month's English name".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_need_no_unit() {
+        for (text, millis) in [("1", 1000), ("0.5", 500), ("0.1", 100), ("5s", 5000), ("100ms", 100)] {
+            assert_eq!(parse_seconds(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "0", "0.09", "-1", "nan", "inf", "1e300", "soon"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
+    }
 }
