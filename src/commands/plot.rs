@@ -5,42 +5,40 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::cli;
-use crate::plot::{Cell, MonthBar, latest, months_svg};
+use crate::plot::{self, Cell, Kind, Look};
 use crate::report::MONTHS;
 use crate::store;
 
 pub fn run(options: &cli::Plot) -> Result<()> {
     let dir = &options.dir.dir;
     let months = if options.month.is_empty() { (0..MONTHS.len()).collect() } else { options.month.clone() };
-    let bars = bars(dir, &months)?;
-    if bars.is_empty() {
-        bail!("{}", nothing_to_draw(dir, &months)?);
+    let look = Look { months, ..Look::of(Kind::Months) };
+    match draw(dir, &look)? {
+        Some(path) => super::print(&format!("{}\n", path.display())),
+        None => bail!("{}", nothing_to_draw(dir, &look.months)?),
     }
-    let svg = draw(dir, &bars)?;
-    super::print(&format!("{}\n", svg.display()))
 }
 
-/// The bars of these months, after a warning for each one that two files hold.
-pub(super) fn bars(dir: &Path, months: &[usize]) -> Result<Vec<MonthBar>> {
+/// Draws `month.svg` anew, unless there is nothing to draw yet.
+pub(super) fn draw(dir: &Path, look: &Look) -> Result<Option<PathBuf>> {
+    let Some(svg) = plot::svg(&cells(dir)?, look) else { return Ok(None) };
+    let path = dir.join("month.svg");
+    store::replace_file(&path, svg.as_bytes())?;
+    Ok(Some(path))
+}
+
+/// The cells of all checkpoints, after a warning for each month that two of them hold.
+fn cells(dir: &Path) -> Result<Vec<Cell>> {
     let checkpoints = store::checkpoints_in(dir)?;
     let cells = checkpoints.iter().flat_map(|(path, checkpoint)| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        checkpoint.statistics.cells().filter_map(move |(month, year, cell)| {
-            let end = cell.last_date(month, year)?;
-            Some(Cell { month, year, average: cell.avg(), end, file: file.clone() })
-        })
+        plot::cells(&checkpoint.statistics, &file)
     });
-    let (bars, warnings) = latest(cells.filter(|cell| months.contains(&cell.month)));
+    let (cells, warnings) = plot::merge(cells);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok(bars)
-}
-
-pub(super) fn draw(dir: &Path, bars: &[MonthBar]) -> Result<PathBuf> {
-    let path = dir.join("month.svg");
-    store::replace_file(&path, months_svg(bars).as_bytes())?;
-    Ok(path)
+    Ok(cells)
 }
 
 fn nothing_to_draw(dir: &Path, months: &[usize]) -> Result<String> {

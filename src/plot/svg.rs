@@ -24,7 +24,17 @@ pub fn document(width: f64, height: f64, title: &str, description: &str) -> Elem
         .set("role", "img")
         .child(Element::text("title", title))
         .child(Element::text("desc", description))
-        .child(Element::new("rect").set("width", width).set("height", height).set("fill", "#ffffff"))
+        .child(
+            Element::new("rect")
+                .set("class", "paper")
+                .set("width", width)
+                .set("height", height)
+                .set("fill", "#ffffff"),
+        )
+}
+
+pub fn line(x1: f64, y1: f64, x2: f64, y2: f64) -> Element {
+    Element::new("line").set("x1", x1).set("y1", y1).set("x2", x2).set("y2", y2)
 }
 
 impl Element {
