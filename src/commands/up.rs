@@ -16,7 +16,6 @@ use crate::cli;
 use crate::kafka::{self, Connection};
 use crate::note;
 use crate::pipeline;
-use crate::plot::{Kind, Look};
 use crate::producer::{self, Progress, TopicPlan};
 use crate::status::Status;
 use crate::stop::Stop;
@@ -177,7 +176,7 @@ impl View<'_> {
 
     /// The picture follows the files. That it can't be drawn yet, or just now, stops nothing.
     fn redraw(&self) {
-        if let Err(error) = plot::draw(self.dir, &Look::of(Kind::Months)) {
+        if let Err(error) = plot::draw_months(self.dir) {
             tracing::warn!("month.svg not drawn: {error:#}");
         }
     }

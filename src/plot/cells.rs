@@ -101,7 +101,8 @@ fn precedence(cell: &Cell) -> (u16, usize, Reverse<Date>, &str) {
 pub(super) fn chosen(cells: &[Cell], look: &Look) -> Vec<Cell> {
     let is_drawn = |cell: &&Cell| {
         cell.month < MONTHS.len()
-            && look.months.contains(&cell.month)
+            && look.is_of(cell.month)
+            && cell.min <= cell.max
             && [cell.average, cell.min, cell.max].into_iter().all(is_valid_degrees)
     };
     let mut chosen: Vec<Cell> = cells.iter().filter(is_drawn).map(|cell| in_unit(cell, look.unit)).collect();
@@ -130,7 +131,8 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
-    use crate::plot::{Kind, samples};
+    use crate::plot::Kind;
+    use crate::plot::tests::samples;
 
     fn cell(end: Date, average: f64, file: &str) -> Cell {
         Cell { end, file: file.into(), ..samples::cell(end.year(), end.month(), average) }

@@ -1,19 +1,18 @@
 //! What colours and marks mean, below a picture.
 
-use super::axis::Axis;
 use super::mark;
-use super::page::{PAPER, Page, SMALL_SIZE, faint, text_width};
+use super::page::{Page, SMALL_SIZE, faint, text_width};
 use super::scale::{Colour, Scale};
 use super::svg::Element;
 
 /// One entry.
-pub enum Item {
+pub enum Item<'a> {
     /// A dot: days are missing.
     Missing,
     /// A patch of a class and colour.
     Patch { class: &'static str, fill: &'static str, text: &'static str },
     /// A colour scale with its axis.
-    Scale(Scale),
+    Scale(&'a Scale),
 }
 
 const ROW: f64 = 22.0;
@@ -43,7 +42,7 @@ pub fn below(page: &Page, left: f64, top: f64, items: &[Item]) -> (Option<Elemen
     (Some(group.children(drawn)), y + row)
 }
 
-impl Item {
+impl Item<'_> {
     fn text(&self) -> &'static str {
         match self {
             Item::Missing => "days missing",
@@ -54,10 +53,7 @@ impl Item {
 
     fn size(&self, available: f64) -> (f64, f64) {
         match self {
-            Item::Scale(scale) => {
-                // The ticks at the ends are as wide as the longest, half beyond the scale.
-                (SCALE_WIDTH.min(available) + 0.0 * tick_width(scale.axis()), 44.0)
-            }
+            Item::Scale(_) => (SCALE_WIDTH.min(available), 44.0),
             _ => (PATCH + 7.0 + text_width(self.text(), SMALL_SIZE), ROW),
         }
     }
@@ -83,14 +79,12 @@ impl Item {
     }
 }
 
-fn tick_width(axis: &Axis) -> f64 {
-    axis.ticks().map(|tick| text_width(&axis.label(tick), SMALL_SIZE)).fold(0.0, f64::max)
-}
-
+/// The colours of a scale with their numbers below.
 fn scale_bar(scale: &Scale, x: f64, y: f64, width: f64) -> Vec<Element> {
-    let axis = scale.axis();
-    // The ends' ticks are centred under the ends.
-    let overhang = tick_width(axis) / 2.0;
+    let ticks = scale.ticks(1);
+    let tick_width = ticks.iter().map(|(_, label)| text_width(label, SMALL_SIZE)).fold(0.0, f64::max);
+    // A number may reach beyond the end that it is near to.
+    let overhang = tick_width / 2.0;
     let (left, length) = (x + overhang, width - 2.0 * overhang);
     let step = length / f64::from(SCALE_STEPS);
     let bar = (0..SCALE_STEPS).map(|index| {
@@ -104,11 +98,12 @@ fn scale_bar(scale: &Scale, x: f64, y: f64, width: f64) -> Vec<Element> {
     });
     let bar = Element::new("g").set("class", "heat").set("shape-rendering", "crispEdges").children(bar);
 
-    let intervals = axis.ticks().count() - 1;
-    let fit = (length / (2.0 * overhang + 8.0)).floor().max(1.0) as usize;
-    let every = intervals.div_ceil(fit);
-    let ticks = axis.ticks().step_by(every);
-    let ticks = ticks.map(|tick| faint(&axis.label(tick), left + axis.fraction(tick) * length, y + 31.0));
-    let ticks = Element::new("g").set("text-anchor", "middle").children(ticks);
-    vec![bar, ticks]
+    let apart = match ticks[..] {
+        [(first, _), (second, _), ..] => (second - first) * length,
+        _ => length,
+    };
+    let every = ((tick_width + 8.0) / apart).ceil().max(1.0) as usize;
+    let texts = scale.ticks(every).into_iter();
+    let texts = texts.map(|(fraction, label)| faint(&label, left + fraction * length, y + 31.0));
+    vec![bar, Element::new("g").set("text-anchor", "middle").children(texts)]
 }

@@ -6,18 +6,17 @@ use super::page::{INK, PAPER};
 use super::svg::Element;
 use super::{MONTHS, Unit};
 
-/// An element that stands for one month of one year.
-pub fn of_cell(element: Element, cell: &Cell, unit: Unit) -> Element {
+/// An element that stands for one month of the year, or the years, named `years`.
+pub fn of_cell(element: Element, cell: &Cell, years: &str, unit: Unit) -> Element {
     element
         .set("data-month", (cell.month + 1).to_string())
         .set("data-year", cell.year.to_string())
-        .set("data-tip", tip(cell, unit))
+        .set("data-tip", tip(cell, years, unit))
 }
 
 /// As in `January 1991: −8.9 °C, 31 days; min −17.2, max 1.1; 3 days missing`.
-fn tip(cell: &Cell, unit: Unit) -> String {
-    let Cell { month, year, .. } = *cell;
-    format!("{} {year:04}: {}", MONTHS[month], numbers(cell, unit))
+fn tip(cell: &Cell, years: &str, unit: Unit) -> String {
+    format!("{} {years}: {}", MONTHS[cell.month], numbers(cell, unit))
 }
 
 /// As in `−8.9 °C, 31 days; min −17.2, max 1.1; 3 days missing`.

@@ -26,38 +26,50 @@
 
 mod axis;
 mod cells;
+mod heatmap;
+mod history;
 mod legend;
 mod mark;
 mod months;
 mod numbers;
 mod page;
 mod png;
-#[cfg(test)]
-mod samples;
 mod scale;
+mod span;
+mod stripes;
 mod svg;
+mod text;
+mod yearly;
 
 pub use cells::{Cell, Warning, cells, merge};
 pub use png::{PngError, png};
 
+use std::collections::BTreeSet;
+
+use clap::ValueEnum;
+
 use crate::report::MONTHS;
 
 /// What is drawn.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Kind {
-    /// A bar for each month, in its latest recorded year.
+    /// A bar for each month, in its latest recorded year
     Months,
-    /// The average of every month and year, as a colour.
+    /// Every month of every year, as a colour
     Heatmap,
-    /// A stripe for each year, coloured by its difference from the mean over the record.
+    /// A stripe for each year, coloured by its difference from the mean over the record
     Stripes,
-    /// One month over the years.
+    /// One month over the years, with its lowest and highest day
     History,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Unit {
+    /// Degrees Celsius
+    #[value(name = "c")]
     Celsius,
+    /// Degrees Fahrenheit
+    #[value(name = "f")]
     Fahrenheit,
 }
 
@@ -98,6 +110,18 @@ impl Look {
         Look { kind, months: (0..MONTHS.len()).collect(), unit: Unit::Celsius, width: None }
     }
 
+    /// The months to draw, in the order of the calendar.
+    fn months(&self) -> Vec<usize> {
+        (0..MONTHS.len()).filter(|month| self.is_of(*month)).collect()
+    }
+
+    fn is_of(&self, month: usize) -> bool {
+        match self.kind {
+            Kind::History => self.months.first() == Some(&month),
+            _ => self.months.contains(&month),
+        }
+    }
+
     fn width(&self) -> Option<f64> {
         self.width.map(|width| f64::from(width.clamp(WIDTH_MIN, WIDTH_MAX)))
     }
@@ -113,17 +137,29 @@ pub fn svg(cells: &[Cell], look: &Look) -> Option<String> {
     }
     let picture = match look.kind {
         Kind::Months => months::picture(&cells::latest(&cells), look),
-        Kind::Heatmap => return None,
-        Kind::Stripes => return None,
-        Kind::History => return None,
+        Kind::Heatmap => heatmap::picture(&cells, look),
+        Kind::Stripes => stripes::picture(&cells, look),
+        Kind::History => history::picture(&cells, look),
     };
     Some(picture.to_string())
 }
 
-/// The picture in text, in lines of at most `columns` characters, coloured for a terminal where that is wished for;
-/// `None` where no cell is to be drawn.
-pub fn text(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> Option<String> {
-    let _ = (columns, colour);
+/// The months, as (year, month), that are to be seen in the picture.
+pub fn drawn(cells: &[Cell], look: &Look) -> BTreeSet<(u16, usize)> {
     let cells = cells::chosen(cells, look);
-    (!cells.is_empty()).then(String::new)
+    let is_seen: Vec<&Cell> = match look.kind {
+        Kind::Months => cells::latest(&cells),
+        Kind::Heatmap | Kind::Stripes | Kind::History => cells.iter().collect(),
+    };
+    is_seen.into_iter().map(|cell| (cell.year, cell.month)).collect()
 }
+
+/// The picture in text, in lines of at most `columns` characters (40 at the least), with the colours of a terminal
+/// where they are wished for; `None` where no cell is to be drawn.
+pub fn text(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> Option<String> {
+    let cells = cells::chosen(cells, look);
+    (!cells.is_empty()).then(|| text::picture(&cells, look, columns, colour))
+}
+
+#[cfg(test)]
+mod tests;

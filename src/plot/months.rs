@@ -9,11 +9,14 @@ use super::page::{LABEL_SIZE, PAPER, Page, SMALL_SIZE, faint, grid_line, ink, ru
 use super::svg::{self, Element};
 use super::{Look, Unit, mark};
 
-const TITLE: &str = "Each month in its latest recorded year";
+pub const TITLE: &str = "Each month in its latest recorded year";
 
 /// Okabe and Ito's vermilion and blue, told apart with any kind of colour vision.
 const WARM: &str = "#d55e00";
 const COLD: &str = "#0072b2";
+/// The same for a terminal.
+pub const WARM_RGB: [u8; 3] = [0xd5, 0x5e, 0x00];
+pub const COLD_RGB: [u8; 3] = [0x00, 0x72, 0xb2];
 
 // Lengths are in CSS pixels.
 
@@ -147,7 +150,7 @@ impl Bars<'_> {
         let grid = self.axis.ticks().map(|tick| grid_line(x(tick), top - 4.0, x(tick), bottom));
         let tick_space = (right - left) / (self.axis.ticks().count() - 1) as f64;
         let every = ((self.tick_width() + 10.0) / tick_space).ceil().max(1.0) as usize;
-        let ticks = self.axis.ticks().step_by(every);
+        let ticks = self.axis.every(every);
         let ticks = ticks.map(|tick| faint(&self.axis.label(tick), x(tick), top - 10.0));
         let ticks =
             Element::new("g").set("font-size", SMALL_SIZE).set("text-anchor", "middle").children(ticks);
@@ -188,16 +191,17 @@ impl Bars<'_> {
             .set("width", width)
             .set("height", height)
             .set("fill", colour);
-        mark::of_cell(bar, cell, self.unit).child(Element::text("title", said(cell, self.unit)))
+        mark::of_cell(bar, cell, &format!("{:04}", cell.year), self.unit)
+            .child(Element::text("title", said(cell, self.unit)))
     }
 
-    fn legend(&self) -> Vec<Item> {
+    fn legend(&self) -> Vec<Item<'static>> {
         let missing = self.cells.iter().any(|cell| cell.missing > 0);
         missing.then_some(Item::Missing).into_iter().collect()
     }
 }
 
-fn axis_title(unit: Unit) -> String {
+pub fn axis_title(unit: Unit) -> String {
     format!("Average maximum temperature ({})", unit.symbol())
 }
 
@@ -248,7 +252,7 @@ mod tests {
     use roxmltree::{Document, Node};
 
     use super::*;
-    use crate::plot::samples::{TYPICAL, cell, with_gap};
+    use crate::plot::tests::samples::{TYPICAL, cell, with_gap};
     use crate::plot::{Kind, svg};
 
     /// A year that has come as far as April.

@@ -7,6 +7,8 @@ pub const INK: &str = "#222222";
 pub const FAINT: &str = "#595959";
 pub const GRID: &str = "#e3e3e3";
 pub const PAPER: &str = "#ffffff";
+/// Where there is no data; no colour of a scale.
+pub const EMPTY: &str = "#ececec";
 
 pub const TITLE_SIZE: f64 = 22.0;
 pub const LABEL_SIZE: f64 = 13.0;
@@ -28,7 +30,8 @@ impl Page {
     /// A page with `title`, and `lines` under it, broken where the width makes it necessary.
     pub fn new(width: f64, unit: Unit, title: &str, lines: &[&str]) -> Page {
         let inner = width - 2.0 * margin(width);
-        let lines = lines.iter().flat_map(|line| wrap(line, LABEL_SIZE, inner));
+        let lines =
+            lines.iter().filter(|line| !line.is_empty()).flat_map(|line| wrap(line, LABEL_SIZE, inner));
         // A serif font is up to that much wider.
         Page { width, title: wrap(title, 1.08 * TITLE_SIZE, inner), lines: lines.collect(), unit }
     }

@@ -17,9 +17,10 @@ const STRIPES: [u32; 16] = [
     0xfc9272, 0xfb6a4a, 0xef3b2c, 0xcb181d, 0xa50f15, 0x67000d,
 ];
 
-/// From numbers to colours.
+/// From the numbers between two ends to colours.
 pub struct Scale {
-    axis: Axis,
+    low: f64,
+    high: f64,
     stops: &'static [u32],
 }
 
@@ -27,21 +28,36 @@ impl Scale {
     /// Of numbers from `low` to `high`, cold to warm.
     pub fn sequential(low: f64, high: f64) -> Scale {
         let (low, high) = widened(low, high);
-        Scale { axis: Axis::around(low, high, 6), stops: &VIRIDIS }
+        Scale { low, high, stops: &VIRIDIS }
     }
 
-    /// Of differences up to `limit` below and above zero.
+    /// Of differences up to `limit`, above zero itself, below and above zero.
     pub fn diverging(limit: f64) -> Scale {
-        let limit = limit.max(0.5);
-        Scale { axis: Axis::around(-limit, limit, 6), stops: &STRIPES }
+        Scale { low: -limit, high: limit, stops: &STRIPES }
     }
 
-    pub fn axis(&self) -> &Axis {
-        &self.axis
+    /// Every `n`th of the round numbers on the scale, as (fraction, label).
+    pub fn ticks(&self, n: usize) -> Vec<(f64, String)> {
+        let axis = Axis::around(self.low, self.high, 6);
+        let ticks = axis.every(n).map(|tick| (self.fraction(tick), axis.label(tick)));
+        ticks.filter(|(fraction, _)| (0.0..=1.0).contains(fraction)).collect()
+    }
+
+    pub fn ends(&self) -> (f64, f64) {
+        (self.low, self.high)
+    }
+
+    /// Where `value` lies: 0 at the low end, 1 at the high.
+    pub fn fraction(&self, value: f64) -> f64 {
+        (value - self.low) / (self.high - self.low)
     }
 
     pub fn colour(&self, value: f64) -> Colour {
-        self.at(self.axis.fraction(value))
+        self.at(self.fraction(value))
+    }
+
+    pub fn rgb(&self, value: f64) -> [u8; 3] {
+        self.rgb_at(self.fraction(value))
     }
 
     /// The colour at `fraction` of the scale.
@@ -50,12 +66,8 @@ impl Scale {
         Colour(format!("#{red:02x}{green:02x}{blue:02x}"))
     }
 
-    pub fn rgb(&self, value: f64) -> [u8; 3] {
-        self.rgb_at(self.axis.fraction(value))
-    }
-
     /// Between two of the stops in proportion.
-    fn rgb_at(&self, fraction: f64) -> [u8; 3] {
+    pub fn rgb_at(&self, fraction: f64) -> [u8; 3] {
         let place = fraction.clamp(0.0, 1.0) * (self.stops.len() - 1) as f64;
         let index = (place as usize).min(self.stops.len() - 2);
         let part = place - index as f64;
