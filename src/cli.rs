@@ -12,6 +12,7 @@ use jiff::civil::Date;
 
 use crate::broker::HostPort;
 use crate::kafka::Property;
+use crate::plot;
 use crate::report::parse_date;
 use crate::source::{InputFormat, Unit};
 
@@ -39,7 +40,7 @@ pub enum Command {
     Debug(Debug),
     /// Keep the checkpoints: month-by-month statistics, counted exactly once
     Consumer(Consumer),
-    /// Draw DIR/month.svg
+    /// Draw pictures of the checkpoints: months, heat map, stripes, history
     Plot(Plot),
     /// Show DIR as a live web page
     Dashboard(Dashboard),
@@ -337,9 +338,35 @@ pub enum OnGap {
 pub struct Plot {
     #[command(flatten)]
     pub dir: Dir,
-    /// Only these months, in calendar order
+    /// What to draw
+    #[arg(long, default_value = "months", env = "ALMANAC_PLOT_KIND")]
+    pub kind: plot::Kind,
+    /// Only these months, in calendar order; the one month of a history
     #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
+    /// How to draw it
+    #[arg(long, default_value = "svg", env = "ALMANAC_PLOT_FORMAT")]
+    pub format: PlotFormat,
+    /// Unit of the picture's temperatures
+    #[arg(long, default_value = "c", env = "ALMANAC_PLOT_UNIT")]
+    pub unit: plot::Unit,
+    /// How wide: pixels of a page, 280 to 4000, or characters [default: what suits it; 80]
+    #[arg(long, value_name = "N", env = "ALMANAC_PLOT_WIDTH",
+          value_parser = clap::value_parser!(u32).range(40..=plot::WIDTH_MAX as i64))]
+    pub width: Option<u32>,
+    /// Where to write it; -: to stdout [default: DIR/KIND.FORMAT; text to stdout]
+    #[arg(short, long, value_name = "PATH", env = "ALMANAC_PLOT_OUTPUT")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum PlotFormat {
+    /// A picture that any browser shows at any size
+    Svg,
+    /// The same in pixels, two for each of a page
+    Png,
+    /// Characters for a terminal; coloured there, unless NO_COLOR is set
+    Text,
 }
 
 #[derive(Args, Debug)]
