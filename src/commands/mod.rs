@@ -1,11 +1,14 @@
 //! One file per command: what was typed → checked settings → run. Only here is anything printed.
 
 mod broker;
+mod completions;
 mod consumer;
 mod dashboard;
 mod debug;
+mod man;
 mod plot;
 mod producer;
+mod progress;
 mod proto;
 mod status;
 mod up;
@@ -47,6 +50,32 @@ pub enum Exit {
     Disk = 7,
 }
 
+impl Exit {
+    pub const ALL: [Exit; 8] = [
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Input,
+        Exit::Kafka,
+        Exit::Checkpoint,
+        Exit::Owner,
+        Exit::Disk,
+    ];
+
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Done => "done, or stopped as asked",
+            Exit::Failed => "failed in a way that has no number of its own",
+            Exit::Usage => "wrong usage: an option, a partition, a client property",
+            Exit::Input => "a weather file can't be read, or is not what it should be",
+            Exit::Kafka => "Kafka can't be reached or started, or refused something",
+            Exit::Checkpoint => "a checkpoint can't be gone on with",
+            Exit::Owner => "another process owns, or has taken, the partition",
+            Exit::Disk => "a file or directory can't be written or read",
+        }
+    }
+}
+
 /// What was typed is well-formed, but can't be done.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -64,6 +93,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Verify(options) => verify::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Proto => proto::run(),
+        Command::Completions(options) => completions::run(&options),
+        Command::Man(options) => man::run(&options),
     }
 }
 

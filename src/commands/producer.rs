@@ -1,12 +1,11 @@
 //! `almanac producer`: sends one day after the other.
 
 use std::collections::HashSet;
-use std::io::IsTerminal;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::{Date, date};
 
+use super::progress::{self, Reached};
 use crate::cli;
 use crate::kafka;
 use crate::note;
@@ -36,9 +35,12 @@ pub fn run(options: &cli::Producer) -> Result<()> {
     let prepared = producer::prepare(&connection, &plan)?;
     tell(&plan, &prepared);
     let progress = Progress::default();
+    let total = weather.count(&prepared.present, options.pace.days);
     let reports = weather.reports(prepared.present, &options.pace);
     let interval = options.pace.interval;
-    let result = with_bar(&progress, || producer::send_all(&client, reports, interval, &stop, &progress));
+    let look = || Some(reached(&progress, total));
+    let send = || producer::send_all(&client, reports, interval, &stop, &progress);
+    let result = progress::with_bar("days", look, send);
     note!("sent {}", summary(&progress));
     Ok(result?)
 }
@@ -60,28 +62,9 @@ fn summary(progress: &Progress) -> String {
     format!("{} days and {} repeats{newest}", progress.days(), progress.repeats())
 }
 
-/// Shows on a terminal how far the sending is.
-fn with_bar<T>(progress: &Progress, work: impl FnOnce() -> T) -> T {
-    if !std::io::stderr().is_terminal() {
-        return work();
-    }
-    let bar = ProgressBar::new_spinner().with_style(
-        ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
-            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-    );
-    let done = Stop::default();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.wait(std::time::Duration::from_millis(200)) {
-                bar.set_message(summary(progress));
-                bar.tick();
-            }
-            bar.finish_and_clear();
-        });
-        let result = work();
-        done.ask();
-        result
-    })
+fn reached(progress: &Progress, total: Option<u64>) -> Reached {
+    let newest = progress.newest().map_or(String::new(), |date| format!("newest {date}"));
+    Reached { done: progress.days(), total, rate: None, message: newest }
 }
 
 /// Where the reports come from.
@@ -109,6 +92,17 @@ impl Weather {
 
     pub(super) fn synthetic(options: &cli::Synthetic) -> Self {
         Weather::Synthetic { seed: options.seed, start: options.start }
+    }
+
+    /// How many days there are to send, where they have an end that anybody waits for.
+    fn count(&self, present: &HashSet<Date>, days: Option<u64>) -> Option<u64> {
+        match self {
+            Weather::Synthetic { .. } => days,
+            Weather::Files(reports) => {
+                let missing = reports.iter().filter(|report| !present.contains(&report.date)).count() as u64;
+                Some(missing.min(days.unwrap_or(u64::MAX)))
+            }
+        }
     }
 
     /// What to send: the days that are not `present` yet, and their repeats.

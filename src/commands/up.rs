@@ -17,7 +17,6 @@ use crate::kafka::{self, Connection};
 use crate::note;
 use crate::pipeline;
 use crate::producer::{self, Progress, TopicPlan};
-use crate::report::MONTHS;
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::store;
@@ -177,10 +176,7 @@ impl View<'_> {
 
     /// The picture follows the files. That it can't be drawn yet, or just now, stops nothing.
     fn redraw(&self) {
-        let all: Vec<usize> = (0..MONTHS.len()).collect();
-        let drawn = plot::bars(self.dir, &all)
-            .and_then(|bars| if bars.is_empty() { Ok(()) } else { plot::draw(self.dir, &bars).map(drop) });
-        if let Err(error) = drawn {
+        if let Err(error) = plot::draw_months(self.dir) {
             tracing::warn!("month.svg not drawn: {error:#}");
         }
     }

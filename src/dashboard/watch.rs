@@ -28,7 +28,7 @@ pub struct Snapshot {
     pub failure: Option<Arc<str>>,
     pub partitions: BTreeMap<i32, Arc<File>>,
     /// Each month of each year once, in calendar order.
-    pub cells: Arc<[plot::PCell]>,
+    pub cells: Arc<[plot::Cell]>,
 }
 
 /// What is known of one partition.
@@ -158,20 +158,6 @@ pub fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn plot_cells(checkpoint: &Checkpoint) -> impl Iterator<Item = plot::PCell> {
-    let file = store::checkpoint_name(checkpoint.partition);
-    checkpoint.statistics.cells().filter_map(move |(month, year, cell)| {
-        Some(plot::PCell {
-            month,
-            year,
-            count: cell.count(),
-            average: cell.avg(),
-            min: cell.min(),
-            max: cell.max(),
-            start: cell.first_date(month, year)?,
-            end: cell.last_date(month, year)?,
-            missing: cell.missing_days().count() as u32,
-            file: file.clone(),
-        })
-    })
+fn plot_cells(checkpoint: &Checkpoint) -> Vec<plot::Cell> {
+    plot::cells(&checkpoint.statistics, &store::checkpoint_name(checkpoint.partition))
 }

@@ -2,8 +2,19 @@
 
 use crate::support::almanac;
 
-const COMMANDS: [&str; 9] =
-    ["up", "broker", "producer", "debug", "consumer", "plot", "verify", "status", "proto"];
+pub const COMMANDS: [&str; 11] = [
+    "up",
+    "broker",
+    "producer",
+    "debug",
+    "consumer",
+    "plot",
+    "verify",
+    "status",
+    "proto",
+    "completions",
+    "man",
+];
 
 fn help(arguments: &[&str]) -> String {
     // Wrapped as on a terminal of that width.
