@@ -1,0 +1,59 @@
+// From the replacement of a file to the changed page: the partitions' numbers, and the picture of the months.
+
+import assert from 'node:assert/strict';
+import { ask, live, open, steps } from './browser.mjs';
+
+const REPLACEMENTS = 200;
+
+/** In the page: when the sum of the offsets and the picture next change, and have been painted. */
+function watch() {
+  const painted = () => new Promise((resolve) => {
+    requestAnimationFrame(() => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => resolve(performance.timeOrigin + performance.now());
+      port2.postMessage(null);
+    });
+  });
+  const change = (place, read) => new Promise((resolve) => {
+    const before = read();
+    const observer = new MutationObserver(() => {
+      if (read() === before) return;
+      observer.disconnect();
+      painted().then(resolve);
+    });
+    observer.observe(place, { subtree: true, childList: true, attributes: true, characterData: true });
+  });
+  const table = document.querySelector('#partitions-table');
+  const months = document.querySelector('figure[data-picture=months]');
+  const offsets = () => [...table.querySelectorAll('[data-label=Offset]')].map((cell) => cell.textContent).join();
+  const tips = () => [...months.querySelectorAll('[data-tip]')].map((mark) => mark.dataset.tip).join();
+  window.next = () => { window.changed = Promise.all([change(table, offsets), change(months, tips)]); };
+}
+
+const quantile = (times, part) => times[Math.min(times.length - 1, Math.ceil(part * times.length) - 1)];
+
+await steps({
+  async 'replacement after replacement'() {
+    const page = await open();
+    await live(page);
+    await page.locator('figure[data-picture=history] svg').waitFor();
+    await page.evaluate(watch);
+    const [numbers, pictures] = [[], []];
+    for (let count = 0; count < REPLACEMENTS; count += 1) {
+      await page.evaluate(() => window.next());
+      const replaced = Number(await ask('replace'));
+      const [number, picture] = await page.evaluate(() => window.changed);
+      numbers.push(number - replaced);
+      pictures.push(picture - replaced);
+      // Other moments of the server's looks and of the screen's frames.
+      await page.waitForTimeout(Math.random() * 60);
+    }
+    for (const [name, times] of [['numbers', numbers], ['months', pictures]]) {
+      times.sort((a, b) => a - b);
+      const [median, late, last] = [quantile(times, 0.5), quantile(times, 0.99), times.at(-1)].map(Math.round);
+      console.log(`${name} changed ${median} ms after the file (median), ${late} ms (p99), ${last} ms (slowest of ${times.length})`);
+      // What it comes to on a machine with nothing else to do is far less; here others run at the same time.
+      assert.ok(median < 100, `${name}: ${median} ms`);
+    }
+  },
+});

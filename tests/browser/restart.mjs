@@ -1,0 +1,37 @@
+// A server that goes away and comes back: the page says so, and catches up by itself.
+
+import assert from 'node:assert/strict';
+import { ask, complaints, live, open, steps } from './browser.mjs';
+
+let page;
+const tip = () => page.locator('figure[data-picture=months] [data-tip^="May 1870"]').getAttribute('data-tip');
+
+await steps({
+  async 'live at first'() {
+    page = await open();
+    await live(page);
+    assert.match(await tip(), /, 9 days/);
+  },
+  async 'stale without a server'() {
+    await ask('stop');
+    await page.locator('#connection[data-state=stale]').waitFor();
+    assert.match(await page.locator('#connection').innerText(), /^stale since \d\d:\d\d:\d\d/);
+    // What was there stays.
+    assert.match(await tip(), /, 9 days/);
+    await ask('replace');
+  },
+  async 'live again, and all that came meanwhile'() {
+    await ask('start');
+    const began = Date.now();
+    await live(page);
+    console.log(`live again after ${Date.now() - began} ms`);
+    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 10 days"]').waitFor();
+    // A browser tells of each request that nobody answered, and there is no way to have it silent.
+    const refused = complaints.splice(0).filter((text) => !/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED/.test(text));
+    assert.deepEqual(refused, []);
+  },
+  async 'and what comes from then on'() {
+    await ask('replace');
+    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 11 days"]').waitFor();
+  },
+});

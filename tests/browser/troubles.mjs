@@ -1,0 +1,53 @@
+// What an empty DIR, a broken checkpoint and consumers that do not get on look like.
+
+import assert from 'node:assert/strict';
+import { ask, live, open, steps } from './browser.mjs';
+
+let page;
+const notice = (text) => page.locator('#notices > div', { hasText: text }).waitFor();
+
+await steps({
+  async 'an empty DIR'() {
+    page = await open();
+    await live(page);
+    await notice('almanac consumer');
+    assert.equal(await page.locator('figure:visible').count(), 0);
+  },
+  async 'consumers that have counted nothing yet'() {
+    await ask('begin');
+    await ask('running');
+    await notice('No day is counted yet');
+    assert.equal(await page.locator('#partitions-table tbody tr').count(), 4);
+  },
+  async 'the first days'() {
+    for (let day = 0; day < 3; day += 1) await ask('replace');
+    await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();
+    await page.locator('figure[data-picture=history] svg').waitFor();
+    await page.locator('#notices:empty').waitFor({ state: 'attached' });
+  },
+  async 'a month of which there is nothing'() {
+    const other = await open('?month=August');
+    await other.getByText('No August is recorded yet').waitFor();
+    await other.locator('#month-after').click();
+    await other.locator('figure[data-picture=history] svg').waitFor();
+    await other.close();
+  },
+  async 'stalled, silent, stopped'() {
+    for (const state of ['stalled', 'silent', 'stopped']) {
+      await ask(state);
+      await notice(`Partitions 0, 1, 2 and 3 are ${state}`);
+      assert.equal(await page.locator(`.state.${state}`).count(), 4);
+    }
+  },
+  async 'a broken checkpoint'() {
+    await ask('break');
+    await notice('Partition 2 can’t be read');
+    await page.locator('#partitions-table tbody tr:nth-child(3) .state.unreadable').waitFor();
+    assert.match(await page.locator('#notices').innerText(), /partition-2\.json: line 1.*\n+hint: /);
+  },
+  async 'and mended'() {
+    await ask('mend');
+    await page.locator('.state.unreadable').waitFor({ state: 'detached' });
+    await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();
+  },
+});
