@@ -14,8 +14,14 @@ export async function ask(wish) {
   return (await answers.next()).value;
 }
 
-/** What must be empty in the end; a script that expects something takes it out. */
-export const complaints = [];
+const complaints = [];
+let tolerated = null;
+const complain = (text) => { if (!tolerated?.test(text)) complaints.push(text); };
+
+/** From now on complaints like this are none; without one, all are. */
+export function tolerate(pattern = null) {
+  tolerated = pattern;
+}
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -27,16 +33,16 @@ export async function open(path = '', options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...options });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
-  page.on('console', (message) => complaints.push(`console: ${message.text()}`));
-  page.on('pageerror', (error) => complaints.push(`error: ${error.stack}`));
+  page.on('console', (message) => complain(`console: ${message.text()}`));
+  page.on('pageerror', (error) => complain(`error: ${error.stack}`));
   page.on('requestfailed', (request) => {
     // A page that is left or closed takes its stream with it.
-    if (request.failure().errorText !== 'net::ERR_ABORTED') complaints.push(`failed: ${request.url()} ${request.failure().errorText}`);
+    if (request.failure().errorText !== 'net::ERR_ABORTED') complain(`failed: ${request.url()} ${request.failure().errorText}`);
   });
   page.on('request', (request) => {
-    if (new URL(request.url()).origin !== new URL(url).origin) complaints.push(`elsewhere: ${request.url()}`);
+    if (new URL(request.url()).origin !== new URL(url).origin) complain(`elsewhere: ${request.url()}`);
   });
-  page.on('response', (response) => { if (response.status() >= 400) complaints.push(`${response.status()}: ${response.url()}`); });
+  page.on('response', (response) => { if (response.status() >= 400) complain(`${response.status()}: ${response.url()}`); });
   await page.goto(url + path);
   return page;
 }
