@@ -4,14 +4,19 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::UsageError;
+use super::{UsageError, metrics};
 use crate::cli;
+use crate::dashboard::OwnPartitions;
 use crate::pipeline::{self, OnGap, Settings};
 use crate::stop::Stop;
 
 pub fn run(options: &cli::Consumer) -> Result<()> {
     let stop = Stop::on_signals()?;
-    Ok(pipeline::run(&settings(options)?, &stop)?)
+    let settings = settings(options)?;
+    let exporter = metrics::bind(options.metrics.listen.as_ref())?;
+    let numbers = || OwnPartitions::new(&settings.topic, settings.dir.clone(), settings.stall_after);
+    let _serving = exporter.map(|exporter| exporter.start(numbers())).transpose()?;
+    Ok(pipeline::run(&settings, &stop)?)
 }
 
 fn settings(options: &cli::Consumer) -> Result<Settings> {

@@ -2,8 +2,8 @@
 
 use crate::support::almanac;
 
-const COMMANDS: [&str; 9] =
-    ["up", "broker", "producer", "debug", "consumer", "plot", "verify", "status", "proto"];
+const COMMANDS: [&str; 10] =
+    ["up", "broker", "producer", "debug", "consumer", "plot", "dashboard", "verify", "status", "proto"];
 
 fn help(arguments: &[&str]) -> String {
     // Wrapped as on a terminal of that width.
