@@ -36,8 +36,8 @@ pub struct Settings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DashboardError {
-    #[error("can't listen at {listen}: {source}\nhint: name another port with {option}, or 0 for a free one")]
-    Listen { listen: HostPort, option: &'static str, source: io::Error },
+    #[error("can't listen at {listen}: {cause}\nhint: name another port with {option}, or 0 for a free one")]
+    Listen { listen: HostPort, option: &'static str, cause: io::Error },
 
     #[error("the server failed: {0}")]
     Failed(#[from] io::Error),

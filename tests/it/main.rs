@@ -8,6 +8,7 @@ mod bad_input;
 mod broker;
 mod crash;
 mod crash_points;
+mod dashboard;
 mod debug;
 mod durability;
 mod fold;
