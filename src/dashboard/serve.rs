@@ -40,7 +40,7 @@ const BUFFER_BYTES_MAX: usize = 16 << 10;
 const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// How soon a wish to stop is seen.
-const STOP_LOOK_EVERY: Duration = Duration::from_millis(20);
+const STOP_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Everything on the page comes from here, and nothing of it stands in the page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \

@@ -19,6 +19,7 @@ mod kafka_away;
 mod kills;
 mod layers;
 mod log_faults;
+mod metrics;
 mod network;
 mod owner;
 mod pipeline;
