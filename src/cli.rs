@@ -30,7 +30,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run everything on this machine: Kafka, producer, consumer, plot
+    /// Run everything on this machine: Kafka, producer, consumer, dashboard
     Up(Up),
     /// Run only a local Apache Kafka
     Broker(Broker),
@@ -110,6 +110,13 @@ pub struct Dir {
 }
 
 #[derive(Args, Clone, Debug)]
+pub struct Metrics {
+    /// Serve numbers for Prometheus at /metrics there, /healthz and /readyz, too
+    #[arg(id = "metrics", long = "metrics", value_name = "HOST:PORT", env = "ALMANAC_METRICS")]
+    pub listen: Option<HostPort>,
+}
+
+#[derive(Args, Clone, Debug)]
 pub struct LocalKafka {
     /// Where the local Kafka keeps its data [default: ~/.local/share/almanac/kafka]
     #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
@@ -133,6 +140,12 @@ pub struct Up {
     pub dir: Dir,
     #[command(flatten)]
     pub local: LocalKafka,
+    /// Where the dashboard is [default: 127.0.0.1:8080, or a free port]
+    #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_DASHBOARD")]
+    pub listen: Option<HostPort>,
+    /// No dashboard, whatever --listen says
+    #[arg(long, env = "ALMANAC_NO_DASHBOARD")]
+    pub no_dashboard: bool,
     /// Begin again: delete the topic, archive what was counted
     #[arg(long, env = "ALMANAC_FRESH")]
     pub fresh: bool,
@@ -171,6 +184,8 @@ pub struct Producer {
     #[arg(long, value_name = "N", default_value = "1", env = "ALMANAC_REPLICATION", hide_short_help = true,
           value_parser = clap::value_parser!(i32).range(1..=100))]
     pub replication: i32,
+    #[command(flatten)]
+    pub metrics: Metrics,
     #[command(flatten)]
     pub synthetic: Synthetic,
     #[command(flatten)]
@@ -299,6 +314,8 @@ pub struct Consumer {
     /// How long there may be lag and no new checkpoint before that is told
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
     pub stall_after: Duration,
+    #[command(flatten)]
+    pub metrics: Metrics,
     /// What to do where records are gone that were not counted yet, or were counted
     #[arg(
         long,
@@ -378,7 +395,7 @@ pub struct Dashboard {
         short,
         long,
         value_name = "HOST:PORT",
-        default_value = "127.0.0.1:8080",
+        default_value = DASHBOARD_AT,
         env = "ALMANAC_DASHBOARD"
     )]
     pub listen: HostPort,
@@ -432,6 +449,9 @@ pub struct Man {
     #[arg(long, value_name = "DIR", env = "ALMANAC_INTO", conflicts_with = "command")]
     pub into: Option<PathBuf>,
 }
+
+/// Where the dashboard is if nothing else is said.
+pub const DASHBOARD_AT: &str = "127.0.0.1:8080";
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::UsageError;
 use super::progress::{self, Reached};
+use super::{UsageError, metrics};
 use crate::cli;
+use crate::dashboard::OwnPartitions;
 use crate::pipeline::{self, OnGap, Settings};
 use crate::status::{State, Status};
 use crate::stop::Stop;
@@ -19,6 +20,9 @@ const REPLAY_RECORDS_MIN: u64 = 1000;
 pub fn run(options: &cli::Consumer) -> Result<()> {
     let stop = Stop::on_signals()?;
     let settings = settings(options)?;
+    let exporter = metrics::bind(options.metrics.listen.as_ref())?;
+    let numbers = || OwnPartitions::new(&settings.topic, settings.dir.clone(), settings.stall_after);
+    let _serving = exporter.map(|exporter| exporter.start(numbers())).transpose()?;
     let (process, mut replay) = (Owner::this_process(), Replay::default());
     let look = || replay.look(&statuses_of(&process, &settings.dir));
     Ok(progress::with_bar("records", look, || pipeline::run(&settings, &stop))?)

@@ -211,6 +211,18 @@ fn examples_of(command: &str) -> &'static [(&'static str, &'static str)] {
         "plot" => &[
             ("almanac plot", "The latest year of each month:"),
             ("almanac plot --month June July August", "Only the summer:"),
+            ("almanac plot --kind heatmap --format png", "Every month of every year, for print:"),
+            (
+                "almanac plot --kind history --month July --format text",
+                "July over the years, on the terminal:",
+            ),
+        ],
+        "dashboard" => &[
+            ("almanac dashboard", "The page at http://127.0.0.1:8080/:"),
+            (
+                "almanac dashboard -d /srv/weather -l 0.0.0.0:8080 --allow-host weather.example.org",
+                "For others, who may ask by that name:",
+            ),
         ],
         "verify" => &[
             ("almanac verify", "All checkpoints in DIR:"),

@@ -6,6 +6,7 @@ mod consumer;
 mod dashboard;
 mod debug;
 mod man;
+mod metrics;
 mod plot;
 mod producer;
 mod progress;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result};
 
 use crate::broker::BrokerError;
 use crate::cli::{self, Command};
+use crate::dashboard::DashboardError;
 use crate::kafka::{Connection, KafkaError};
 use crate::pipeline::PipelineError;
 use crate::producer::ProduceError;
@@ -36,7 +38,8 @@ pub enum Exit {
     Done = 0,
     /// Failed in a way that has no number of its own.
     Failed = 1,
-    /// What was typed can't be meant: an option, a partition, a client property. clap's own number.
+    /// What was typed can't be meant or done: an option, a partition, a client property, an address to listen at.
+    /// clap's own number.
     Usage = 2,
     /// A weather file can't be read, or is not what it should be.
     Input = 3,
@@ -143,6 +146,13 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return exit_of_store(error);
+    }
+    if let Some(error) = error.downcast_ref::<DashboardError>() {
+        return match error {
+            // The port is somebody else's, or may not be taken: another one has to be typed.
+            DashboardError::Listen { .. } => Exit::Usage,
+            DashboardError::Failed(_) => Exit::Failed,
+        };
     }
     match () {
         () if error.is::<verify::Unverifiable>() => Exit::Checkpoint,

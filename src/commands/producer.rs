@@ -1,10 +1,12 @@
 //! `almanac producer`: sends one day after the other.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use jiff::civil::{Date, date};
 
+use super::metrics;
 use super::progress::{self, Reached};
 use crate::cli;
 use crate::kafka;
@@ -21,6 +23,7 @@ const DUPLICATES: f64 = 0.05;
 pub fn run(options: &cli::Producer) -> Result<()> {
     let stop = Stop::on_signals()?;
     let connection = super::connection(&options.kafka)?;
+    let exporter = metrics::bind(options.metrics.listen.as_ref())?;
     // Before the topic is touched: a bad file must cost nothing.
     let weather = Weather::read(options)?;
     let plan = TopicPlan {
@@ -31,10 +34,12 @@ pub fn run(options: &cli::Producer) -> Result<()> {
         recreate: options.recreate,
     };
     // Before the topic is made ready: connecting takes the client half a second, which passes meanwhile.
-    let client = kafka::Producer::new(&connection, &plan.topic)?;
+    let client = Arc::new(kafka::Producer::new(&connection, &plan.topic)?);
+    let progress = Arc::new(Progress::default());
+    let numbers = || metrics::Producing::new(&connection, &plan.topic, &client, &progress);
+    let _serving = exporter.map(|exporter| Ok::<_, Error>(exporter.start(numbers()?)?)).transpose()?;
     let prepared = producer::prepare(&connection, &plan)?;
     tell(&plan, &prepared);
-    let progress = Progress::default();
     let total = weather.count(&prepared.present, options.pace.days);
     let reports = weather.reports(prepared.present, &options.pace);
     let interval = options.pace.interval;

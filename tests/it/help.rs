@@ -2,13 +2,14 @@
 
 use crate::support::almanac;
 
-pub const COMMANDS: [&str; 11] = [
+pub const COMMANDS: [&str; 12] = [
     "up",
     "broker",
     "producer",
     "debug",
     "consumer",
     "plot",
+    "dashboard",
     "verify",
     "status",
     "proto",
