@@ -84,7 +84,8 @@ impl Weather {
 
     /// Writes what the consumers say of themselves.
     fn say(&mut self, state: &str) {
-        let ago = |seconds| Timestamp::now().checked_sub(SignedDuration::from_secs(seconds)).unwrap().to_string();
+        let ago =
+            |seconds| Timestamp::now().checked_sub(SignedDuration::from_secs(seconds)).unwrap().to_string();
         let written = ago(if state == "silent" { 60 } else { 0 });
         let (state, behind) = match state {
             "stalled" => ("stalled", 7),

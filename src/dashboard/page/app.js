@@ -30,7 +30,8 @@ const moments = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyl
 const known = (value, write) => (value === null || value === undefined ? UNKNOWN : write(value));
 const integer = (value) => known(value, (value) => integers.format(value));
 const counted = (count, one, many = `${one}s`) => `${integers.format(count)} ${count === 1 ? one : many}`;
-const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
+/** Of what is known; nothing where nothing is. */
+const sum = (values) => values.reduce((total, value) => (value === null ? total : (total ?? 0) + value), null);
 
 function degrees(celsius) {
   const value = settings.unit === 'f' ? celsius * 1.8 + 32 : celsius;
@@ -113,8 +114,11 @@ const hasDays = () => rows().some((row) => row.days > 0);
 
 function take(said) {
   failure = said.failure ?? null;
+  said.gone?.forEach((number) => partitions.delete(number));
   said.partitions.forEach((row) => partitions.set(row.partition, row));
   version = said.version;
+  // A picture is asked for before anything else is done, which then takes no time of its own.
+  draw();
   showPartitions();
   draw();
 }
@@ -143,7 +147,9 @@ async function connect() {
   stream.onmessage = (event) => {
     connection.events += 1;
     heard();
-    take(JSON.parse(event.data));
+    const said = JSON.parse(event.data);
+    said.partitions.forEach((row) => { row.event = connection.events; });
+    take(said);
   };
   // The browser would try again by itself, but not always, and after seconds.
   stream.onerror = lost;
@@ -163,9 +169,13 @@ async function poll() {
   connection.isAnswering = true;
   heard();
   // What was pushed meanwhile is newer.
-  if (events !== connection.events) return;
-  partitions.clear();
-  take(said);
+  const isNewer = (number) => partitions.get(number)?.event > events;
+  [...partitions.keys()].filter((number) => !isNewer(number)).forEach((number) => partitions.delete(number));
+  take({
+    ...said,
+    partitions: said.partitions.filter((row) => !isNewer(row.partition)),
+    version: events === connection.events ? said.version : version,
+  });
 }
 
 function heard() {
@@ -211,7 +221,7 @@ const COLUMNS = [
   ['Lag', (row) => integer(row.lag)],
   ['Rate', (row) => known(row.rate, (rate) => `${(rate < 10 ? tenths : integers).format(rate)}/s`)],
   ['Newest day', (row) => row.newest ?? UNKNOWN],
-  ['Fresh', (row) => known(row.freshness_seconds, (seconds) => (seconds < 1 ? 'now' : `${duration(seconds)} ago`))],
+  ['Freshness', (row) => known(row.freshness_seconds, (seconds) => (seconds < 1 ? 'now' : duration(seconds)))],
   ['Days', (row) => integer(row.days)],
   ['Counted', (row) => integer(row.counted)],
   ['Duplicates', (row) => integer(row.duplicates)],
@@ -239,7 +249,7 @@ function showPartitions() {
 
 function showSummary(all) {
   const newest = all.map((row) => row.newest).filter(Boolean).sort().at(-1);
-  const text = newest ? `${counted(sum(all.map((row) => row.days)), 'day')}, the newest ${newest}` : 'Daily maximum temperatures, month by month';
+  const text = newest ? `${counted(sum(all.map((row) => row.days)) ?? 0, 'day')}, the newest ${newest}` : 'Daily maximum temperatures, month by month';
   if ($('summary').textContent !== text) $('summary').textContent = text;
 }
 
@@ -277,7 +287,6 @@ function showTotals(totals) {
   const place = $('totals');
   if (place.children.length === 0) {
     place.append(...totals.map(([name]) => element('div', {}, element('dt', { textContent: name }), element('dd'))));
-    place.title = 'Counted, duplicates and rejected: since the partitions’ consumers took them';
   }
   totals.forEach(([, value], index) => {
     const figure = place.children[index].lastChild;
@@ -351,6 +360,8 @@ class Drawn {
     this.shown = null;
     this.version = null;
     this.next = 0;
+    /** How long it took when it changed last, in ms. */
+    this.cost = 0;
     /** When what failed is tried again. */
     this.retryAt = null;
   }
@@ -372,12 +383,14 @@ class Drawn {
     const [choice, drawnVersion] = [this.choice(), version];
     const change = await this.fetch();
     const began = performance.now();
-    change?.();
-    // Asked for, the layout is made now, and counts.
-    this.figure.getBoundingClientRect();
-    const ended = performance.now();
+    if (change) {
+      change();
+      // Asked for, the layout is made now, and counts.
+      this.figure.getBoundingClientRect();
+      this.cost = performance.now() - began;
+    }
     [this.shown, this.version, this.retryAt] = [choice, drawnVersion, null];
-    this.next = ended + (ended - began) * (1 / SHARE - 1);
+    this.next = began + this.cost / SHARE;
   }
 
   retryLater() {
@@ -399,9 +412,9 @@ class Picture extends Drawn {
 
   isWanted() {
     if (this.width() === 0) return false;
-    if (this.name === 'history') return this.isVisible && recorded().has(chosenMonth());
-    // It tells, too, which months there are.
-    return this.isVisible || (this.name === 'months' && !recorded().has(chosenMonth()));
+    if (this.name === 'history' && !recorded().has(chosenMonth())) return false;
+    // Once, to be there when it comes into sight. That of the months tells, too, which months there are.
+    return this.isVisible || this.shown === null || (this.name === 'months' && !recorded().has(chosenMonth()));
   }
 
   async fetch() {
@@ -502,6 +515,8 @@ function neighbour(marks, mark, key) {
 
 /** Makes `from` like `to` by as few changes as there are, so that nothing flickers, and focus stays where it is. */
 function morph(from, to) {
+  // Most of a large picture is, and the browser sees that far sooner than the loops below.
+  if (from.isEqualNode(to)) return;
   for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
   for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   const [had, has] = [[...from.childNodes], [...to.childNodes]];
@@ -667,13 +682,16 @@ function stepMonth(step) {
 const tooltip = { mark: null, isDismissed: false };
 
 function showTip(mark) {
-  const place = $('tooltip');
+  const [place, ring] = [$('tooltip'), $('ring')];
   if (mark !== tooltip.mark) tooltip.isDismissed = false;
   tooltip.mark = mark;
-  place.hidden = !mark?.isConnected || tooltip.isDismissed;
-  if (place.hidden) return;
+  ring.hidden = !mark?.isConnected;
+  place.hidden = ring.hidden || tooltip.isDismissed;
+  if (ring.hidden) return;
   place.textContent = mark.dataset.tip;
   const [box, tip] = [mark.getBoundingClientRect(), place.getBoundingClientRect()];
+  // Around the mark and not on it, as its neighbours would cover it, and any colour of it is lost on some ground.
+  Object.assign(ring.style, { transform: `translate(${box.x}px, ${box.y}px)`, width: `${box.width}px`, height: `${box.height}px` });
   const left = Math.min(Math.max(8, box.x + box.width / 2 - tip.width / 2), innerWidth - tip.width - 8);
   const above = box.y - tip.height - 8;
   place.style.transform = `translate(${Math.round(left)}px, ${Math.round(above < 8 ? box.bottom + 8 : above)}px)`;
@@ -736,7 +754,7 @@ document.addEventListener('keydown', (event) => {
 const inSight = new IntersectionObserver((entries) => {
   entries.forEach(({ target, isIntersecting }) => { pictureAt(target).isVisible = isIntersecting; });
   draw();
-}, { rootMargin: '200px' });
+});
 const sizes = new ResizeObserver(draw);
 pictures.forEach(({ figure }) => {
   inSight.observe(figure);
