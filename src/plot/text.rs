@@ -81,8 +81,10 @@ impl Text<'_> {
         let mut lines = self.heading(&heatmap::title(span), &[&months::axis_title(self.look.unit), &note]);
         // The years end where their numbers do, before the star.
         lines.push(self.years(span, width, if has_numbers { NAME + width - 5 } else { NAME }));
+        let mut has_gaps = false;
         for month in self.look.months() {
             let pooled = span.pooled(self.cells.iter().filter(|cell| cell.month == month));
+            has_gaps |= pooled.iter().any(Option::is_none);
             let shades = pooled.iter().map(|cell| match cell {
                 None if has_numbers => right(NO_DATA, width),
                 None => NO_DATA.repeat(width),
@@ -97,6 +99,8 @@ impl Text<'_> {
         if self.colour || !has_numbers {
             let (low, high) = scale.ends();
             lines.push(format!("\n{}{}", " ".repeat(NAME), self.scale(&scale, short(low), short(high))));
+        }
+        if has_gaps && !has_numbers {
             lines.push(format!("{}{NO_DATA} no data", " ".repeat(NAME)));
         }
         if has_numbers {
@@ -133,7 +137,12 @@ impl Text<'_> {
         lines.extend((1..=rows).map(|number| row(number == rows)));
         lines.push(self.years(span, width, 0));
         lines.push(format!("\n{}", self.scale(&scale, signed(-limit), signed(limit))));
-        lines.push(format!("{PARTIAL} months missing   {NO_DATA} no data"));
+        if years.iter().any(|year| matches!(year, Year::Partial { .. })) {
+            lines.push(format!("{PARTIAL} months missing"));
+        }
+        if years.contains(&Year::Empty) {
+            lines.push(format!("{NO_DATA} no data"));
+        }
         lines
     }
 
@@ -176,19 +185,15 @@ impl Text<'_> {
                 lines.push(format!("{}  no data", span.slots_name(slot, last)));
                 continue;
             };
-            let range: String = (0..room)
-                .map(|place| {
-                    if place == at(cell.average) {
-                        self.ink("●", history::LINE_RGB)
-                    } else if (at(cell.min)..=at(cell.max)).contains(&place) {
-                        "─".to_owned()
-                    } else if place == at(mean) {
-                        "┆".to_owned()
-                    } else {
-                        " ".to_owned()
-                    }
-                })
-                .collect();
+            let days = at(cell.min)..=at(cell.max);
+            let range = (0..room).map(|place| match (days.contains(&place), place == at(mean)) {
+                _ if place == at(cell.average) => self.ink("●", history::LINE_RGB),
+                (true, true) => "┼".to_owned(),
+                (true, false) => "─".to_owned(),
+                (false, true) => "┆".to_owned(),
+                (false, false) => " ".to_owned(),
+            });
+            let range: String = range.collect();
             let (name, value) = (left(&names[slot], name_width), right(&value(cell), value_width));
             lines.push(format!("{name}  {value}  {}", range.trim_end()));
         }
