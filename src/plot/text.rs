@@ -49,13 +49,15 @@ impl Text<'_> {
         let scale = bar_width / f64::max(high - low, 1.0);
         let zero = (-low * scale).round() as usize;
         let bars = cells.iter().map(|cell| {
+            let is_frost = months::is_frost(cell, self.look.unit);
+            let colour = if is_frost { months::COLD_RGB } else { months::WARM_RGB };
             let length = cell.average.abs() * scale;
             if cell.average < 0.0 {
-                let bar = self.ink(&hanging(length.min(zero as f64)), months::COLD_RGB);
-                format!("{}{bar}│", " ".repeat(zero - hanging_width(length.min(zero as f64))))
+                let bar = hanging(length.min(zero as f64));
+                format!("{}{}│", " ".repeat(zero - bar.chars().count()), self.ink(&bar, colour))
             } else {
-                let length = length.min(bar_width - zero as f64);
-                format!("{}│{}", " ".repeat(zero), self.ink(&standing(length), months::WARM_RGB))
+                let bar = standing(length.min(bar_width - zero as f64));
+                format!("{}│{}", " ".repeat(zero), self.ink(&bar, colour))
             }
         });
         let mut lines = self.heading(months::TITLE, &[&months::axis_title(self.look.unit)]);
@@ -290,10 +292,6 @@ fn standing(length: f64) -> String {
 fn hanging(length: f64) -> String {
     let halves = (length * 2.0).round() as usize;
     format!("{}{}", if halves % 2 == 1 { "▐" } else { "" }, "█".repeat(halves / 2))
-}
-
-fn hanging_width(length: f64) -> usize {
-    hanging(length).chars().count()
 }
 
 fn digit(fraction: f64) -> String {
