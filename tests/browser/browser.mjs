@@ -30,19 +30,23 @@ const browser = await chromium.launch({
 });
 
 export async function open(path = '', options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...options });
+  const viewport = { width: 1280, height: 900 };
+  const context = await browser.newContext({ viewport, reducedMotion: 'reduce', ...options });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
   page.on('console', (message) => complain(`console: ${message.text()}`));
   page.on('pageerror', (error) => complain(`error: ${error.stack}`));
   page.on('requestfailed', (request) => {
+    const { errorText } = request.failure();
     // A page that is left or closed takes its stream with it.
-    if (request.failure().errorText !== 'net::ERR_ABORTED') complain(`failed: ${request.url()} ${request.failure().errorText}`);
+    if (errorText !== 'net::ERR_ABORTED') complain(`failed: ${request.url()} ${errorText}`);
   });
   page.on('request', (request) => {
     if (new URL(request.url()).origin !== new URL(url).origin) complain(`elsewhere: ${request.url()}`);
   });
-  page.on('response', (response) => { if (response.status() >= 400) complain(`${response.status()}: ${response.url()}`); });
+  page.on('response', (response) => {
+    if (response.status() >= 400) complain(`${response.status()}: ${response.url()}`);
+  });
   await page.goto(url + path);
   return page;
 }

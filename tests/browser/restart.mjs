@@ -34,4 +34,18 @@ await steps({
     await ask('replace');
     await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 11 days"]').waitFor();
   },
+  async 'a page in the background waits until it is seen'() {
+    const turn = (isHidden) => page.evaluate((isHidden) => {
+      Object.defineProperty(document, 'hidden', { value: isHidden, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, isHidden);
+    await turn(true);
+    let asked = 0;
+    page.on('request', () => { asked += 1; });
+    await ask('replace');
+    await page.waitForTimeout(2500);
+    assert.equal(asked, 0);
+    await turn(false);
+    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 12 days"]').waitFor();
+  },
 });

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { readFile } from 'node:fs/promises';
 import { live, open, steps, url } from './browser.mjs';
 
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 let page;
@@ -127,7 +128,9 @@ await steps({
       return page.evaluate(() => document.activeElement.getAttribute('aria-label').split(':')[0]);
     };
     assert.equal(await at('Home'), 'January 1869');
-    assert.deepEqual([await at('ArrowDown'), await at('ArrowRight'), await at('ArrowUp')], ['February 1869', 'February 1870', 'January 1870']);
+    assert.equal(await at('ArrowDown'), 'February 1869');
+    assert.equal(await at('ArrowRight'), 'February 1870');
+    assert.equal(await at('ArrowUp'), 'January 1870');
     assert.equal(await at('End'), 'December 2023');
   },
 
@@ -136,7 +139,8 @@ await steps({
     await eventually(() => page.locator('#month').inputValue(), 'July');
     await marks('months').nth(3).click();
     assert.equal(query().month, 'April');
-    await eventually(() => figure('history').locator('svg').getAttribute('aria-label').then((label) => label.split(',')[0]), 'April');
+    const label = () => figure('history').locator('svg').getAttribute('aria-label');
+    await eventually(async () => (await label()).split(',')[0], 'April');
     await page.locator('#month-after').click();
     assert.equal(query().month, 'May');
     await page.locator('#month').selectOption('October');
@@ -177,7 +181,8 @@ await steps({
   async 'a link to a place'() {
     await restart('?month=March&unit=f#heatmap');
     await marks('heatmap').first().waitFor();
-    await eventually(() => page.locator('#heatmap').evaluate((place) => place.getBoundingClientRect().top < innerHeight / 2), true);
+    const isInSight = (place) => place.getBoundingClientRect().top < innerHeight / 2;
+    await eventually(() => page.locator('#heatmap').evaluate(isInSight), true);
     assert.equal(await page.locator('#month').inputValue(), 'March');
   },
 
@@ -200,8 +205,9 @@ await steps({
       await page.setViewportSize({ width, height: 900 });
       await page.locator(`#theme [value=${theme}]`).click();
       await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-      const said = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ target, failureSummary }) => `${target} ${failureSummary}`).join('; ')}`);
+      const { violations } = await page.evaluate((runOnly) => axe.run({ runOnly }), RULES);
+      const where = ({ target, failureSummary }) => `${target} ${failureSummary}`;
+      const said = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(where).join('; ')}`);
       assert.deepEqual(said, [], `${theme}, ${width} px`);
     }
   },
@@ -210,15 +216,18 @@ await steps({
     await restart();
     for (const width of [320, 360, 500, 800, 1100, 1280, 1440, 1920]) {
       await page.setViewportSize({ width, height: 900 });
-      const wide = () => page.evaluate(() => Math.floor(document.querySelector('figure').clientWidth / 20) * 20);
-      await eventually(async () => figure('months').locator('svg').evaluate((svg) => Number(svg.getAttribute('width'))), await wide());
-      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `nothing reaches beyond ${width} px`);
+      const wide = await figure('months').evaluate((figure) => Math.floor(figure.clientWidth / 20) * 20);
+      await eventually(() => figure('months').locator('svg').getAttribute('width'), String(wide));
+      const fits = await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+      assert.ok(fits, `nothing reaches beyond ${width} px`);
     }
   },
 
   async 'a browser that keeps nothing'() {
     const context = page.context();
-    await context.addInitScript(() => Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } }));
+    await context.addInitScript(() => Object.defineProperty(window, 'localStorage', {
+      get() { throw new DOMException('no', 'SecurityError'); },
+    }));
     await page.goto(url);
     await live(page);
     await page.locator('#theme [value=dark]').click();

@@ -3,7 +3,10 @@
 // The pictures are the server's; this script fetches them, and adds tooltips and keys. What the reader chose stands in
 // the URL, so that a link shows the same.
 
-const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'];
+const MONTHS = [
+  'January', 'February', 'March', 'April', 'May', 'June',
+  'July', 'August', 'September', 'October', 'November', 'December',
+];
 const POLL_EVERY_MS = 2000;
 const ANSWER_WITHIN_MS = 5000;
 const RETRY_MIN_MS = 250;
@@ -22,6 +25,7 @@ function element(name, properties = {}, ...children) {
 // Words and numbers
 
 const UNKNOWN = '–';
+const TAGLINE = $('summary').textContent;
 const integers = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 const times = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
@@ -29,7 +33,6 @@ const moments = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyl
 
 const known = (value, write) => (value === null || value === undefined ? UNKNOWN : write(value));
 const integer = (value) => known(value, (value) => integers.format(value));
-const counted = (count, one, many = `${one}s`) => `${integers.format(count)} ${count === 1 ? one : many}`;
 /** Of what is known; nothing where nothing is. */
 const sum = (values) => values.reduce((total, value) => (value === null ? total : (total ?? 0) + value), null);
 
@@ -127,16 +130,23 @@ function take(said) {
 
 const connection = { stream: null, isAnswering: null, heard: null, failures: 0, opened: 0, retry: null, events: 0 };
 
+/** No answer, or not the one that was asked for. */
+class Unanswered extends Error {}
+
+async function get(path) {
+  try {
+    const answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    if (answer.ok) return await answer.text();
+    throw new Error(`${answer.status} ${answer.statusText}`);
+  } catch (error) {
+    throw new Unanswered(`${path}: ${error.message}`);
+  }
+}
+
 /** Asks, then listens for what comes after the answer; so nothing is missed, whatever server is there by now. */
 async function connect() {
   clearTimeout(connection.retry);
-  if (document.hidden) return;
-  try {
-    await poll();
-  } catch {
-    lost();
-    return;
-  }
+  if (document.hidden || !(await poll()) || document.hidden) return;
   connection.stream?.close();
   const stream = new EventSource(`api/events?since=${encodeURIComponent(version)}`);
   connection.stream = stream;
@@ -155,16 +165,16 @@ async function connect() {
   stream.onerror = lost;
 }
 
+/** Whether there was an answer. */
 async function poll() {
   const { events } = connection;
   let said;
   try {
-    const answer = await fetch('api/partitions', { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
-    if (!answer.ok) throw new Error(answer.statusText);
-    said = await answer.json();
-  } catch (error) {
+    said = JSON.parse(await get('api/partitions'));
+  } catch {
     connection.isAnswering = false;
-    throw error;
+    lost();
+    return false;
   }
   connection.isAnswering = true;
   heard();
@@ -176,6 +186,7 @@ async function poll() {
     partitions: said.partitions.filter((row) => !isNewer(row.partition)),
     version: events === connection.events ? said.version : version,
   });
+  return true;
 }
 
 function heard() {
@@ -200,10 +211,9 @@ function disconnect() {
 
 function showConnection() {
   const { stream, isAnswering, heard, failures } = connection;
-  if (stream?.readyState === EventSource.OPEN && isAnswering) return say('live', 'live');
-  if (isAnswering === false) return say('stale', heard ? `stale since ${moment(heard)}, trying again` : 'no answer, trying again');
-  if (failures > 0) return say('reconnecting', 'reconnecting');
-  return undefined;
+  if (stream?.readyState === EventSource.OPEN && isAnswering) say('live', 'live');
+  else if (isAnswering === false) say('stale', `${heard ? `stale since ${moment(heard)}` : 'no answer'}, trying again`);
+  else if (failures > 0) say('reconnecting', 'reconnecting');
 }
 
 function say(state, text) {
@@ -226,7 +236,7 @@ const COLUMNS = [
   ['Counted', (row) => integer(row.counted)],
   ['Duplicates', (row) => integer(row.duplicates)],
   ['Rejected', (row) => integer(row.rejected)],
-  ['Checkpoint', (row) => (row.checkpoint_bytes === null ? UNKNOWN : [row.checkpoint_bytes, row.checkpoint_seconds].map((value, index) => known(value, [bytes, duration][index])).join(', '))],
+  ['Checkpoint', (row) => `${known(row.checkpoint_bytes, bytes)}, ${known(row.checkpoint_seconds, duration)}`],
   ['Owner', (row) => known(row.owner, (owner) => `${owner.pid} on ${owner.host}`), 'text'],
 ];
 
@@ -249,7 +259,8 @@ function showPartitions() {
 
 function showSummary(all) {
   const newest = all.map((row) => row.newest).filter(Boolean).sort().at(-1);
-  const text = newest ? `${counted(sum(all.map((row) => row.days)) ?? 0, 'day')}, the newest ${newest}` : 'Daily maximum temperatures, month by month';
+  const days = sum(all.map((row) => row.days)) ?? 0;
+  const text = newest ? `${integers.format(days)} ${days === 1 ? 'day' : 'days'}, the newest ${newest}` : TAGLINE;
   if ($('summary').textContent !== text) $('summary').textContent = text;
 }
 
@@ -266,7 +277,8 @@ function partitionsTable() {
 
 function emptyRow() {
   const cells = COLUMNS.map(([name, , className = ''], index) => {
-    const cell = index === 0 ? element('th', { scope: 'row', role: 'rowheader' }) : element('td', { role: 'cell', className });
+    const [tag, role] = index === 0 ? ['th', 'rowheader'] : ['td', 'cell'];
+    const cell = element(tag, { role, className });
     cell.dataset.label = name;
     return cell;
   });
@@ -297,41 +309,46 @@ function showTotals(totals) {
 // What to look at
 
 function showNotices(all) {
-  const said = notices(all).map(([tone, title, ...lines]) => {
-    const paragraphs = lines.flatMap((line) => line.split('\n')).map((line) => element('p', {}, ...withCode(line)));
+  const said = notices(all).map(([tone, title, text]) => {
+    const paragraphs = text.split('\n').map((line) => element('p', {}, ...withCode(line)));
     return element('div', { className: tone }, element('strong', { textContent: title }), ...paragraphs);
   });
   const place = $('notices');
-  const isSame = said.length === place.children.length && said.every((notice, index) => notice.isEqualNode(place.children[index]));
+  const isSame = said.length === place.children.length
+    && said.every((notice, index) => notice.isEqualNode(place.children[index]));
   // A screen reader would say it again.
   if (!isSame) place.replaceChildren(...said);
 }
 
-/** Nothing in here counts seconds: it is read out whenever it changes. */
+/** As [tone, title, text]. Nothing in here counts seconds: it is read out whenever it changes. */
 function notices(all) {
   if (failure) return [['bad', 'The directory can’t be read', failure]];
   if (all.length === 0) {
-    return [['plain', 'Nothing is here yet', 'There is no checkpoint in the directory. `almanac consumer` writes them, from what `almanac producer` sends; `almanac up` starts everything.']];
+    return [['plain', 'Nothing is here yet', 'There is no checkpoint in the directory. `almanac consumer` writes them, '
+      + 'from what `almanac producer` sends; `almanac up` starts everything.']];
   }
-  const found = all.filter((row) => row.state === 'unreadable')
-    .map((row) => ['bad', `Partition ${row.partition} can’t be read`, row.failure ?? '']);
-  const grouped = [
-    ['stalled', 'doubt', (of, rows) => [`${of} stalled`, `There is something to count, and no checkpoint of it${since(rows, 'stalled_since')}. What the consumer says on its stderr has the reason; \`almanac status\` shows the files’ side.`]],
-    ['silent', 'doubt', (of, rows) => [`${of} silent`, `The consumer has said nothing${since(rows, 'written')}: killed, paused, or without a disk. ${resume(rows)} goes on where the checkpoint ends.`]],
-    ['stopped', 'plain', (of, rows) => [`${of} stopped`, `The consumer has ended in good order. ${resume(rows)} goes on.`]],
-    ['unknown', 'plain', (of, rows) => [`${of} without a consumer`, `No consumer has said anything. ${resume(rows)} starts one.`]],
-  ];
-  for (const [state, tone, words] of grouped) {
+  const unreadable = all.filter((row) => row.state === 'unreadable');
+  const found = unreadable.map((row) => ['bad', `Partition ${row.partition} can’t be read`, row.failure ?? '']);
+  for (const [state, tone, title, text] of STANDSTILLS) {
     const rows = all.filter((row) => row.state === state);
-    if (rows.length === 0) continue;
     const numbers = list(rows.map((row) => row.partition));
-    found.push([tone, ...words(rows.length === 1 ? `Partition ${numbers} is` : `Partitions ${numbers} are`, rows)]);
+    const subject = rows.length === 1 ? `Partition ${numbers} is` : `Partitions ${numbers} are`;
+    if (rows.length > 0) found.push([tone, `${subject} ${title}`, text(rows)]);
   }
   if (found.length === 0 && !hasDays()) {
     found.push(['plain', 'No day is counted yet', 'A consumer waits for records. `almanac producer` sends some.']);
   }
   return found;
 }
+
+const STANDSTILLS = [
+  ['stalled', 'doubt', 'stalled', (rows) => 'There is something to count, and no checkpoint of it'
+    + `${since(rows, 'stalled_since')}. What the consumer says on its stderr has the reason.`],
+  ['silent', 'doubt', 'silent', (rows) => `The consumer has said nothing${since(rows, 'written')}: killed, paused, `
+    + `or without a disk. ${resume(rows)} goes on where the checkpoint ends.`],
+  ['stopped', 'plain', 'stopped', (rows) => `The consumer has ended in good order. ${resume(rows)} goes on.`],
+  ['unknown', 'plain', 'without a consumer', (rows) => `No consumer has said anything. ${resume(rows)} starts one.`],
+];
 
 function since(rows, field) {
   const first = rows.map((row) => row[field]).filter(Boolean).sort()[0];
@@ -420,9 +437,7 @@ class Picture extends Drawn {
   async fetch() {
     const query = new URLSearchParams({ unit: settings.unit, width: this.width() });
     if (this.name === 'history') query.set('month', chosenMonth());
-    const answer = await fetch(`plot/${this.name}.svg?${query}`, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
-    if (!answer.ok) throw new Error(answer.statusText);
-    const text = await answer.text();
+    const text = await get(`plot/${this.name}.svg?${query}`);
     if (text === this.text) return null;
     return () => {
       const drawn = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement;
@@ -540,7 +555,8 @@ class Values extends Drawn {
     const name = picture.figure.closest('section').querySelector('h2').textContent;
     this.place = element('div', { tabIndex: 0, role: 'region' });
     this.place.setAttribute('aria-label', `${name}: values`);
-    this.details = element('details', { ontoggle: draw }, element('summary', { textContent: 'Values as a table' }), this.place);
+    const summary = element('summary', { textContent: 'Values as a table' });
+    this.details = element('details', { ontoggle: draw }, summary, this.place);
     this.figure.after(this.details);
   }
 
@@ -559,16 +575,16 @@ class Values extends Drawn {
 
   async fetch() {
     if (this.name === 'stripes') return () => this.show(stripesTable(this.picture.marks()));
-    const answer = await fetch('api/months', { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
-    if (!answer.ok) throw new Error(answer.statusText);
-    const { months } = await answer.json();
-    return () => this.show({ months: monthsTable, history: historyTable, heatmap: heatmapTable }[this.name](months));
+    const { months } = JSON.parse(await get('api/months'));
+    const table = { months: monthsTable, history: historyTable, heatmap: heatmapTable }[this.name];
+    return () => this.show(table(months));
   }
 
   show([heads, ...lines]) {
-    const cell = (text, index) => (index === 0 ? element('th', { scope: 'row', textContent: text }) : element('td', { textContent: text }));
+    const head = (scope, text) => element('th', { scope, textContent: text });
+    const cell = (text, index) => (index === 0 ? head('row', text) : element('td', { textContent: text }));
     this.place.replaceChildren(element('table', {},
-      element('thead', {}, element('tr', {}, ...heads.map((text) => element('th', { scope: 'col', textContent: text })))),
+      element('thead', {}, element('tr', {}, ...heads.map((text) => head('col', text)))),
       element('tbody', {}, ...lines.map((line) => element('tr', {}, ...line.map(cell))))));
   }
 }
@@ -607,7 +623,8 @@ function heatmapTable(months) {
 }
 
 function stripesTable(marks) {
-  return [['Year', 'Difference to the mean'], ...marks.map(({ dataset: { tip } }) => [tip.split(': ')[0], tip.split(': ').slice(1).join(': ')])];
+  const lines = marks.map(({ dataset: { tip } }) => [tip.split(': ', 1)[0], tip.slice(tip.indexOf(': ') + 2)]);
+  return [['Year', 'Difference from the mean'], ...lines];
 }
 
 // What is drawn when
@@ -633,9 +650,10 @@ async function draw() {
   isDrawing = true;
   try {
     await next.draw();
-  } catch {
-    // Whether the server is there at all shows elsewhere.
+  } catch (error) {
     next.retryLater();
+    // Whether the server is there shows elsewhere.
+    if (!(error instanceof Unanswered)) reportError(error);
   }
   isDrawing = false;
   draw();
@@ -691,19 +709,21 @@ function showTip(mark) {
   place.textContent = mark.dataset.tip;
   const [box, tip] = [mark.getBoundingClientRect(), place.getBoundingClientRect()];
   // Around the mark and not on it, as its neighbours would cover it, and any colour of it is lost on some ground.
-  Object.assign(ring.style, { transform: `translate(${box.x}px, ${box.y}px)`, width: `${box.width}px`, height: `${box.height}px` });
+  const [width, height] = [box.width, box.height].map((length) => `${length}px`);
+  Object.assign(ring.style, { transform: `translate(${box.x}px, ${box.y}px)`, width, height });
   const left = Math.min(Math.max(8, box.x + box.width / 2 - tip.width / 2), innerWidth - tip.width - 8);
   const above = box.y - tip.height - 8;
   place.style.transform = `translate(${Math.round(left)}px, ${Math.round(above < 8 ? box.bottom + 8 : above)}px)`;
 }
 
 const markAt = (event) => (event.target instanceof Element ? event.target.closest('figure [data-tip]') : null);
-const focused = () => (document.activeElement?.matches('[data-tip]') && document.activeElement.matches(':focus-visible') ? document.activeElement : null);
+const focused = () => document.querySelector('[data-tip]:focus-visible');
 
 function move(event) {
   const picture = pictureAt(event.target);
   const mark = markAt(event);
-  if (!picture || !mark) return;
+  // With another key they are the browser's, as Alt and Left for the page before.
+  if (!picture || !mark || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key === 'Enter' || event.key === ' ') {
     event.preventDefault();
     chooseMark(mark);
@@ -763,7 +783,7 @@ pictures.forEach(({ figure }) => {
 
 addEventListener('popstate', apply);
 document.addEventListener('visibilitychange', () => (document.hidden ? disconnect() : connect()));
-setInterval(() => { if (!document.hidden && connection.stream) poll().catch(lost); }, POLL_EVERY_MS);
+setInterval(() => { if (!document.hidden && connection.stream) poll(); }, POLL_EVERY_MS);
 
 apply();
 connect();
