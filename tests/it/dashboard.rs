@@ -249,6 +249,18 @@ fn where_it_listens() {
     }
     assert!(!temp.path().join("none").exists(), "before any work");
 
+    // Prometheus may ask a consumer that others reach by any name.
+    let metrics = ["consumer", "0", "--brokers", "localhost:1", "--dir", "none", "--metrics"];
+    for (listen, status) in [("127.0.0.1:0", 421), ("0.0.0.0:0", 200)] {
+        let consumer = almanac(&[&metrics[..], &[listen]].concat()).current_dir(temp.path()).start();
+        let line = consumer.stderr_line_with("/metrics").replace("0.0.0.0", "127.0.0.1");
+        let address = line.split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
+        let request = "GET /metrics HTTP/1.1\r\nHost: consumer-0\r\nConnection: close\r\n\r\n";
+        assert_eq!(ask(&address, request).unwrap().status, status, "{listen}");
+        let is_warned = consumer.stderr().contains("can read the metrics; there are no passwords");
+        assert_eq!(is_warned, listen.starts_with("0.0.0.0"));
+    }
+
     let page = Page::new(&["--listen", "0.0.0.0:0"]);
     let expected = format!(
         "almanac: warning: everybody who reaches {0} can read the dashboard; there are no passwords\n\
@@ -550,7 +562,6 @@ impl Page {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        println!("{line}");
         assert!(kilobytes < megabytes << 10, "{line}");
     }
 }
