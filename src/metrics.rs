@@ -97,7 +97,7 @@ pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
         "For how long the checkpoint has been behind the log, or unheard of.",
         &|view| Some(view.freshness(now)?.as_secs_f64()),
     );
-    each("almanac_days", Gauge, "Days counted in the checkpoint.", &|view| {
+    each("almanac_reports", Gauge, "Reports in the checkpoint: distinct days.", &|view| {
         Some(checkpoint(view)?.statistics.days() as f64)
     });
     each(

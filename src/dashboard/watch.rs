@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::answer::{Answer, Kept};
 use super::api;
+use super::events::Common;
 use crate::checkpoint::Checkpoint;
 use crate::plot;
 use crate::status::View;
@@ -41,8 +42,11 @@ pub struct Snapshot {
     pub partitions: BTreeMap<i32, Arc<File>>,
     /// Each month of each year once, in calendar order.
     pub cells: Arc<[plot::PCell]>,
+    /// What tells each partition's checkpoint from another.
+    pub hashes: Arc<BTreeMap<i32, u64>>,
     /// What has been answered of this version.
     pub kept: Arc<Kept>,
+    pub common: Arc<Common>,
 }
 
 /// What is known of one partition.
@@ -180,11 +184,10 @@ impl Snapshot {
     }
 
     fn of(partitions: BTreeMap<i32, Arc<File>>, failure: Option<Arc<str>>) -> Snapshot {
+        let hashes: BTreeMap<i32, u64> =
+            partitions.iter().map(|(number, file)| (*number, file.hash)).collect();
         let mut hasher = DefaultHasher::new();
-        failure.hash(&mut hasher);
-        for (number, file) in &partitions {
-            (number, file.hash).hash(&mut hasher);
-        }
+        (&failure, &hashes).hash(&mut hasher);
         let cells =
             partitions.values().filter_map(|file| file.view.checkpoint.as_ref().ok()).flat_map(plot_cells);
         Snapshot {
@@ -192,18 +195,15 @@ impl Snapshot {
             failure,
             cells: plot::merge(cells).0.into(),
             partitions,
+            hashes: hashes.into(),
             kept: Arc::default(),
+            common: Arc::default(),
         }
     }
 
     /// The partitions in order.
     pub fn views(&self) -> Vec<&View> {
         self.partitions.values().map(|file| &file.view).collect()
-    }
-
-    /// What tells each partition's checkpoint from another.
-    pub fn hashes(&self) -> BTreeMap<i32, u64> {
-        self.partitions.iter().map(|(number, file)| (*number, file.hash)).collect()
     }
 }
 
