@@ -23,6 +23,10 @@ use crate::store::{self, Identity, Paths};
 /// would take nothing, but do not come from network file systems.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How much longer for each who waits for events: to tell a thousand of them takes a good part of this, and a consumer on
+/// the same machine wants to get on.
+const LOOK_LATER: Duration = Duration::from_micros(30);
+
 /// How often each file is looked at, whatever DIR says: `status.json` lies deeper, and is replaced once a second.
 const LOOK_AT_ALL_EVERY: Duration = Duration::from_millis(250);
 
@@ -80,7 +84,7 @@ impl Watcher {
     pub fn run(self, stop: &Stop) {
         let mut looked = Looked::default();
         // It is over when nobody can ask any more, too.
-        while !self.snapshots.is_closed() && !stop.wait(LOOK_EVERY) {
+        while !self.snapshots.is_closed() && !stop.wait(self.pause()) {
             let modified = std::fs::metadata(&self.dir).and_then(|metadata| metadata.modified()).ok();
             if looked.is_due(modified, SystemTime::now()) {
                 let next = self.snapshots.borrow().next(&self.dir);
@@ -90,6 +94,11 @@ impl Watcher {
             }
             self.pulse.beat();
         }
+    }
+
+    fn pause(&self) -> Duration {
+        let waiting = u32::try_from(self.snapshots.receiver_count()).unwrap_or(u32::MAX);
+        LOOK_EVERY.saturating_add(LOOK_LATER.saturating_mul(waiting))
     }
 }
 
