@@ -89,7 +89,7 @@ fn take_port(options: &cli::Up) -> Result<Dashboard> {
         dashboard::bind(Settings {
             listen,
             dir: options.dir.dir.clone(),
-            hosts: Vec::new(),
+            hosts: options.allow_host.clone(),
             stall_after: pipeline::STALL_AFTER,
         })
     };
