@@ -24,7 +24,7 @@ export function tolerate(pattern = null) {
 }
 
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  executablePath: '/usr/bin/chromium',
   // Its sandbox refuses to run as root, as which containers run it.
   args: process.getuid() === 0 ? ['--no-sandbox'] : [],
 });

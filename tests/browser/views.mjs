@@ -200,6 +200,15 @@ await steps({
     await eventually(() => page.locator('#months thead').innerText().then((head) => head.includes('°F')), true);
   },
 
+  async 'a day that is missing'() {
+    await page.locator('#month').selectOption('May');
+    const line = page.locator('#history tbody tr', { has: page.getByText('1905', { exact: true }) });
+    await eventually(() => line.locator('td').last().innerText(), '1: 10');
+    const tip = await figure('heatmap').locator('[data-year="1905"][data-month="5"]').getAttribute('data-tip');
+    assert.match(tip, /30 days.*; 1 day missing$/);
+    assert.equal(await figure('heatmap').getByText('days missing').count(), 1);
+  },
+
   async 'nothing against accessibility'() {
     for (const [theme, width] of [['light', 1280], ['dark', 1280], ['light', 360]]) {
       await page.setViewportSize({ width, height: 900 });

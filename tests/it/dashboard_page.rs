@@ -22,6 +22,9 @@ use crate::support::{Place, Running, almanac, has_program, kafka, skip};
 /// The partition of each month, as the keys of four partitions have it.
 const PARTITIONS: [usize; MONTHS.len()] = [2, 1, 0, 2, 3, 2, 1, 0, 0, 3, 3, 2];
 
+/// A day that no report came of.
+const LOST: Date = date(1905, 5, 10);
+
 /// A DIR that is written as a consumer does it, a day at a time.
 struct Weather {
     dir: TempDir,
@@ -34,11 +37,14 @@ impl Weather {
         Weather { dir: tempfile::tempdir().unwrap(), partitions: Vec::new(), next: date(1869, 1, 1) }
     }
 
-    /// Every day up to the one before `end`.
+    /// Every day up to the one before `end`, but for [`LOST`].
     fn until(end: Date) -> Weather {
         let mut weather = Weather::empty();
         weather.begin();
         while weather.next < end {
+            if weather.next == LOST {
+                weather.next = LOST.tomorrow().unwrap();
+            }
             weather.count();
         }
         for (claim, checkpoint) in &mut weather.partitions {
