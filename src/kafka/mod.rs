@@ -7,11 +7,14 @@
 #![allow(unsafe_code, reason = "the C library is called from here only, each time with its SAFETY")]
 
 mod admin;
+mod batches;
 mod config;
 mod consumer;
 mod error;
 mod log;
 mod producer;
+mod replay;
+mod wire;
 
 pub use admin::{Admin, Topic};
 pub use config::{Connection, Property};
