@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
 use crate::broker::HostPort;
 use crate::kafka::Property;
+use crate::plot;
 use crate::report::parse_date;
 use crate::source::{InputFormat, Unit};
 
@@ -28,7 +30,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run everything on this machine: Kafka, producer, consumer, plot
+    /// Run everything on this machine: Kafka, producer, consumer, dashboard
     Up(Up),
     /// Run only a local Apache Kafka
     Broker(Broker),
@@ -38,7 +40,7 @@ pub enum Command {
     Debug(Debug),
     /// Keep the checkpoints: month-by-month statistics, counted exactly once
     Consumer(Consumer),
-    /// Draw DIR/month.svg
+    /// Draw pictures of the checkpoints: months, heat map, stripes, history
     Plot(Plot),
     /// Show DIR as a live web page
     Dashboard(Dashboard),
@@ -48,6 +50,10 @@ pub enum Command {
     Status(Status),
     /// Print the schema of the record's value
     Proto,
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print the manual page of almanac, or of a command
+    Man(Man),
 }
 
 #[derive(Args, Debug)]
@@ -67,11 +73,11 @@ pub struct Logging {
         hide_short_help = true,
         global = true
     )]
-    pub log_format: LogFormat,
+    pub log_format: Format,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum LogFormat {
+pub enum Format {
     Text,
     Json,
 }
@@ -104,6 +110,13 @@ pub struct Dir {
 }
 
 #[derive(Args, Clone, Debug)]
+pub struct Metrics {
+    /// Serve numbers for Prometheus at /metrics there, /healthz and /readyz, too
+    #[arg(id = "metrics", long = "metrics", value_name = "HOST:PORT", env = "ALMANAC_METRICS")]
+    pub listen: Option<HostPort>,
+}
+
+#[derive(Args, Clone, Debug)]
 pub struct LocalKafka {
     /// Where the local Kafka keeps its data [default: ~/.local/share/almanac/kafka]
     #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
@@ -127,6 +140,12 @@ pub struct Up {
     pub dir: Dir,
     #[command(flatten)]
     pub local: LocalKafka,
+    /// Where the dashboard is [default: 127.0.0.1:8080, or a free port]
+    #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_DASHBOARD")]
+    pub listen: Option<HostPort>,
+    /// No dashboard, whatever --listen says
+    #[arg(long, env = "ALMANAC_NO_DASHBOARD")]
+    pub no_dashboard: bool,
     /// Begin again: delete the topic, archive what was counted
     #[arg(long, env = "ALMANAC_FRESH")]
     pub fresh: bool,
@@ -165,6 +184,8 @@ pub struct Producer {
     #[arg(long, value_name = "N", default_value = "1", env = "ALMANAC_REPLICATION", hide_short_help = true,
           value_parser = clap::value_parser!(i32).range(1..=100))]
     pub replication: i32,
+    #[command(flatten)]
+    pub metrics: Metrics,
     #[command(flatten)]
     pub synthetic: Synthetic,
     #[command(flatten)]
@@ -293,6 +314,8 @@ pub struct Consumer {
     /// How long there may be lag and no new checkpoint before that is told
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
     pub stall_after: Duration,
+    #[command(flatten)]
+    pub metrics: Metrics,
     /// What to do where records are gone that were not counted yet, or were counted
     #[arg(
         long,
@@ -332,9 +355,35 @@ pub enum OnGap {
 pub struct Plot {
     #[command(flatten)]
     pub dir: Dir,
-    /// Only these months, in calendar order
+    /// What to draw
+    #[arg(long, default_value = "months", env = "ALMANAC_PLOT_KIND")]
+    pub kind: plot::Kind,
+    /// Only these months, in calendar order; the one month of a history
     #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
+    /// How to draw it
+    #[arg(long, default_value = "svg", env = "ALMANAC_PLOT_FORMAT")]
+    pub format: PlotFormat,
+    /// Unit of the picture's temperatures
+    #[arg(long, default_value = "c", env = "ALMANAC_PLOT_UNIT")]
+    pub unit: plot::Unit,
+    /// How wide: pixels of a page, 280 to 4000, or characters [default: what suits it; 80]
+    #[arg(long, value_name = "N", env = "ALMANAC_PLOT_WIDTH",
+          value_parser = clap::value_parser!(u32).range(40..=plot::WIDTH_MAX as i64))]
+    pub width: Option<u32>,
+    /// Where to write it; -: to stdout [default: DIR/KIND.FORMAT; text to stdout]
+    #[arg(short, long, value_name = "PATH", env = "ALMANAC_PLOT_OUTPUT")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum PlotFormat {
+    /// A picture that any browser shows at any size
+    Svg,
+    /// The same in pixels, two for each of a page
+    Png,
+    /// Characters for a terminal; coloured there, unless NO_COLOR is set
+    Text,
 }
 
 #[derive(Args, Debug)]
@@ -346,7 +395,7 @@ pub struct Dashboard {
         short,
         long,
         value_name = "HOST:PORT",
-        default_value = "127.0.0.1:8080",
+        default_value = DASHBOARD_AT,
         env = "ALMANAC_DASHBOARD"
     )]
     pub listen: HostPort,
@@ -367,13 +416,42 @@ pub struct Verify {
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
+    /// How to print what came of it
+    #[arg(long, default_value = "text", env = "ALMANAC_VERIFY_FORMAT")]
+    pub format: Format,
 }
 
 #[derive(Args, Debug)]
 pub struct Status {
     #[command(flatten)]
     pub dir: Dir,
+    /// Show it again every so many seconds, until Ctrl-C [default, where only --watch is typed: 1]
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", env = "ALMANAC_WATCH", value_parser = parse_seconds)]
+    pub watch: Option<Duration>,
+    /// How to print it; json is one object, with --watch one a line
+    #[arg(long, default_value = "text", env = "ALMANAC_STATUS_FORMAT")]
+    pub format: Format,
 }
+
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct Man {
+    /// Which command [default: almanac itself]
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// Write the pages of almanac and of all commands into this directory
+    #[arg(long, value_name = "DIR", env = "ALMANAC_INTO", conflicts_with = "command")]
+    pub into: Option<PathBuf>,
+}
+
+/// Where the dashboard is if nothing else is said.
+pub const DASHBOARD_AT: &str = "127.0.0.1:8080";
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -387,6 +465,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         // Far beyond any use, and far below where the clock's arithmetic ends.
         .filter(|duration| *duration <= DURATION_MAX)
         .ok_or_else(|| "it is not a time such as 100ms, 5s or 1m".to_owned())
+}
+
+/// Seconds, or a time with its unit as elsewhere. Less than a tenth would only flicker.
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .map_or_else(|| parse_duration(text), Ok)
+        .ok()
+        .filter(|time| (Duration::from_millis(100)..=DURATION_MAX).contains(time))
+        .ok_or_else(|| "it is not a number of seconds from 0.1 on".to_owned())
 }
 
 pub fn parse_rate(text: &str) -> Result<f64, String> {
@@ -420,4 +508,19 @@ pub fn parse_month(text: &str) -> Result<usize, String> {
         .iter()
         .position(|month| month.eq_ignore_ascii_case(text))
         .ok_or_else(|| "it is not a month's English name".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_need_no_unit() {
+        for (text, millis) in [("1", 1000), ("0.5", 500), ("0.1", 100), ("5s", 5000), ("100ms", 100)] {
+            assert_eq!(parse_seconds(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "0", "0.09", "-1", "nan", "inf", "1e300", "soon"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
+    }
 }

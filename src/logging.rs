@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -12,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::cli::{LogFormat, Logging};
+use crate::cli::{Format, Logging};
 
 /// The target of what a command says of its work without being asked for more.
 pub const NOTE: &str = "note";
@@ -21,6 +22,14 @@ pub const NOTE: &str = "note";
 #[macro_export]
 macro_rules! note {
     ($($text:tt)+) => { tracing::info!(target: $crate::logging::NOTE, $($text)+) };
+}
+
+/// Whether the terminal's last line is that of a progress bar.
+static HAS_BAR: AtomicBool = AtomicBool::new(false);
+
+/// While there is a bar on the terminal, each line of the log takes its place, and it comes again below.
+pub fn set_bar(is_there: bool) {
+    HAS_BAR.store(is_there, Ordering::Relaxed);
 }
 
 /// Sends what is logged from here on to stderr.
@@ -36,11 +45,9 @@ pub fn start(logging: &Logging) {
     let targets = Targets::new().with_target("almanac", level).with_target(NOTE, notes);
     let registry = tracing_subscriber::registry().with(targets);
     match logging.log_format {
-        LogFormat::Json => {
-            registry.with(Layer::new().json().flatten_event(true).with_writer(io::stderr)).init()
-        }
-        LogFormat::Text => {
-            let format = Text { has_time: logging.verbose > 0, has_colour: has_colour() };
+        Format::Json => registry.with(Layer::new().json().flatten_event(true).with_writer(io::stderr)).init(),
+        Format::Text => {
+            let format = Text { has_time: logging.verbose > 0, has_colour: has_colour(&io::stderr()) };
             registry
                 .with(Layer::new().with_ansi(format.has_colour).event_format(format).with_writer(io::stderr))
                 .init();
@@ -48,8 +55,9 @@ pub fn start(logging: &Logging) {
     }
 }
 
-fn has_colour() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// Whether what is written there may be coloured.
+pub fn has_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// `almanac: warning: what happened`, as command line tools say it; with the time when more is asked for.
@@ -69,6 +77,9 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        if HAS_BAR.load(Ordering::Relaxed) {
+            writer.write_str("\r\x1b[K")?;
+        }
         if self.has_time {
             SystemTime.format_time(&mut writer)?;
             writer.write_char(' ')?;
@@ -87,5 +98,41 @@ where
         }
         context.field_format().format_fields(writer.by_ref(), event)?;
         writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_takes_the_place_of_a_bar() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let format = Text { has_time: false, has_colour: false };
+        let layer = Layer::new().with_ansi(false).event_format(format).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!("it rains");
+            set_bar(true);
+            tracing::warn!("it pours");
+            set_bar(false);
+        });
+        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(lines, "almanac: warning: it rains\n\r\x1b[Kalmanac: warning: it pours\n");
     }
 }

@@ -30,7 +30,9 @@ impl Text {
         help: &str,
         samples: impl IntoIterator<Item = (Labels, Option<f64>)>,
     ) {
-        let mut samples = samples.into_iter().filter_map(|(labels, value)| Some((labels, value?))).peekable();
+        let known =
+            |(labels, value): (Labels, Option<f64>)| Some((labels, value.filter(|it| it.is_finite())?));
+        let mut samples = samples.into_iter().filter_map(known).peekable();
         if samples.peek().is_none() {
             return;
         }
@@ -67,9 +69,16 @@ impl fmt::Display for Labels {
 }
 
 /// What the files say of partitions.
-pub fn of_partitions(views: &[&View], now: Timestamp) -> String {
+pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
     let mut text = Text::default();
     build_info(&mut text);
+    let readable = [(Labels::default(), Some(f64::from(u8::from(is_readable))))];
+    text.family(
+        "almanac_dir_readable",
+        Gauge,
+        "1 where the checkpoints' directory can be read, else 0.",
+        readable,
+    );
     let mut each = |name: &str, kind: Type, help: &str, value: &dyn Fn(&View) -> Option<f64>| {
         text.family(name, kind, help, views.iter().map(|view| (labels(view), value(view))));
     };
@@ -150,9 +159,12 @@ pub fn of_partitions(views: &[&View], now: Timestamp) -> String {
     text.0
 }
 
+/// The topic is not known before a consumer has said something of the partition: then its label is left out, which is
+/// the same as an empty one.
 fn labels(view: &View) -> Labels {
-    let topic = view.status.as_ref().map_or("", |status| &status.topic);
-    Labels::default().with("topic", topic).with("partition", view.partition)
+    let topic = view.status.as_ref().map(|status| &status.topic);
+    let labels = topic.map_or_else(Labels::default, |topic| Labels::default().with("topic", topic));
+    labels.with("partition", view.partition)
 }
 
 fn checkpoint(view: &View) -> Option<&Checkpoint> {
@@ -164,6 +176,7 @@ fn checkpoint(view: &View) -> Option<&Checkpoint> {
 pub struct Sent {
     pub days: u64,
     pub repeats: u64,
+    pub acknowledged: u64,
     pub newest: Option<Date>,
 }
 
@@ -174,16 +187,22 @@ pub fn of_producer(topic: &str, sent: Sent) -> String {
     text.family(
         "almanac_producer_records_total",
         Counter,
-        "Records that Kafka has acknowledged, days and their repeats.",
+        "Records handed to the Kafka client since the producer started, days and their repeats.",
         [
             (labels().with("kind", "day"), Some(sent.days as f64)),
             (labels().with("kind", "repeat"), Some(sent.repeats as f64)),
         ],
     );
     text.family(
+        "almanac_producer_acknowledged_records_total",
+        Counter,
+        "Of these, what Kafka has acknowledged.",
+        [(labels(), Some(sent.acknowledged as f64))],
+    );
+    text.family(
         "almanac_producer_newest_day_timestamp_seconds",
         Gauge,
-        "The newest day acknowledged, its midnight in UTC.",
+        "The newest day sent, its midnight in UTC.",
         [(labels(), sent.newest.map(unix_seconds))],
     );
     text.0

@@ -81,12 +81,8 @@ impl MonthCell {
 
     /// The latest day counted, if this is the cell of `month` (0 is January) of `year`.
     pub fn last_date(&self, month: usize, year: u16) -> Option<Date> {
-        date(month, year, self.last_day())
-    }
-
-    /// The earliest, likewise.
-    pub fn first_date(&self, month: usize, year: u16) -> Option<Date> {
-        date(month, year, self.first_day())
+        let day = i8::try_from(self.last_day()).ok()?;
+        Date::new(i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?, day).ok()
     }
 
     /// The days counted, 1 to 31.
@@ -102,10 +98,6 @@ impl MonthCell {
     pub fn is_empty(&self) -> bool {
         self.days == 0
     }
-}
-
-fn date(month: usize, year: u16, day: u32) -> Option<Date> {
-    Date::new(i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?, i8::try_from(day).ok()?).ok()
 }
 
 /// All month cells of a partition, by month and year.

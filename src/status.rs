@@ -1,6 +1,7 @@
 //! `status.json`: what a consumer says of a partition, at most once a second. And what is to be made of it: one view of
 //! a partition for all who show it.
 
+use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
+use crate::stats::Statistics;
 use crate::store::{self, Owner, Paths, StoreError};
 
 /// A consumer writes its status every second. One that has not done so for this long is killed, paused, or waits.
@@ -158,6 +160,72 @@ impl View {
         let high_watermark = self.status.as_ref()?.high_watermark?;
         Some(high_watermark.saturating_sub(self.checkpoint.as_ref().ok()?.offset).max(0))
     }
+
+    /// Records per second; what a consumer said of it holds as long as it goes on saying so.
+    pub fn rate(&self, now: Timestamp) -> Option<f64> {
+        let is_told = matches!(self.state(now), ViewState::Running | ViewState::Stalled(_));
+        self.status.as_ref().filter(|_| is_told).map(|status| status.rate)
+    }
+}
+
+/// What a view says at a moment, as JSON has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary<'a> {
+    pub partition: i32,
+    pub state: &'static str,
+    /// For how long, where it has stalled or is silent.
+    pub state_seconds: Option<f64>,
+    /// What the checkpoint holds: the next offset to read, the days counted, and the newest of them.
+    pub offset: Option<i64>,
+    pub lag: Option<i64>,
+    /// Records per second.
+    pub rate: Option<f64>,
+    pub days: Option<u64>,
+    pub newest: Option<String>,
+    /// Since the checkpoint was replaced last.
+    pub age_seconds: Option<f64>,
+    pub bytes: Option<u64>,
+    /// Why the files can't be read.
+    pub error: Option<String>,
+    /// What its consumer said last, as in `status.json`.
+    pub consumer: Option<&'a Status>,
+}
+
+impl View {
+    pub fn summary(&self, now: Timestamp) -> Summary<'_> {
+        let (state, checkpoint) = (self.state(now), self.checkpoint.as_ref().ok());
+        let statistics = checkpoint.map(|checkpoint| &checkpoint.statistics);
+        Summary {
+            partition: self.partition,
+            state: state.name(),
+            state_seconds: state.time().map(seconds),
+            offset: checkpoint.map(|checkpoint| checkpoint.offset),
+            lag: self.lag(),
+            rate: self.rate(now),
+            days: statistics.map(Statistics::days),
+            newest: statistics.and_then(Statistics::newest).map(|date| date.to_string()),
+            age_seconds: self.age(now).map(seconds),
+            bytes: self.bytes,
+            error: self.checkpoint.as_ref().err().map(chain),
+            consumer: self.status.as_ref(),
+        }
+    }
+}
+
+/// To the millisecond.
+fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+/// An error with its causes.
+fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Nothing where the time can't be read.

@@ -25,6 +25,9 @@ use crate::status::Status;
 /// Far more than 10,000 years take; what is longer is no checkpoint, and must not fill the memory.
 const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
 
+/// The same of `status.json`, which has one line.
+const STATUS_BYTES_MAX: u64 = 64 << 10;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
@@ -523,20 +526,7 @@ pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> 
 /// The checkpoint of a partition with the very bytes of its file, for whoever passes them on: of a plain file in DIR
 /// only, not of what a symbolic link leads to.
 pub fn load_checkpoint_as_is(paths: &Paths) -> Result<Option<(Vec<u8>, Checkpoint)>, StoreError> {
-    let path = paths.checkpoint();
-    // A pipe must not be waited for.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StoreError::Io { action: "read", path, source }),
-    };
-    let mut json = Vec::new();
-    let read = file.metadata().and_then(|metadata| match metadata.is_file() {
-        true => (&file).take(CHECKPOINT_BYTES_MAX).read_to_end(&mut json),
-        false => Err(io::ErrorKind::InvalidInput.into()),
-    });
-    read.map_err(StoreError::io("read", &path))?;
+    let Some(json) = read_plain(&paths.checkpoint(), CHECKPOINT_BYTES_MAX)? else { return Ok(None) };
     let checkpoint = checkpoint_of(paths, &json)?;
     Ok(Some((json, checkpoint)))
 }
@@ -577,7 +567,8 @@ impl Identity {
 
 /// What the consumer said last of a partition; nothing where it has said nothing, or nothing that can be read.
 pub fn load_status(paths: &Paths) -> Result<Option<Status>, StoreError> {
-    Ok(read_if_there(&paths.status())?.and_then(|json| serde_json::from_slice(&json).ok()))
+    let json = read_plain(&paths.status(), STATUS_BYTES_MAX)?;
+    Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
 }
 
 /// The partitions that have a checkpoint in DIR, in order.
@@ -755,6 +746,32 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StoreError::Io { action: "read", path: path.to_owned(), source }),
     }
+}
+
+/// The bytes of a plain file: symbolic links are not followed, pipes not waited for, and nothing larger than `bytes_max`
+/// is read.
+fn read_plain(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            return match error.kind() {
+                io::ErrorKind::NotFound => Ok(None),
+                _ if path.is_symlink() => Err(StoreError::unreadable(path, "it is a symbolic link")),
+                _ => Err(StoreError::io("read", path)(error)),
+            };
+        }
+    };
+    let metadata = file.metadata().map_err(StoreError::io("read", path))?;
+    if !metadata.is_file() {
+        return Err(StoreError::unreadable(path, "it is no plain file"));
+    }
+    if metadata.len() > bytes_max {
+        return Err(StoreError::unreadable(path, format_args!("it has more than {bytes_max} bytes")));
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes).map_err(StoreError::io("read", path))?;
+    Ok(Some(bytes))
 }
 
 /// Creates a directory and those above it, and syncs each one that gained an entry.

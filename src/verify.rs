@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::report::{Decoder, MONTHS};
 use crate::stats::MonthCell;
@@ -31,25 +33,49 @@ impl Counts {
 }
 
 /// The first place where file and log differ.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "in", rename_all = "lowercase")]
 pub enum Difference {
     /// A field of a month cell; `None` where there is no such cell.
-    Cell { month: usize, year: u16, field: &'static str, file: Option<String>, log: Option<String> },
+    Cell { month: &'static str, year: u16, field: &'static str, file: Option<Value>, log: Option<Value> },
     /// The offset lies below a record of the log that the statistics hold, or past the log's end.
     Offset { file: i64, log_end: i64 },
     /// A line of the rejected file, counted from 1; `None` where there is no such line.
-    Rejected { line: usize, file: Option<String>, log: Option<String> },
+    Rejected { line: usize, file: Option<Rejected>, log: Option<Rejected> },
+}
+
+/// What a field holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    Number(u32),
+    Days(Vec<u32>),
+    Degrees(f64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Value::Number(number) => write!(formatter, "{number}"),
+            Value::Days(days) => {
+                let days: Vec<String> = days.iter().map(u32::to_string).collect();
+                formatter.write_str(&days.join(","))
+            }
+            // With its point, and the sign of a zero.
+            Value::Degrees(degrees) => write!(formatter, "{degrees:?}"),
+        }
+    }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        let shown = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
         match self {
             Difference::Cell { month, year, field, file, log } => {
-                let name = MONTHS.get(*month).copied().unwrap_or("?");
+                let shown = |value: &Option<Value>| shown(value.as_ref().map(Value::to_string));
                 write!(
                     formatter,
-                    "{name} {year:04}, {field}: the file has {}, the log makes {}",
+                    "{month} {year:04}, {field}: the file has {}, the log makes {}",
                     shown(file),
                     shown(log)
                 )
@@ -58,6 +84,7 @@ impl fmt::Display for Difference {
                 write!(formatter, "offset: the file has {file}, the log ends at {log_end}")
             }
             Difference::Rejected { line, file, log } => {
+                let shown = |line: &Option<Rejected>| shown(line.as_ref().map(|line| format!("{line:?}")));
                 write!(
                     formatter,
                     "rejected line {line}: the file has {}, the log makes {}",
@@ -121,7 +148,13 @@ impl Replay {
             let counted = file.statistics.cell(month, year);
             let is_counted = |day: u32| counted.is_some_and(|counted| counted.days().any(|has| has == day));
             let day = cell.days().find(|day| !is_counted(*day))?;
-            Some(Difference::Cell { month, year, field: "day", file: None, log: Some(day.to_string()) })
+            Some(Difference::Cell {
+                month: name_of(month),
+                year,
+                field: "day",
+                file: None,
+                log: Some(Value::Number(day)),
+            })
         });
         let rest: Vec<Rejected> =
             rejected.iter().filter(|line| line.offset >= first_offset).cloned().collect();
@@ -132,11 +165,10 @@ impl Replay {
         let passed: Vec<&Rejected> = rejected.iter().filter(|line| line.offset < end).collect();
         (0..passed.len().max(self.rejected.len())).find_map(|index| {
             let (file, log) = (passed.get(index).copied(), self.rejected.get(index));
-            let shown = |line: Option<&Rejected>| line.map(|line| format!("{line:?}"));
             (file != log).then(|| Difference::Rejected {
                 line: index + 1,
-                file: shown(file),
-                log: shown(log),
+                file: file.cloned(),
+                log: log.cloned(),
             })
         })
     }
@@ -154,26 +186,29 @@ impl Replay {
             let file = if of_file == Some((month, year)) { cell(in_file.next()) } else { None };
             let log = if of_log == Some((month, year)) { cell(in_log.next()) } else { None };
             if let Some((field, file, log)) = different_field(file, log) {
-                return Some(Difference::Cell { month, year, field, file, log });
+                return Some(Difference::Cell { month: name_of(month), year, field, file, log });
             }
         }
     }
 }
 
-type DifferentField = (&'static str, Option<String>, Option<String>);
+fn name_of(month: usize) -> &'static str {
+    MONTHS.get(month).copied().unwrap_or("?")
+}
+
+type DifferentField = (&'static str, Option<Value>, Option<Value>);
 
 fn different_field(file: Option<MonthCell>, log: Option<MonthCell>) -> Option<DifferentField> {
     let (Some(file), Some(log)) = (file, log) else {
-        let count = |cell: Option<MonthCell>| cell.map(|cell| cell.count().to_string());
+        let count = |cell: Option<MonthCell>| cell.map(|cell| Value::Number(cell.count()));
         return (file != log).then(|| ("count", count(file), count(log)));
     };
     if !file.days().eq(log.days()) {
-        let days =
-            |cell: MonthCell| Some(cell.days().map(|day| day.to_string()).collect::<Vec<_>>().join(","));
+        let days = |cell: MonthCell| Some(Value::Days(cell.days().collect()));
         return Some(("days", days(file), days(log)));
     }
     [("sum", file.sum(), log.sum()), ("min", file.min(), log.min()), ("max", file.max(), log.max())]
         .into_iter()
         .find(|(_, file, log)| file.to_bits() != log.to_bits())
-        .map(|(field, file, log)| (field, Some(format!("{file:?}")), Some(format!("{log:?}"))))
+        .map(|(field, file, log)| (field, Some(Value::Degrees(file)), Some(Value::Degrees(log))))
 }

@@ -1,17 +1,77 @@
 //! `almanac consumer`: keeps the checkpoints.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::Result;
 
-use super::UsageError;
+use super::progress::{self, Reached};
+use super::{UsageError, metrics};
 use crate::cli;
+use crate::dashboard::OwnPartitions;
 use crate::pipeline::{self, OnGap, Settings};
+use crate::status::{State, Status};
 use crate::stop::Stop;
+use crate::store::{self, Owner, Paths};
+
+/// What is worth a bar, if it also takes more than a second or two.
+const REPLAY_RECORDS_MIN: u64 = 1000;
 
 pub fn run(options: &cli::Consumer) -> Result<()> {
     let stop = Stop::on_signals()?;
-    Ok(pipeline::run(&settings(options)?, &stop)?)
+    let settings = settings(options)?;
+    let exporter = metrics::bind(options.metrics.listen.as_ref())?;
+    let numbers = || OwnPartitions::new(&settings.topic, settings.dir.clone(), settings.stall_after);
+    let _serving = exporter.map(|exporter| exporter.start(numbers())).transpose()?;
+    let (process, mut replay) = (Owner::this_process(), Replay::default());
+    let look = || replay.look(&statuses_of(&process, &settings.dir));
+    Ok(progress::with_bar("records", look, || pipeline::run(&settings, &stop))?)
+}
+
+/// What this process says of the partitions that it keeps.
+fn statuses_of(process: &Owner, dir: &Path) -> Vec<Status> {
+    let load = |partition| store::load_status(&Paths::new(dir, partition)).ok().flatten();
+    let statuses = store::partitions_in(dir).unwrap_or_default().into_iter().filter_map(load);
+    // A former process may have had the same number, as in a container.
+    let is_ours = |owner: &Owner| {
+        (owner.pid, &owner.host) == (process.pid, &process.host) && owner.since >= process.since
+    };
+    statuses.filter(|status| is_ours(&status.owner) && status.state != State::Stopped).collect()
+}
+
+/// Whether there is more to count than a live log brings, and how far that is.
+#[derive(Default)]
+struct Replay {
+    is_shown: bool,
+}
+
+impl Replay {
+    fn look(&mut self, statuses: &[Status]) -> Option<Reached> {
+        let total = |each: fn(&Status) -> u64| statuses.iter().map(each).fold(0, u64::saturating_add);
+        // What has been read, not what is durable: where checkpoints are large, their pace is slower than the statuses'.
+        let left = total(|status| {
+            let end = status.high_watermark.unwrap_or_default();
+            end.saturating_sub(status.position).max(0).unsigned_abs()
+        });
+        let done = [
+            total(|status| status.counted),
+            total(|status| status.duplicates),
+            total(|status| status.rejected),
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add);
+        let rate: f64 = statuses.iter().map(|status| status.rate).sum();
+        // Begun at two seconds' work and over at one, so that it does not come and go.
+        let seconds = if self.is_shown { 1.0 } else { 2.0 };
+        self.is_shown = left >= REPLAY_RECORDS_MIN && left as f64 >= rate * seconds;
+        let newest = statuses.iter().filter_map(|status| status.newest.as_deref()).max();
+        self.is_shown.then(|| Reached {
+            done,
+            total: Some(done.saturating_add(left)),
+            rate: Some(rate),
+            message: newest.map_or(String::new(), |newest| format!("newest {newest}")),
+        })
+    }
 }
 
 fn settings(options: &cli::Consumer) -> Result<Settings> {
@@ -38,4 +98,38 @@ fn settings(options: &cli::Consumer) -> Result<Settings> {
         adopt: options.adopt,
         allow_repartition: options.allow_repartition,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(position: i64, high_watermark: i64, rate: f64) -> Status {
+        let json = serde_json::json!({
+            "partition": 0, "topic": "temperatures", "state": "running", "offset": 0, "position": position,
+            "high_watermark": high_watermark, "lag": 0, "rate": rate, "counted": position, "duplicates": 0,
+            "rejected": 0, "days": 0, "newest": "1990-01-01", "last_durable": null, "stalled_since": null,
+            "checkpoint_seconds": 0.0, "owner": {"pid": 1, "host": "weather", "since": ""}, "written": "",
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_replay_is_what_takes_longer_than_a_live_log() {
+        let mut replay = Replay::default();
+        for (position, end, rate, shown) in [
+            (0, 0, 0.0, None),
+            (0, 999, 10.0, None),
+            (5000, 14_999, 5000.0, None),
+            (5000, 15_000, 5000.0, Some((5000, 15_000))),
+            (10_000, 15_000, 5000.0, Some((10_000, 15_000))),
+            (10_001, 15_000, 5000.0, None),
+            (10_000, 15_000, 5000.0, None),
+            (10, i64::MAX, 5000.0, Some((10, i64::MAX.unsigned_abs()))),
+            (10, -1, 5000.0, None),
+        ] {
+            let found = replay.look(&[status(position, end, rate)]);
+            assert_eq!(found.map(|found| (found.done, found.total.unwrap())), shown, "{position} of {end}");
+        }
+    }
 }

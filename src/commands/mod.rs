@@ -1,11 +1,15 @@
 //! One file per command: what was typed → checked settings → run. Only here is anything printed.
 
 mod broker;
+mod completions;
 mod consumer;
 mod dashboard;
 mod debug;
+mod man;
+mod metrics;
 mod plot;
 mod producer;
+mod progress;
 mod proto;
 mod status;
 mod up;
@@ -19,6 +23,7 @@ use anyhow::{Context, Result};
 
 use crate::broker::BrokerError;
 use crate::cli::{self, Command};
+use crate::dashboard::DashboardError;
 use crate::kafka::{Connection, KafkaError};
 use crate::pipeline::PipelineError;
 use crate::producer::ProduceError;
@@ -33,7 +38,8 @@ pub enum Exit {
     Done = 0,
     /// Failed in a way that has no number of its own.
     Failed = 1,
-    /// What was typed can't be meant: an option, a partition, a client property. clap's own number.
+    /// What was typed can't be meant or done: an option, a partition, a client property, an address to listen at.
+    /// clap's own number.
     Usage = 2,
     /// A weather file can't be read, or is not what it should be.
     Input = 3,
@@ -45,6 +51,32 @@ pub enum Exit {
     Owner = 6,
     /// A file or directory can't be written or read: full, read-only, forbidden.
     Disk = 7,
+}
+
+impl Exit {
+    pub const ALL: [Exit; 8] = [
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Input,
+        Exit::Kafka,
+        Exit::Checkpoint,
+        Exit::Owner,
+        Exit::Disk,
+    ];
+
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Done => "done, or stopped as asked",
+            Exit::Failed => "failed in a way that has no number of its own",
+            Exit::Usage => "wrong usage: an option, a partition, a client property",
+            Exit::Input => "a weather file can't be read, or is not what it should be",
+            Exit::Kafka => "Kafka can't be reached or started, or refused something",
+            Exit::Checkpoint => "a checkpoint can't be gone on with",
+            Exit::Owner => "another process owns, or has taken, the partition",
+            Exit::Disk => "a file or directory can't be written or read",
+        }
+    }
 }
 
 /// What was typed is well-formed, but can't be done.
@@ -64,6 +96,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Verify(options) => verify::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Proto => proto::run(),
+        Command::Completions(options) => completions::run(&options),
+        Command::Man(options) => man::run(&options),
     }
 }
 
@@ -112,6 +146,13 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return exit_of_store(error);
+    }
+    if let Some(error) = error.downcast_ref::<DashboardError>() {
+        return match error {
+            // The port is somebody else's, or may not be taken: another one has to be typed.
+            DashboardError::Listen { .. } => Exit::Usage,
+            DashboardError::Failed(_) => Exit::Failed,
+        };
     }
     match () {
         () if error.is::<verify::Unverifiable>() => Exit::Checkpoint,

@@ -1,46 +1,139 @@
-//! `almanac plot`: draws `month.svg` from whatever checkpoints are in DIR.
+//! `almanac plot`: draws whatever checkpoints are in DIR.
 
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::cli;
-use crate::plot::{Cell, MonthBar, latest, months_svg};
+use super::UsageError;
+use crate::cli::{self, PlotFormat};
+use crate::plot::{self, Cell, Kind, Look};
 use crate::report::MONTHS;
 use crate::store;
 
+/// What a terminal has at the least.
+const COLUMNS: u32 = 80;
+/// More say nothing new: then the same months are in two files for years.
+const WARNINGS_MAX: usize = 10;
+/// As fine as most screens are, and print needs.
+const PNG_SCALE: f32 = 2.0;
+
 pub fn run(options: &cli::Plot) -> Result<()> {
     let dir = &options.dir.dir;
-    let months = if options.month.is_empty() { (0..MONTHS.len()).collect() } else { options.month.clone() };
-    let bars = bars(dir, &months)?;
-    if bars.is_empty() {
-        bail!("{}", nothing_to_draw(dir, &months)?);
+    let look = look(options)?;
+    let cells = cells(dir, &look)?;
+    let target = Target::of(options, &look);
+    let drawn = match options.format {
+        PlotFormat::Svg => plot::svg(&cells, &look).map(String::into_bytes),
+        PlotFormat::Png => plot::svg(&cells, &look).map(|svg| plot::png(&svg, PNG_SCALE)).transpose()?,
+        PlotFormat::Text => {
+            let columns = options.width.unwrap_or(COLUMNS) as usize;
+            plot::text(&cells, &look, columns, target.takes_colour()).map(String::into_bytes)
+        }
+    };
+    match drawn {
+        Some(bytes) => target.write(&bytes),
+        None => bail!("{}", nothing_to_draw(dir, &look.months)?),
     }
-    let svg = draw(dir, &bars)?;
-    super::print(&format!("{}\n", svg.display()))
 }
 
-/// The bars of these months, after a warning for each one that two files hold.
-pub(super) fn bars(dir: &Path, months: &[usize]) -> Result<Vec<MonthBar>> {
+/// Draws `month.svg` anew, unless there is nothing to draw yet.
+pub(super) fn draw_months(dir: &Path) -> Result<()> {
+    let look = Look::of(Kind::Months);
+    if let Some(svg) = plot::svg(&cells(dir, &look)?, &look) {
+        store::replace_file(&dir.join(file_name(&look, "svg")), svg.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn look(options: &cli::Plot) -> Result<Look> {
+    let months = match (&options.month[..], options.kind) {
+        ([], Kind::History) => {
+            return Err(usage("a history is of one month", "say which, as in --kind history --month July"));
+        }
+        ([_, _, ..], Kind::History) => {
+            return Err(usage("a history is of one month, not of several", "run it once for each"));
+        }
+        ([], _) => (0..MONTHS.len()).collect(),
+        (months, _) => months.to_vec(),
+    };
+    Ok(Look { kind: options.kind, months, unit: options.unit, width: options.width })
+}
+
+fn usage(what: &str, hint: &str) -> anyhow::Error {
+    UsageError(format!("{what}\nhint: {hint}")).into()
+}
+
+/// Where the picture goes.
+enum Target {
+    Stdout,
+    File(PathBuf),
+}
+
+impl Target {
+    fn of(options: &cli::Plot, look: &Look) -> Target {
+        match (&options.output, options.format) {
+            (Some(path), _) if path.as_os_str() == "-" => Target::Stdout,
+            (Some(path), _) => Target::File(path.clone()),
+            (None, PlotFormat::Text) => Target::Stdout,
+            (None, PlotFormat::Svg) => Target::File(options.dir.dir.join(file_name(look, "svg"))),
+            (None, PlotFormat::Png) => Target::File(options.dir.dir.join(file_name(look, "png"))),
+        }
+    }
+
+    fn takes_colour(&self) -> bool {
+        // As no-color.org has it, an empty value does not count.
+        let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        matches!(self, Target::Stdout) && io::stdout().is_terminal() && !is_refused
+    }
+
+    /// Writes the picture, or writes the file and prints its path.
+    fn write(&self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Target::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(bytes).and_then(|()| out.flush()).context("can't write to stdout")
+            }
+            Target::File(path) => {
+                store::replace_file(path, bytes)?;
+                super::print(&format!("{}\n", path.display()))
+            }
+        }
+    }
+}
+
+/// As in `month.svg` or `history-July.png`.
+fn file_name(look: &Look, extension: &str) -> String {
+    let name = match look.kind {
+        Kind::Months => "month",
+        Kind::Heatmap => "heatmap",
+        Kind::Stripes => "stripes",
+        Kind::History => {
+            let month = look.months.first().and_then(|month| MONTHS.get(*month)).unwrap_or(&"");
+            return format!("history-{month}.{extension}");
+        }
+    };
+    format!("{name}.{extension}")
+}
+
+/// The cells of all checkpoints, after a warning for each month to draw that two of them hold.
+fn cells(dir: &Path, look: &Look) -> Result<Vec<Cell>> {
     let checkpoints = store::checkpoints_in(dir)?;
     let cells = checkpoints.iter().flat_map(|(path, checkpoint)| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        checkpoint.statistics.cells().filter_map(move |(month, year, cell)| {
-            let end = cell.last_date(month, year)?;
-            Some(Cell { month, year, average: cell.avg(), end, file: file.clone() })
-        })
+        plot::cells(&checkpoint.statistics, &file)
     });
-    let (bars, warnings) = latest(cells.filter(|cell| months.contains(&cell.month)));
-    for warning in warnings {
+    let (cells, warnings) = plot::merge(cells);
+    let drawn = plot::drawn(&cells, look);
+    let mut warnings = warnings.iter().filter(|warning| drawn.contains(&(warning.year, warning.month)));
+    for warning in warnings.by_ref().take(WARNINGS_MAX) {
         tracing::warn!("{warning}");
     }
-    Ok(bars)
-}
-
-pub(super) fn draw(dir: &Path, bars: &[MonthBar]) -> Result<PathBuf> {
-    let path = dir.join("month.svg");
-    store::replace_file(&path, months_svg(bars).as_bytes())?;
-    Ok(path)
+    match warnings.count() {
+        0 => {}
+        more => tracing::warn!("{more} more months are in two files"),
+    }
+    Ok(cells)
 }
 
 fn nothing_to_draw(dir: &Path, months: &[usize]) -> Result<String> {

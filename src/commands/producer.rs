@@ -1,12 +1,13 @@
 //! `almanac producer`: sends one day after the other.
 
 use std::collections::HashSet;
-use std::io::IsTerminal;
+use std::sync::Arc;
 
-use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::{Error, Result};
 use jiff::civil::{Date, date};
 
+use super::metrics;
+use super::progress::{self, Reached};
 use crate::cli;
 use crate::kafka;
 use crate::note;
@@ -22,6 +23,7 @@ const DUPLICATES: f64 = 0.05;
 pub fn run(options: &cli::Producer) -> Result<()> {
     let stop = Stop::on_signals()?;
     let connection = super::connection(&options.kafka)?;
+    let exporter = metrics::bind(options.metrics.listen.as_ref())?;
     // Before the topic is touched: a bad file must cost nothing.
     let weather = Weather::read(options)?;
     let plan = TopicPlan {
@@ -32,13 +34,18 @@ pub fn run(options: &cli::Producer) -> Result<()> {
         recreate: options.recreate,
     };
     // Before the topic is made ready: connecting takes the client half a second, which passes meanwhile.
-    let client = kafka::Producer::new(&connection, &plan.topic)?;
+    let client = Arc::new(kafka::Producer::new(&connection, &plan.topic)?);
+    let progress = Arc::new(Progress::default());
+    let numbers = || metrics::Producing::new(&connection, &plan.topic, &client, &progress);
+    let _serving = exporter.map(|exporter| Ok::<_, Error>(exporter.start(numbers()?)?)).transpose()?;
     let prepared = producer::prepare(&connection, &plan)?;
     tell(&plan, &prepared);
-    let progress = Progress::default();
+    let total = weather.count(&prepared.present, options.pace.days);
     let reports = weather.reports(prepared.present, &options.pace);
     let interval = options.pace.interval;
-    let result = with_bar(&progress, || producer::send_all(&client, reports, interval, &stop, &progress));
+    let look = || Some(reached(&progress, total));
+    let send = || producer::send_all(&client, reports, interval, &stop, &progress);
+    let result = progress::with_bar("days", look, send);
     note!("sent {}", summary(&progress));
     Ok(result?)
 }
@@ -60,28 +67,9 @@ fn summary(progress: &Progress) -> String {
     format!("{} days and {} repeats{newest}", progress.days(), progress.repeats())
 }
 
-/// Shows on a terminal how far the sending is.
-fn with_bar<T>(progress: &Progress, work: impl FnOnce() -> T) -> T {
-    if !std::io::stderr().is_terminal() {
-        return work();
-    }
-    let bar = ProgressBar::new_spinner().with_style(
-        ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
-            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-    );
-    let done = Stop::default();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.wait(std::time::Duration::from_millis(200)) {
-                bar.set_message(summary(progress));
-                bar.tick();
-            }
-            bar.finish_and_clear();
-        });
-        let result = work();
-        done.ask();
-        result
-    })
+fn reached(progress: &Progress, total: Option<u64>) -> Reached {
+    let newest = progress.newest().map_or(String::new(), |date| format!("newest {date}"));
+    Reached { done: progress.days(), total, rate: None, message: newest }
 }
 
 /// Where the reports come from.
@@ -109,6 +97,17 @@ impl Weather {
 
     pub(super) fn synthetic(options: &cli::Synthetic) -> Self {
         Weather::Synthetic { seed: options.seed, start: options.start }
+    }
+
+    /// How many days there are to send, where they have an end that anybody waits for.
+    fn count(&self, present: &HashSet<Date>, days: Option<u64>) -> Option<u64> {
+        match self {
+            Weather::Synthetic { .. } => days,
+            Weather::Files(reports) => {
+                let missing = reports.iter().filter(|report| !present.contains(&report.date)).count() as u64;
+                Some(missing.min(days.unwrap_or(u64::MAX)))
+            }
+        }
     }
 
     /// What to send: the days that are not `present` yet, and their repeats.

@@ -3,21 +3,21 @@
 use std::io::IsTerminal;
 use std::path::Path;
 use std::str::FromStr;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread::{self, JoinHandle, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use indicatif::ProgressBar;
 
 use super::producer::{Weather, tell};
-use super::{broker, plot};
+use super::{broker, dashboard, plot};
 use crate::broker::{Broker, HostPort, Listening, who_listens};
-use crate::cli;
+use crate::cli::{self, DASHBOARD_AT};
+use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::kafka::{self, Connection};
 use crate::note;
 use crate::pipeline;
 use crate::producer::{self, Progress, TopicPlan};
-use crate::report::MONTHS;
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::store;
@@ -32,7 +32,9 @@ pub fn run(options: &cli::Up) -> Result<()> {
     let stop = Stop::on_signals()?;
     let connection = super::connection(&options.kafka)?;
     store::prepare(&options.dir.dir)?;
-    let broker = match find_kafka(options)? {
+    let kafka = find_kafka(options)?;
+    let _page = Page::open(options)?;
+    let broker = match kafka {
         Kafka::IsThere => None,
         Kafka::StartAt(listen) => match broker::start(listen, &options.local, &stop)? {
             Some(broker) => Some(broker),
@@ -46,6 +48,61 @@ pub fn run(options: &cli::Up) -> Result<()> {
     stopped?;
     note!("stopped; the data is kept, and the next start continues");
     Ok(())
+}
+
+/// The dashboard, on a thread of its own; dropped, it ends. Whatever becomes of it, all else goes on.
+struct Page {
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Page {
+    /// There before Kafka is, so that the page can be looked at while that starts.
+    fn open(options: &cli::Up) -> Result<Option<Page>> {
+        if options.no_dashboard {
+            return Ok(None);
+        }
+        let dashboard = take_port(options)?;
+        let stop = Stop::default();
+        let asked = stop.clone();
+        let serve = move || {
+            if let Err(error) = dashboard.run(&asked) {
+                tracing::warn!("no more dashboard: {error}");
+            }
+        };
+        let thread = thread::Builder::new().name("dashboard".to_owned()).spawn(serve)?;
+        Ok(Some(Page { stop, thread: Some(thread) }))
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.stop.ask();
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The port that was named, and no other; where none was, the usual one or, if that is taken, a free one.
+fn take_port(options: &cli::Up) -> Result<Dashboard> {
+    let at = |listen: HostPort| {
+        dashboard::bind(Settings {
+            listen,
+            dir: options.dir.dir.clone(),
+            hosts: Vec::new(),
+            stall_after: pipeline::STALL_AFTER,
+        })
+    };
+    if let Some(listen) = &options.listen {
+        return Ok(at(listen.clone())?);
+    }
+    let usual: HostPort = DASHBOARD_AT.parse()?;
+    match at(usual.clone()) {
+        Err(DashboardError::Listen { .. }) => {
+            note!("{usual} is taken; --listen names another address for the dashboard");
+            Ok(at(HostPort { port: 0, ..usual })?)
+        }
+        other => Ok(other?),
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -177,10 +234,7 @@ impl View<'_> {
 
     /// The picture follows the files. That it can't be drawn yet, or just now, stops nothing.
     fn redraw(&self) {
-        let all: Vec<usize> = (0..MONTHS.len()).collect();
-        let drawn = plot::bars(self.dir, &all)
-            .and_then(|bars| if bars.is_empty() { Ok(()) } else { plot::draw(self.dir, &bars).map(drop) });
-        if let Err(error) = drawn {
+        if let Err(error) = plot::draw_months(self.dir) {
             tracing::warn!("month.svg not drawn: {error:#}");
         }
     }

@@ -1,17 +1,23 @@
 //! `almanac verify`: counts the log again, and compares.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::cli;
+use serde::Serialize;
+
+use super::progress::{self, Reached};
+use crate::cli::{self, Format};
 use crate::kafka::{Admin, Connection, Span, Topic, read_spans};
 use crate::store::{self, Gap, Paths};
 use crate::verify::{Counts, Difference, Replay};
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How many offsets are passed before the bar hears of it: the threads share its numbers.
+const OFFSETS_TOLD_AT_ONCE: i64 = 4096;
 
 /// The log that a checkpoint counts is not there, or not all of it.
 #[derive(Debug, thiserror::Error)]
@@ -37,21 +43,32 @@ pub fn run(options: &cli::Verify) -> Result<()> {
     let log = Log::find(&connection, &options.kafka.topic)?;
     let dir = &options.dir.dir;
     let partitions = partitions(dir, &options.partitions)?;
-    let results: Vec<Result<Checked>> = thread::scope(|scope| {
-        let log = &log;
-        let check = |&partition: &i32| scope.spawn(move || log.check(dir, partition));
-        let threads: Vec<_> = partitions.iter().map(check).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
-        };
-        threads.into_iter().map(join).collect()
-    });
+    let progress = Progress::default();
+    let results: Vec<Result<Checked>> = progress::with_bar(
+        "records",
+        || progress.reached(),
+        || {
+            thread::scope(|scope| {
+                let (log, progress) = (&log, &progress);
+                let check = |&partition: &i32| scope.spawn(move || log.check(dir, partition, progress));
+                let threads: Vec<_> = partitions.iter().map(check).collect();
+                let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                    thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
+                };
+                threads.into_iter().map(join).collect()
+            })
+        },
+    );
     log.refuse_changed()?;
+    let results: Vec<(i32, Result<Checked>)> = partitions.into_iter().zip(results).collect();
+    super::print(&match options.format {
+        Format::Text => results.iter().map(|(partition, result)| line(*partition, result)).collect(),
+        Format::Json => json(&results),
+    })?;
     let (mut different, mut failure, mut unverifiable) = (None, None, None);
-    for (&partition, result) in partitions.iter().zip(results) {
+    for (partition, result) in results {
         match result {
             Ok(checked) => {
-                super::print(&line(partition, &checked))?;
                 if let Some(difference) = checked.difference {
                     different.get_or_insert_with(|| {
                         anyhow!("partition {partition} is not what its log makes: {difference}")
@@ -61,7 +78,6 @@ pub fn run(options: &cli::Verify) -> Result<()> {
                 }
             }
             Err(error) => {
-                super::print(&format!("partition {partition}: not checked\n"))?;
                 failure.get_or_insert(error);
             }
         }
@@ -83,7 +99,24 @@ fn partitions(dir: &Path, named: &[i32]) -> Result<Vec<i32>> {
     Ok(found)
 }
 
-fn line(partition: i32, checked: &Checked) -> String {
+/// How far the replay is, of all partitions together.
+#[derive(Default)]
+struct Progress {
+    passed: AtomicU64,
+    /// Of the partitions of which it is known already.
+    total: AtomicU64,
+}
+
+impl Progress {
+    fn reached(&self) -> Option<Reached> {
+        let total = self.total.load(Ordering::Relaxed);
+        let done = self.passed.load(Ordering::Relaxed);
+        (total > 0).then(|| Reached { done, total: Some(total), rate: None, message: String::new() })
+    }
+}
+
+fn line(partition: i32, result: &Result<Checked>) -> String {
+    let Ok(checked) = result else { return format!("partition {partition}: not checked\n") };
     let Counts { counted, duplicates, rejected } = checked.counts;
     let records = checked.counts.records();
     let verdict = match (&checked.difference, &checked.unchecked) {
@@ -98,6 +131,56 @@ fn line(partition: i32, checked: &Checked) -> String {
     format!(
         "partition {partition}: {records} records = {counted} counted + {duplicates} duplicates + {rejected} rejected, {verdict}\n"
     )
+}
+
+#[derive(Serialize)]
+struct Partition<'a> {
+    partition: i32,
+    result: &'static str,
+    records: Option<u64>,
+    counted: Option<u64>,
+    duplicates: Option<u64>,
+    rejected: Option<u64>,
+    /// The first difference.
+    difference: Option<&'a Difference>,
+    /// Where what could be checked begins, if that is not where counting began, and why.
+    checked_from: Option<i64>,
+    reason: Option<String>,
+}
+
+fn json(results: &[(i32, Result<Checked>)]) -> String {
+    #[derive(Serialize)]
+    struct Partitions<'a> {
+        partitions: Vec<Partition<'a>>,
+    }
+    let partitions = results.iter().map(|(partition, result)| partition_of(*partition, result)).collect();
+    // Nothing in it can't be JSON: keys are names, and degrees are finite.
+    serde_json::to_string(&Partitions { partitions }).unwrap_or_default() + "\n"
+}
+
+fn partition_of(partition: i32, result: &Result<Checked>) -> Partition<'_> {
+    let checked = result.as_ref().ok();
+    let counts = checked.map(|checked| checked.counts);
+    let unchecked = checked.and_then(|checked| checked.unchecked.as_ref());
+    Partition {
+        partition,
+        result: match checked {
+            None => "not_checked",
+            Some(Checked { difference: Some(_), .. }) => "different",
+            Some(Checked { unchecked: Some(_), .. }) => "partly_checked",
+            Some(_) => "same",
+        },
+        records: counts.map(|counts| counts.records()),
+        counted: counts.map(|counts| counts.counted),
+        duplicates: counts.map(|counts| counts.duplicates),
+        rejected: counts.map(|counts| counts.rejected),
+        difference: checked.and_then(|checked| checked.difference.as_ref()),
+        checked_from: unchecked.map(|unchecked| unchecked.from),
+        reason: match result {
+            Ok(_) => unchecked.map(|unchecked| unchecked.reason.clone()),
+            Err(error) => Some(format!("{error:#}")),
+        },
+    }
 }
 
 /// What of the log that was counted is not there any more, and where what is left begins.
@@ -138,7 +221,7 @@ impl<'a> Log<'a> {
         Ok(Log { connection, admin, name, topic, cluster_id })
     }
 
-    fn check(&self, dir: &Path, number: i32) -> Result<Checked> {
+    fn check(&self, dir: &Path, number: i32, progress: &Progress) -> Result<Checked> {
         let paths = Paths::new(dir, number);
         let checkpoint = store::load_checkpoint(&paths)?
             .ok_or_else(|| Unverifiable(format!("{} has gone", paths.checkpoint().display())))?;
@@ -164,8 +247,15 @@ impl<'a> Log<'a> {
         let rejected = store::load_rejected(&paths)?;
         let mut replay = Replay::new(number, start);
         let span = Span { partition: number, start, end: checkpoint.offset.min(high) };
+        progress.total.fetch_add(span.len().max(0).unsigned_abs(), Ordering::Relaxed);
+        let mut told = start;
         read_spans(self.connection, self.name, &[span], |record| {
             replay.apply(record.offset, record.key, record.value);
+            let passed = record.offset - told;
+            if passed >= OFFSETS_TOLD_AT_ONCE {
+                progress.passed.fetch_add(passed.unsigned_abs(), Ordering::Relaxed);
+                told = record.offset;
+            }
         })?;
         let difference = match unchecked {
             None => replay.difference(&checkpoint, &rejected, high),
@@ -183,5 +273,40 @@ impl<'a> Log<'a> {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::RejectReason;
+    use crate::store::Rejected;
+    use crate::verify::Value;
+
+    #[test]
+    fn json_says_what_the_lines_say() {
+        let counts = Counts { counted: 31, duplicates: 2, rejected: 1 };
+        let checked = |difference, unchecked| Ok(Checked { counts, difference, unchecked });
+        let cell = |field, file, log| Difference::Cell { month: "January", year: 1990, field, file, log };
+        let rejected = Rejected::new(17, RejectReason::NoValue, Some(b"January"), None);
+        let unchecked = || Some(Unchecked { from: 7, reason: "offsets 0 to 6 are gone".to_owned() });
+        let results = [
+            checked(None, None),
+            checked(Some(cell("sum", Some(Value::Degrees(-58.3)), Some(Value::Degrees(-58.25)))), None),
+            checked(Some(cell("days", Some(Value::Days(vec![1])), Some(Value::Days(vec![1, 2])))), None),
+            checked(Some(cell("count", None, Some(Value::Number(31)))), None),
+            checked(Some(Difference::Offset { file: 36, log_end: 34 }), None),
+            checked(Some(Difference::Rejected { line: 1, file: None, log: Some(rejected) }), unchecked()),
+            checked(None, unchecked()),
+            Err(anyhow!("files/partition-7.json: it is none")),
+        ];
+        let results: Vec<(i32, Result<Checked>)> = (0..).zip(results).collect();
+        let lines: String = results.iter().map(|(partition, result)| line(*partition, result)).collect();
+        let json = json(&results);
+        assert_eq!(json.lines().count(), 1);
+        insta::assert_snapshot!(
+            "json",
+            format!("{lines}\n{}", json.replace("{\"partition\"", "\n{\"partition\""))
+        );
     }
 }

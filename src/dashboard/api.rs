@@ -1,13 +1,13 @@
 //! The shapes of `/api`, and what is to be said of a partition. Values in, JSON out.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Snapshot;
-use super::watch::File;
 use crate::checkpoint::Checkpoint;
 use crate::report::MONTHS;
 use crate::stats::MonthCell;
@@ -86,7 +86,10 @@ pub struct Partitions<'a> {
 #[derive(Serialize)]
 pub struct Change<'a> {
     version: &'a str,
+    failure: Option<&'a str>,
     partitions: Vec<Partition<'a>>,
+    /// Those that have no checkpoint any more.
+    gone: Vec<i32>,
 }
 
 /// A partition, as its checkpoint and its consumer's last word show it. What is not known is null.
@@ -126,7 +129,7 @@ impl<'a> Partition<'a> {
         Partition {
             partition: view.partition,
             state: view.state(now).name(),
-            failure: view.checkpoint.as_ref().err().map(ToString::to_string),
+            failure: view.checkpoint.as_ref().err().map(|error| chain(error)),
             topic: status.map(|status| &*status.topic),
             offset: checkpoint.map(|checkpoint| checkpoint.offset),
             position: status.map(|status| status.position),
@@ -157,18 +160,33 @@ pub fn partitions(snapshot: &Snapshot, now: Timestamp) -> Partitions<'_> {
     }
 }
 
-/// The partitions for which `is_new`.
-pub fn change(snapshot: &Snapshot, is_new: impl Fn(&File) -> bool, now: Timestamp) -> Change<'_> {
-    let files = snapshot.partitions.values().filter(|file| is_new(file));
+/// What is another than that of which `told` has the hashes.
+pub fn change<'a>(snapshot: &'a Snapshot, told: &BTreeMap<i32, u64>, now: Timestamp) -> Change<'a> {
+    let files = snapshot.partitions.values();
+    let changed = files.filter(|file| told.get(&file.view.partition) != Some(&file.hash));
+    let gone = told.keys().filter(|number| !snapshot.partitions.contains_key(number));
     Change {
         version: &snapshot.version,
-        partitions: files.map(|file| Partition::of(&file.view, now)).collect(),
+        failure: snapshot.failure.as_deref(),
+        partitions: changed.map(|file| Partition::of(&file.view, now)).collect(),
+        gone: gone.copied().collect(),
     }
 }
 
 pub fn to_json(value: &impl Serialize) -> String {
     // Numbers, texts and lists of them always have a JSON.
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// An error with its causes, in the way that they go to stderr.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Why what is counted does not keep up with what comes; nothing where it does.
@@ -179,18 +197,21 @@ pub fn not_ready(snapshot: &Snapshot, stall_after: Duration, now: Timestamp) -> 
     if snapshot.partitions.is_empty() {
         return vec!["there is no partition-N.json yet; 'almanac consumer' writes them".to_owned()];
     }
-    let views = snapshot.partitions.values().map(|file| &file.view);
-    views
-        .filter_map(|view| {
-            Some(format!("partition {}: {}", view.partition, hindrance(view, stall_after, now)?))
-        })
-        .collect()
+    hindrances(&snapshot.views(), stall_after, now)
+}
+
+/// The same of these partitions, one line each.
+pub fn hindrances(views: &[&View], stall_after: Duration, now: Timestamp) -> Vec<String> {
+    let of = |view: &&View| {
+        hindrance(view, stall_after, now).map(|reason| format!("partition {}: {reason}", view.partition))
+    };
+    views.iter().filter_map(of).collect()
 }
 
 fn hindrance(view: &View, stall_after: Duration, now: Timestamp) -> Option<String> {
     let seconds = |time: Duration| time.as_secs();
     match view.state(now) {
-        ViewState::Unreadable => view.checkpoint.as_ref().err().map(ToString::to_string),
+        ViewState::Unreadable => view.checkpoint.as_ref().err().map(|error| chain(error)),
         ViewState::Unknown => Some("no consumer has said anything of it".to_owned()),
         ViewState::Stopped => Some("its consumer has stopped".to_owned()),
         ViewState::Silent(time) => Some(format!("its consumer has said nothing for {} s", seconds(time))),

@@ -9,7 +9,6 @@ use futures_util::stream::{self, Stream};
 use jiff::Timestamp;
 use tokio::sync::watch::Receiver;
 
-use super::watch::File;
 use super::{Snapshot, api};
 
 /// What a stream has told its client: little, as there may be a thousand of them.
@@ -20,10 +19,7 @@ struct Told {
 
 impl Told {
     fn of(snapshot: &Snapshot) -> Told {
-        Told {
-            version: Arc::clone(&snapshot.version),
-            hashes: snapshot.partitions.iter().map(|(number, file)| (*number, file.hash)).collect(),
-        }
+        Told { version: Arc::clone(&snapshot.version), hashes: snapshot.hashes() }
     }
 }
 
@@ -54,7 +50,6 @@ pub fn events(
 }
 
 fn event(snapshot: &Snapshot, told: &Told) -> Event {
-    let is_new = |file: &File| told.hashes.get(&file.view.partition) != Some(&file.hash);
-    let change = api::change(snapshot, is_new, Timestamp::now());
+    let change = api::change(snapshot, &told.hashes, Timestamp::now());
     Event::default().id(&*snapshot.version).data(api::to_json(&change))
 }

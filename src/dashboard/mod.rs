@@ -2,8 +2,10 @@
 //!
 //! One thread looks at the files and holds what they say as a [`Snapshot`]; every answer is made of the latest one.
 
+mod answer;
 mod api;
 mod events;
+mod exporter;
 mod routes;
 mod serve;
 mod watch;
@@ -11,11 +13,14 @@ mod watch;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use crate::broker::HostPort;
 use crate::stop::Stop;
-pub use serve::{Bound, raise_file_limit};
+pub use exporter::{Exporter, Numbers, OwnPartitions, Serving};
+pub use serve::raise_file_limit;
+use serve::{Bound, Hosts};
 pub use watch::Snapshot;
 
 /// What to show, and to whom.
@@ -31,8 +36,8 @@ pub struct Settings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DashboardError {
-    #[error("can't listen at {listen}: {source}\nhint: name another port with --listen, or 0 for a free one")]
-    Listen { listen: HostPort, source: io::Error },
+    #[error("can't listen at {listen}: {cause}\nhint: name another port with {option}, or 0 for a free one")]
+    Listen { listen: HostPort, option: &'static str, cause: io::Error },
 
     #[error("the server failed: {0}")]
     Failed(#[from] io::Error),
@@ -46,8 +51,7 @@ pub struct Dashboard {
 
 impl Dashboard {
     pub fn bind(settings: Settings) -> Result<Self, DashboardError> {
-        let bound = Bound::new(&settings.listen)
-            .map_err(|source| DashboardError::Listen { listen: settings.listen.clone(), source })?;
+        let bound = Bound::new(&settings.listen, "--listen")?;
         Ok(Dashboard { settings, bound })
     }
 
@@ -59,13 +63,12 @@ impl Dashboard {
     /// Answers until asked to stop.
     pub fn run(self, stop: &Stop) -> Result<(), DashboardError> {
         let Settings { listen, dir, hosts, stall_after } = self.settings;
-        std::thread::scope(|scope| {
-            let (watcher, snapshots) = watch::Watcher::new(dir);
-            // Once it ends, so do the event streams.
-            scope.spawn(|| watcher.run(stop));
-            let router = routes::router(snapshots, stall_after);
-            self.bound.serve(router, serve::Hosts::new(&listen, hosts), stop)
-        })?;
-        Ok(())
+        let (watcher, snapshots, pulse) = watch::Watcher::new(dir);
+        let stop_watching = stop.clone();
+        // Once it ends, so do the event streams. Nobody waits for its end: a file system that does not answer would
+        // hold up the stop.
+        thread::Builder::new().name("watch".to_owned()).spawn(move || watcher.run(&stop_watching))?;
+        let router = routes::router(snapshots, pulse, stall_after);
+        Ok(self.bound.serve(router, Hosts::new(&listen, hosts), stop)?)
     }
 }

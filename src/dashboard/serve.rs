@@ -13,25 +13,34 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
+use super::DashboardError;
 use crate::broker::HostPort;
 use crate::stop::Stop;
 
-/// Connections at a time; the next one waits until another ends. A page holds two, most of the time one.
-const CONNECTIONS_MAX: usize = 4096;
+/// Connections at a time, and at most half of the files that the process may have open, as the other half is needed to
+/// read DIR, or by a consumer. The next one waits until another ends. A page holds two, most of the time one.
+const CONNECTIONS_MAX: u64 = 4096;
 
-/// How long a client may take for what it asks.
+/// How long a client may take for what it asks, and also how long a connection is kept open for its next question.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// How long what is sent may lie unread, before the kernel ends the connection.
+const UNREAD_MAX: Duration = Duration::from_secs(20);
+
+/// What is kept in memory of a connection's question and answer. What is longer is refused, or waits to be read.
+const BUFFER_BYTES_MAX: usize = 16 << 10;
 
 /// How long answers may take to go out once the server is to stop.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// How soon a wish to stop is seen.
-const STOP_LOOK_EVERY: Duration = Duration::from_millis(20);
+const STOP_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Everything on the page comes from here, and nothing of it stands in the page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -44,7 +53,12 @@ pub struct Bound {
 }
 
 impl Bound {
-    pub fn new(listen: &HostPort) -> io::Result<Bound> {
+    /// Takes the port; `option` is how it was named.
+    pub fn new(listen: &HostPort, option: &'static str) -> Result<Bound, DashboardError> {
+        Bound::at(listen).map_err(|cause| DashboardError::Listen { listen: listen.clone(), option, cause })
+    }
+
+    fn at(listen: &HostPort) -> io::Result<Bound> {
         let addresses = (listen.host.as_str(), listen.port).to_socket_addrs()?;
         let listener = TcpListener::bind(&*addresses.collect::<Vec<_>>())?;
         listener.set_nonblocking(true)?;
@@ -61,19 +75,21 @@ impl Bound {
             .layer(middleware::from_fn_with_state(Arc::new(hosts), refuse_strangers))
             .layer(middleware::from_fn(with_headers));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(accept(self.listener, router, stop))
+        let served = runtime.block_on(accept(self.listener, router, stop));
+        // Not waited for: what still reads a file may do so for ever.
+        runtime.shutdown_background();
+        served
     }
 }
 
 async fn accept(listener: TcpListener, router: Router, stop: &Stop) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(connections_max()));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_MAX);
-    let mut connections = JoinSet::new();
+    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_MAX).max_buf_size(BUFFER_BYTES_MAX);
+    let connections = GracefulShutdown::new();
     let mut look = tokio::time::interval(STOP_LOOK_EVERY);
     while !stop.is_asked() {
-        while connections.try_join_next().is_some() {}
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
             (place, listener.accept().await)
@@ -93,9 +109,10 @@ async fn accept(listener: TcpListener, router: Router, stop: &Stop) -> io::Resul
         };
         // An event must not wait for the next one to fill a packet.
         let _ = stream.set_nodelay(true);
-        let connection =
-            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        connections.spawn(async move {
+        let _ = set_tcp_user_timeout(&stream, u32::try_from(UNREAD_MAX.as_millis()).unwrap_or(u32::MAX));
+        let service = TowerToHyperService::new(router.clone());
+        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
             let _place = place;
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection failed");
@@ -103,40 +120,53 @@ async fn accept(listener: TcpListener, router: Router, stop: &Stop) -> io::Resul
         });
     }
     drop(listener);
-    // Event streams end by themselves; a connection that is only kept for later does not.
-    let _ = tokio::time::timeout(STOP_MAX, async { while connections.join_next().await.is_some() {} }).await;
+    // Event streams end by themselves, and a connection that is only kept for later at once.
+    let _ = tokio::time::timeout(STOP_MAX, connections.shutdown()).await;
     Ok(())
+}
+
+fn connections_max() -> usize {
+    let files_max = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(CONNECTIONS_MAX.min(files_max / 2)).unwrap_or(usize::MAX)
 }
 
 /// The names that the server may be asked by.
 ///
 /// A page from elsewhere can have its own name lead to this machine, and so ask from within a browser. It can't have
 /// the browser say that it asks an IP address.
-pub struct Hosts(BTreeSet<String>);
+pub enum Hosts {
+    Any,
+    These(BTreeSet<String>),
+}
 
 impl Hosts {
     pub fn new(listen: &HostPort, others: Vec<String>) -> Hosts {
         let names = others.into_iter().chain(["localhost".to_owned(), listen.host.clone()]);
-        Hosts(names.map(|name| name.to_ascii_lowercase()).collect())
+        Hosts::These(names.map(|name| name.to_ascii_lowercase()).collect())
     }
 
     /// Whether a `Host` header, `HOST` or `HOST:PORT`, is one of them.
     fn has(&self, host: &str) -> bool {
+        let Hosts::These(names) = self else { return true };
         let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, _)) => address,
             None => host.rsplit_once(':').map_or(host, |(name, _)| name),
         };
-        name.parse::<IpAddr>().is_ok() || self.0.contains(&name.to_ascii_lowercase())
+        name.parse::<IpAddr>().is_ok() || names.contains(&name.to_ascii_lowercase())
+    }
+
+    /// Whether a request names one of them, and nobody else.
+    fn are_meant_by(&self, request: &Request) -> bool {
+        let hosts = request.headers().get_all(header::HOST).iter();
+        let mut names: Vec<&str> = hosts.map(|host| host.to_str().unwrap_or_default()).collect();
+        // A request that goes through a proxy has it in its target, too.
+        names.extend(request.uri().authority().map(|authority| authority.as_str()));
+        !names.is_empty() && names.into_iter().all(|name| self.has(name))
     }
 }
 
 async fn refuse_strangers(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
-    // An HTTP/1.1 request that goes through a proxy has it in its target.
-    let host = match request.headers().get(header::HOST) {
-        Some(host) => host.to_str().ok(),
-        None => request.uri().authority().map(|authority| authority.as_str()),
-    };
-    if !host.is_some_and(|host| hosts.has(host)) {
+    if !hosts.are_meant_by(&request) {
         let hint = "not asked by a name of this server; 'almanac dashboard --allow-host NAME' adds one\n";
         return (StatusCode::MISDIRECTED_REQUEST, hint).into_response();
     }
@@ -161,12 +191,13 @@ async fn with_headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets the process have as many open files as it may: each event stream is one.
+/// Lets the process have as many open files as all connections take, if it may.
 pub fn raise_file_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current < maximum {
-        let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-        tracing::debug!(?current, ?maximum, ?raised, "the limit of open files");
+    let wanted = maximum.unwrap_or(u64::MAX).min(4 * CONNECTIONS_MAX);
+    if current.is_some_and(|current| current < wanted) {
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+        tracing::debug!(?current, wanted, ?raised, "the limit of open files");
     }
 }
 

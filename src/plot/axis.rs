@@ -27,6 +27,13 @@ impl Axis {
         (self.first..=self.last).map(|multiple| f64::from(multiple) * self.step)
     }
 
+    /// The values of every `n`th tick, zero among them where it is on the axis.
+    pub fn every(&self, n: usize) -> impl Iterator<Item = f64> {
+        let n = i32::try_from(n.max(1)).unwrap_or(i32::MAX);
+        let multiples = (self.first..=self.last).filter(move |multiple| multiple % n == 0);
+        multiples.map(|multiple| f64::from(multiple) * self.step)
+    }
+
     /// A tick's value with as many decimals as the step needs.
     pub fn label(&self, tick: f64) -> String {
         decimal(tick, self.decimals)
@@ -79,6 +86,14 @@ mod tests {
             let labels: Vec<String> = axis.ticks().map(|tick| axis.label(tick)).collect();
             assert_eq!(labels, expected, "around {low}..={high}");
         }
+    }
+
+    #[test]
+    fn every_nth_tick_has_zero_among_them() {
+        let axis = Axis::around(-7.0, 31.0, 8);
+        assert_eq!(axis.every(1).collect::<Vec<_>>(), axis.ticks().collect::<Vec<_>>());
+        assert_eq!(axis.every(2).collect::<Vec<_>>(), [-10.0, 0.0, 10.0, 20.0, 30.0]);
+        assert_eq!(axis.every(0).count(), axis.ticks().count());
     }
 
     #[test]

@@ -1,98 +1,165 @@
-//! Pictures of what was counted: values in, SVG text out. No IO.
+//! Pictures of what was counted: values in, SVG, PNG or text out. No IO.
 //!
 //! The SVG is written here and not by plotters 0.3.7, tried for the same picture: its text carries stray
 //! whitespace into what is selected and turns only by right angles, its coordinates are whole pixels, and it
 //! has no `role`, `title` or `desc`.
+//!
+//! A page that shows a picture may restyle it by CSS classes, each beside the attribute that it overrides.
+//! There is no `style` in the SVG, which a strict content security policy would refuse.
+//!
+//! | class | on | attribute |
+//! |---|---|---|
+//! | `paper` | the ground | `fill` |
+//! | `ink`, `faint` | text | `fill` |
+//! | `halo` | the ground's colour around text | `stroke` |
+//! | `rule`, `grid` | lines | `stroke` |
+//! | `warm`, `cold` | bars | `fill` |
+//! | `heat`, `stripe` | cells of a colour scale, the same on any ground | `fill` |
+//! | `empty` | where there is no data | `fill` |
+//! | `partial` | a year with too few months | `fill` |
+//! | `band`, `point` | the history's range and averages | `fill` |
+//! | `line` | between averages | `stroke` |
+//! | `missing` | the dot on a month with days missing | `fill`, `stroke` |
+//!
+//! A mark has `data-tip`, what it shows in words, `data-year`, and `data-month` (1 is January) where it is of
+//! one month.
 
 mod axis;
-mod latest;
+mod cells;
+mod heatmap;
+mod history;
+mod legend;
+mod mark;
 mod months;
 mod numbers;
+mod page;
+mod png;
+mod scale;
+mod span;
+mod stripes;
 mod svg;
+mod text;
+mod yearly;
 
-pub use latest::{Cell, Warning, latest};
-pub use months::months_svg;
+pub use cells::{Cell, Warning, cells, merge};
+pub use png::{PngError, png};
+
+use std::collections::BTreeSet;
+
+use clap::ValueEnum;
 
 use crate::report::MONTHS;
 
-/// One bar: the average of a month in its latest recorded year.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MonthBar {
-    /// 0 is January: an index into [`MONTHS`].
-    pub month: usize,
-    pub year: u16,
-    /// Degrees Celsius.
-    pub average: f64,
+/// What is drawn.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Kind {
+    /// A bar for each month, in its latest recorded year
+    Months,
+    /// Every month of every year, as a colour
+    Heatmap,
+    /// A stripe for each year, coloured by its difference from the mean over the record
+    Stripes,
+    /// One month over the years, with its lowest and highest day
+    History,
 }
 
-impl MonthBar {
-    /// The month and its year, as in `January-1991`.
-    pub fn label(&self) -> String {
-        month_label(self.month, self.year)
-    }
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Unit {
+    /// Degrees Celsius
+    #[value(name = "c")]
+    Celsius,
+    /// Degrees Fahrenheit
+    #[value(name = "f")]
+    Fahrenheit,
 }
 
-/// The name of a month of a year, as in `January-1991`; `?` stands for a month that no calendar has.
-fn month_label(month: usize, year: u16) -> String {
-    let name = MONTHS.get(month).unwrap_or(&"?");
-    format!("{name}-{year:04}")
-}
-
-// STUB
-pub use stub::*;
-mod stub {
-    use jiff::civil::Date;
-    #[derive(Clone, Debug)]
-    pub struct PCell {
-        pub month: usize,
-        pub year: u16,
-        pub count: u32,
-        pub average: f64,
-        pub min: f64,
-        pub max: f64,
-        pub start: Date,
-        pub end: Date,
-        pub missing: u32,
-        pub file: String,
-    }
-    pub fn merge(cells: impl IntoIterator<Item = PCell>) -> (Vec<PCell>, Vec<String>) {
-        let mut c: Vec<PCell> = cells.into_iter().collect();
-        c.sort_by_key(|c| (c.year, c.month));
-        (c, vec![])
-    }
-    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-    pub enum Kind {
-        Months,
-        Heatmap,
-        Stripes,
-        History,
-    }
-    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-    pub enum Unit {
-        Celsius,
-        Fahrenheit,
-    }
-    #[derive(Clone, Debug, Eq, PartialEq)]
-    pub struct Look {
-        pub kind: Kind,
-        pub months: Vec<usize>,
-        pub unit: Unit,
-        pub width: Option<u32>,
-    }
-    impl Look {
-        pub fn of(kind: Kind) -> Look {
-            Look { kind, months: (0..12).collect(), unit: Unit::Celsius, width: None }
+impl Unit {
+    pub fn degrees(self, celsius: f64) -> f64 {
+        match self {
+            Unit::Celsius => celsius,
+            Unit::Fahrenheit => celsius * 1.8 + 32.0,
         }
     }
-    pub fn svg(cells: &[PCell], look: &Look) -> Option<String> {
-        let mut bars: Vec<super::MonthBar> = Vec::new();
-        for c in cells {
-            bars.retain(|b| b.month != c.month);
-            if look.months.contains(&c.month) {
-                bars.push(super::MonthBar { month: c.month, year: c.year, average: c.average });
-            }
+
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Unit::Celsius => "°C",
+            Unit::Fahrenheit => "°F",
         }
-        bars.sort_by_key(|b| b.month);
-        (!bars.is_empty()).then(|| super::months_svg(&bars))
     }
 }
+
+/// What to draw, and how.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Look {
+    pub kind: Kind,
+    /// Only these months; a history shows the first of them. 0 is January.
+    pub months: Vec<usize>,
+    pub unit: Unit,
+    /// In CSS pixels, kept between [`WIDTH_MIN`] and [`WIDTH_MAX`]; without it the picture has the width that
+    /// suits it.
+    pub width: Option<u32>,
+}
+
+pub const WIDTH_MIN: u32 = 280;
+pub const WIDTH_MAX: u32 = 4000;
+
+impl Look {
+    /// All months, in degrees Celsius.
+    pub fn of(kind: Kind) -> Look {
+        Look { kind, months: (0..MONTHS.len()).collect(), unit: Unit::Celsius, width: None }
+    }
+
+    /// The months to draw, in the order of the calendar.
+    fn months(&self) -> Vec<usize> {
+        (0..MONTHS.len()).filter(|month| self.is_of(*month)).collect()
+    }
+
+    fn is_of(&self, month: usize) -> bool {
+        match self.kind {
+            Kind::History => self.months.first() == Some(&month),
+            _ => self.months.contains(&month),
+        }
+    }
+
+    fn width(&self) -> Option<f64> {
+        self.width.map(|width| f64::from(width.clamp(WIDTH_MIN, WIDTH_MAX)))
+    }
+}
+
+/// The picture as SVG, the same text for the same cells; `None` where no cell is to be drawn.
+///
+/// `cells` hold a month of a year once, as [`merge`] gives them.
+pub fn svg(cells: &[Cell], look: &Look) -> Option<String> {
+    let cells = cells::chosen(cells, look);
+    if cells.is_empty() {
+        return None;
+    }
+    let picture = match look.kind {
+        Kind::Months => months::picture(&cells::latest(&cells), look),
+        Kind::Heatmap => heatmap::picture(&cells, look),
+        Kind::Stripes => stripes::picture(&cells, look),
+        Kind::History => history::picture(&cells, look),
+    };
+    Some(picture.to_string())
+}
+
+/// The months, as (year, month), that are to be seen in the picture.
+pub fn drawn(cells: &[Cell], look: &Look) -> BTreeSet<(u16, usize)> {
+    let cells = cells::chosen(cells, look);
+    let is_seen: Vec<&Cell> = match look.kind {
+        Kind::Months => cells::latest(&cells),
+        Kind::Heatmap | Kind::Stripes | Kind::History => cells.iter().collect(),
+    };
+    is_seen.into_iter().map(|cell| (cell.year, cell.month)).collect()
+}
+
+/// The picture in text, in lines of at most `columns` characters (40 at the least), with the colours of a terminal
+/// where they are wished for; `None` where no cell is to be drawn.
+pub fn text(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> Option<String> {
+    let cells = cells::chosen(cells, look);
+    (!cells.is_empty()).then(|| text::picture(&cells, look, columns, colour))
+}
+
+#[cfg(test)]
+mod tests;

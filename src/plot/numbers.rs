@@ -22,6 +22,12 @@ pub fn short(value: f64) -> String {
     format!("{mantissa}×10{}", superscript(exponent))
 }
 
+/// `value` as [`short`], with its sign; zero has none.
+pub fn signed(value: f64) -> String {
+    let short = short(value);
+    if value > 0.0 && short != "0.0" { format!("+{short}") } else { short }
+}
+
 fn grouped(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.char_indices() {

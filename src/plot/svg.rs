@@ -1,13 +1,14 @@
 //! A tree of SVG elements that prints itself: well-formed whatever text it is given, and the same bytes for
 //! the same tree.
 
-use std::fmt::{self, Write};
+use std::borrow::Cow;
+use std::fmt;
 
 /// One element: its attributes, and inside it text, then children.
 #[derive(Clone, Debug)]
 pub struct Element {
     name: &'static str,
-    attributes: Vec<(&'static str, String)>,
+    attributes: Vec<(&'static str, Cow<'static, str>)>,
     text: String,
     children: Vec<Element>,
 }
@@ -24,7 +25,17 @@ pub fn document(width: f64, height: f64, title: &str, description: &str) -> Elem
         .set("role", "img")
         .child(Element::text("title", title))
         .child(Element::text("desc", description))
-        .child(Element::new("rect").set("width", width).set("height", height).set("fill", "#ffffff"))
+        .child(
+            Element::new("rect")
+                .set("class", "paper")
+                .set("width", width)
+                .set("height", height)
+                .set("fill", "#ffffff"),
+        )
+}
+
+pub fn line(x1: f64, y1: f64, x2: f64, y2: f64) -> Element {
+    Element::new("line").set("x1", x1).set("y1", y1).set("x2", x2).set("y2", y2)
 }
 
 impl Element {
@@ -33,7 +44,7 @@ impl Element {
     }
 
     pub fn text(name: &'static str, text: impl Into<String>) -> Element {
-        Element { name, attributes: Vec::new(), text: text.into(), children: Vec::new() }
+        Element { name, attributes: Vec::with_capacity(8), text: text.into(), children: Vec::new() }
     }
 
     pub fn set(mut self, name: &'static str, value: impl Into<Value>) -> Element {
@@ -50,75 +61,97 @@ impl Element {
         self
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+    fn write(&self, out: &mut String, depth: usize) {
         let Element { name, attributes, text, children } = self;
-        write!(f, "{:indent$}<{name}", "", indent = 2 * depth)?;
+        indent(out, depth);
+        out.extend(["<", name]);
         for (attribute, value) in attributes {
-            write!(f, " {attribute}=\"{}\"", Escaped(value))?;
+            out.extend([" ", attribute, "=\""]);
+            escape(out, value);
+            out.push('"');
         }
         if text.is_empty() && children.is_empty() {
-            return writeln!(f, "/>");
+            out.push_str("/>\n");
+            return;
         }
-        write!(f, ">{}", Escaped(text))?;
+        out.push('>');
+        escape(out, text);
         if !children.is_empty() {
-            writeln!(f)?;
+            out.push('\n');
             for child in children {
-                child.write(f, depth + 1)?;
+                child.write(out, depth + 1);
             }
-            write!(f, "{:indent$}", "", indent = 2 * depth)?;
+            indent(out, depth);
         }
-        writeln!(f, "</{name}>")
+        out.extend(["</", name, ">\n"]);
     }
 }
 
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, 0)
+        let mut out = String::new();
+        self.write(&mut out, 0);
+        f.write_str(&out)
     }
+}
+
+fn indent(out: &mut String, depth: usize) {
+    out.extend(std::iter::repeat_n("  ", depth));
 }
 
 /// An attribute's value; numbers are rounded as coordinates.
-pub struct Value(String);
+pub struct Value(Cow<'static, str>);
 
 impl From<f64> for Value {
     fn from(number: f64) -> Value {
-        Value(coordinate(number))
+        Value(coordinate(number).into())
     }
 }
 
-impl From<&str> for Value {
-    fn from(text: &str) -> Value {
-        Value(text.to_owned())
+impl From<&'static str> for Value {
+    fn from(text: &'static str) -> Value {
+        Value(text.into())
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Value {
-        Value(text)
+        Value(text.into())
     }
 }
 
 /// A length in user units with at most two decimals: a hundredth of a pixel can't be seen, and what differs
 /// beyond it between machines must not make different bytes.
 pub fn coordinate(length: f64) -> String {
-    // Adding zero turns -0 into 0.
-    ((length * 100.0).round() / 100.0 + 0.0).to_string()
+    // As integers, since a picture has thousands of them, and an f64 takes longer to print than all the rest.
+    let hundredths = (length * 100.0).round() as i64;
+    let sign = if hundredths < 0 { "-" } else { "" };
+    let (whole, part) = (hundredths.unsigned_abs() / 100, hundredths.unsigned_abs() % 100);
+    match part {
+        0 => format!("{sign}{whole}"),
+        _ if part % 10 == 0 => format!("{sign}{whole}.{}", part / 10),
+        _ => format!("{sign}{whole}.{part:02}"),
+    }
 }
 
 /// Text for an element or a quoted attribute. What XML can't hold at all becomes U+FFFD.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match character {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' => f.write_str("&quot;"),
-            '\t' | '\n' | '\r' => write!(f, "&#{};", u32::from(character)),
-            '\0'..' ' | '\u{fffe}' | '\u{ffff}' => f.write_char(char::REPLACEMENT_CHARACTER),
-            _ => f.write_char(character),
-        })
+fn escape(out: &mut String, text: &str) {
+    let is_plain = |byte: u8| !matches!(byte, b'&' | b'<' | b'>' | b'"' | 0..b' ' | 0xef);
+    // U+FFFE and U+FFFF begin with 0xef, as do others that only take the longer way.
+    if text.bytes().all(is_plain) {
+        out.push_str(text);
+        return;
+    }
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\t' | '\n' | '\r' => out.extend(["&#", &u32::from(character).to_string(), ";"]),
+            '\0'..' ' | '\u{fffe}' | '\u{ffff}' => out.push(char::REPLACEMENT_CHARACTER),
+            _ => out.push(character),
+        }
     }
 }
 
@@ -130,9 +163,15 @@ mod tests {
 
     #[test]
     fn coordinates_have_two_decimals_at_most() {
-        for (length, expected) in
-            [(0.0, "0"), (-0.001, "0"), (1.005, "1"), (12.345678, "12.35"), (-7.5, "-7.5")]
-        {
+        for (length, expected) in [
+            (0.0, "0"),
+            (-0.001, "0"),
+            (1.005, "1"),
+            (12.345678, "12.35"),
+            (-7.5, "-7.5"),
+            (0.05, "0.05"),
+            (-0.1, "-0.1"),
+        ] {
             assert_eq!(coordinate(length), expected);
         }
     }
@@ -140,7 +179,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_survives_the_round_trip(text in any::<String>()) {
-            let svg = document(1.0, 1.0, &text, "").set("class", text.as_str()).to_string();
+            let svg = document(1.0, 1.0, &text, "").set("class", text.clone()).to_string();
             let parsed = roxmltree::Document::parse(&svg).unwrap();
             let root = parsed.root_element();
             let title = root.first_element_child().unwrap();

@@ -2,8 +2,20 @@
 
 use crate::support::almanac;
 
-const COMMANDS: [&str; 9] =
-    ["up", "broker", "producer", "debug", "consumer", "plot", "verify", "status", "proto"];
+pub const COMMANDS: [&str; 12] = [
+    "up",
+    "broker",
+    "producer",
+    "debug",
+    "consumer",
+    "plot",
+    "dashboard",
+    "verify",
+    "status",
+    "proto",
+    "completions",
+    "man",
+];
 
 fn help(arguments: &[&str]) -> String {
     // Wrapped as on a terminal of that width.

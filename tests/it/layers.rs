@@ -149,6 +149,13 @@ fn durable_state_is_renamed_and_synced_in_the_store_only() {
 fn pictures_never_talk_to_kafka() {
     let words = ["kafka", "pipeline", "producer"];
     never_in(&["plot/", "commands/plot.rs"], &[], &words, "pictures are drawn from what is in DIR");
+    let words = ["kafka::", "pipeline", "producer::"];
+    never_in(
+        &["dashboard/", "commands/dashboard.rs", "metrics.rs", "status.rs"],
+        &[],
+        &words,
+        "pages show DIR",
+    );
 }
 
 #[test]
@@ -177,6 +184,8 @@ fn layers_point_one_way() {
         ),
         ("pipeline.rs", &["crate::commands", "crate::cli", "crate::producer"]),
         ("pipeline/", &["crate::commands", "crate::cli", "crate::producer"]),
+        ("dashboard/", &["crate::kafka", "crate::pipeline", "crate::commands", "crate::cli"]),
+        ("metrics.rs", &["crate::kafka", "crate::pipeline", "crate::dashboard", "crate::store", "std::fs"]),
         ("status.rs", &["crate::kafka", "crate::pipeline", "crate::commands", "crate::cli"]),
         ("producer.rs", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store"]),
         ("broker/", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store", "crate::kafka"]),

@@ -103,6 +103,90 @@ fn only_some_months() {
 }
 
 #[test]
+fn each_kind_has_its_file() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1990-07-01", 19.0), ("1991-07-01", 20.5), ("1991-07-03", 22.0)]);
+    for (arguments, name) in [
+        (&["--kind", "months"][..], "month.svg"),
+        (&["--kind", "heatmap"], "heatmap.svg"),
+        (&["--kind", "stripes", "--format", "png"], "stripes.png"),
+        (&["--kind", "history", "--month", "July"], "history-July.svg"),
+        (&["--kind", "history", "--month", "July", "--format", "png"], "history-July.png"),
+    ] {
+        let path = dir.0.path().join(name);
+        let draw = || {
+            let ended = dir.almanac(&[&["plot"], arguments].concat()).succeeds();
+            assert_eq!((ended.stdout, ended.stderr.as_str()), (format!("{}\n", path.display()), ""));
+            fs::read(&path).unwrap()
+        };
+        let drawn = draw();
+        assert!(drawn.starts_with(if name.ends_with("png") { b"\x89PNG" } else { b"<svg" }), "{name}");
+        assert_eq!(drawn, draw(), "the same files give the same bytes");
+    }
+    assert_eq!(fs::read_dir(dir.0.path()).unwrap().count(), 1 + 5, "nothing temporary is left");
+}
+
+#[test]
+fn a_picture_goes_where_it_is_wanted() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1991-07-01", 20.0)]);
+    let elsewhere = dir.0.path().join("elsewhere.svg");
+    let ended = dir.almanac(&["plot", "--output", elsewhere.to_str().unwrap()]).succeeds();
+    assert_eq!(ended.stdout, format!("{}\n", elsewhere.display()));
+    let ended = dir.almanac(&["plot", "-o", "-", "--unit", "f", "--width", "360"]).succeeds();
+    assert!(
+        ended.stdout.contains("July-1991 68.0 °F") && ended.stdout.contains(" width=\"360\""),
+        "{}",
+        ended.stdout
+    );
+    assert!(!dir.svg_path().exists());
+}
+
+#[test]
+fn text_goes_to_stdout_without_colour_where_there_is_no_terminal() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1990-07-01", 19.0), ("1991-07-01", 20.5), ("1991-07-03", 22.0)]);
+    for (kind, shown) in [
+        ("months", "July-1991  21.2*  │██"),
+        ("heatmap", "Jul   19.0  21.2*"),
+        ("stripes", "×"),
+        ("history", "1991  21.2*"),
+    ] {
+        let arguments = ["plot", "--kind", kind, "--month", "July", "--format", "text"];
+        let ended = dir.almanac(&arguments).succeeds();
+        assert!(ended.stdout.contains(shown) && !ended.stdout.contains('\x1b'), "{kind}: {}", ended.stdout);
+        assert!(ended.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ended.stdout);
+    }
+}
+
+#[test]
+fn a_history_is_of_one_month() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1991-07-01", 20.0)]);
+    let ended = dir.almanac(&["plot", "--kind", "history"]).fails(2);
+    assert_eq!(
+        ended.stderr,
+        "almanac: error: a history is of one month\nhint: say which, as in --kind history --month July\n"
+    );
+    let ended = dir.almanac(&["plot", "--kind", "history", "--month", "May", "July"]).fails(2);
+    assert!(ended.stderr.contains("not of several\nhint: "), "{}", ended.stderr);
+    dir.almanac(&["plot", "--month"]).fails(2);
+}
+
+#[test]
+fn many_months_in_two_files_are_told_in_few_lines() {
+    let dir = Dir::new();
+    let days: Vec<String> = (1900..1950).map(|year| format!("{year}-07-01")).collect();
+    let days: Vec<(&str, f64)> = days.iter().map(|day| (day.as_str(), 20.0)).collect();
+    dir.counted(0, &days);
+    dir.counted(1, &days);
+    let ended = dir.almanac(&["plot", "--kind", "heatmap"]).succeeds();
+    assert_eq!(ended.stderr.lines().count(), 11, "{}", ended.stderr);
+    assert!(ended.stderr.ends_with("warning: 40 more months are in two files\n"), "{}", ended.stderr);
+    assert_eq!(dir.almanac(&["plot"]).succeeds().stderr.lines().count(), 1, "only of what is drawn");
+}
+
+#[test]
 fn a_month_in_two_files_is_drawn_from_the_later_and_told() {
     let dir = Dir::new();
     dir.counted(0, &[("1991-02-01", 1.5)]);

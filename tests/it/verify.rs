@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::status::assert_documented;
 use crate::support::{Ended, Place, Raw, kafka};
 
 fn counted_place() -> Place {
@@ -37,6 +38,33 @@ fn what_the_consumer_wrote_is_what_the_log_makes() {
         .sum();
     assert_eq!(days, 1000);
     assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn json_has_the_first_difference() {
+    let place = counted_place();
+    let json = |ended: &Ended| -> serde_json::Value { serde_json::from_str(&ended.stdout).unwrap() };
+    let ended = place.almanac(&["verify", "2", "--format", "json"]).succeeds();
+    let same = &json(&ended)["partitions"][0];
+    assert_eq!((&same["partition"], &same["result"]), (&2.into(), &"same".into()), "{same}");
+    assert!(same["records"].as_u64().unwrap() > same["counted"].as_u64().unwrap(), "{same}");
+
+    let cell = *place.checkpoints("files")[2].statistics.cell(0, 1990).unwrap();
+    let path = place.dir("files/partition-2.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    let colder = cell.min() - 1.5;
+    let changed = whole.replacen(&format!("\"min\":{}", cell.min()), &format!("\"min\":{colder}"), 1);
+    fs::write(&path, changed).unwrap();
+    let ended = place.almanac(&["verify", "--format", "json"]).fails(1);
+    let different = &json(&ended)["partitions"][2];
+    assert_eq!(different["result"], "different");
+    let expected = serde_json::json!(
+        {"in": "cell", "month": "January", "year": 1990, "field": "min", "file": colder, "log": cell.min()}
+    );
+    assert_eq!(different["difference"], expected);
+    assert_documented(different);
+    assert_documented(&different["difference"]);
+    assert!(ended.stderr.contains("January 1990, min: "), "{}", ended.stderr);
 }
 
 #[test]

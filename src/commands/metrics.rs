@@ -1,0 +1,82 @@
+//! `--metrics` of `consumer` and `producer`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::broker::HostPort;
+use crate::dashboard::{DashboardError, Exporter, Numbers};
+use crate::kafka::{self, Admin, Connection};
+use crate::metrics;
+use crate::note;
+use crate::producer::Progress;
+
+/// How long Kafka may take to say that it is there.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// Takes the port, where one is asked for, before any work is done.
+pub(super) fn bind(listen: Option<&HostPort>) -> Result<Option<Exporter>, DashboardError> {
+    let Some(listen) = listen else { return Ok(None) };
+    let exporter = Exporter::bind(listen)?;
+    let address = exporter.address();
+    warn_of_strangers(address, "metrics");
+    note!("metrics at http://{address}/metrics");
+    Ok(Some(exporter))
+}
+
+/// Says who can read what is served, where that is not this machine only.
+pub(super) fn warn_of_strangers(address: SocketAddr, what: &str) {
+    if !address.ip().to_canonical().is_loopback() {
+        tracing::warn!("everybody who reaches {address} can read the {what}; there are no passwords");
+    }
+}
+
+/// What a producer says of itself.
+pub(super) struct Producing {
+    topic: String,
+    client: Arc<kafka::Producer>,
+    progress: Arc<Progress>,
+    admin: Admin,
+}
+
+impl Producing {
+    pub(super) fn new(
+        connection: &Connection,
+        topic: &str,
+        client: &Arc<kafka::Producer>,
+        progress: &Arc<Progress>,
+    ) -> Result<Producing> {
+        Ok(Producing {
+            topic: topic.to_owned(),
+            client: Arc::clone(client),
+            progress: Arc::clone(progress),
+            admin: Admin::new(connection)?,
+        })
+    }
+}
+
+impl Numbers for Producing {
+    fn metrics(&self) -> String {
+        let sent = metrics::Sent {
+            // Before what was sent, so as never to be more.
+            acknowledged: self.client.delivered(),
+            days: self.progress.days(),
+            repeats: self.progress.repeats(),
+            newest: self.progress.newest(),
+        };
+        metrics::of_producer(&self.topic, sent)
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        if self.progress.days() + self.progress.repeats() == 0 {
+            return vec![format!("nothing has been sent yet; topic {} is being made ready", self.topic)];
+        }
+        match self.admin.describe(&self.topic, ANSWER_MAX) {
+            Ok(Some(_)) => Vec::new(),
+            Ok(None) => vec![format!("topic {} is gone", self.topic)],
+            Err(error) => vec![error.to_string()],
+        }
+    }
+}

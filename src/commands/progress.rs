@@ -1,0 +1,173 @@
+//! How far a long work is: a line that changes, on a terminal only.
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use tracing::Level;
+
+use crate::logging::{self, NOTE};
+use crate::stop::Stop;
+
+const REFRESH_EVERY: Duration = Duration::from_millis(200);
+/// Five seconds.
+const LOOKS_OF_LATE: usize = 25;
+
+/// How far a work is.
+pub(super) struct Reached {
+    pub done: u64,
+    /// Where it is known how much there is to do.
+    pub total: Option<u64>,
+    /// A second, where that is known better than by looking.
+    pub rate: Option<f64>,
+    pub message: String,
+}
+
+/// Does `work`. On a terminal a bar shows meanwhile what `look` finds, and nothing while it finds nothing.
+pub(super) fn with_bar<T>(
+    unit: &'static str,
+    look: impl FnMut() -> Option<Reached> + Send,
+    work: impl FnOnce() -> T,
+) -> T {
+    if !has_bars() {
+        return work();
+    }
+    let over = Stop::default();
+    thread::scope(|scope| {
+        scope.spawn(|| keep(unit, look, &over));
+        let _guard = AskOnDrop(&over);
+        work()
+    })
+}
+
+/// Ends the bar even if the work panics: the scope would wait for it for ever.
+struct AskOnDrop<'a>(&'a Stop);
+
+impl Drop for AskOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
+/// Not in files and pipes, not on terminals without a cursor, and not with `--quiet`.
+fn has_bars() -> bool {
+    io::stderr().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        && tracing::enabled!(target: NOTE, Level::INFO)
+}
+
+fn keep(unit: &str, mut look: impl FnMut() -> Option<Reached>, over: &Stop) {
+    let mut shown: Option<ProgressBar> = None;
+    let mut pace = Pace::from(Instant::now());
+    while !over.wait(REFRESH_EVERY) {
+        let Some(Reached { done, total, rate, message }) = look() else {
+            shown.take().iter().for_each(clear);
+            continue;
+        };
+        let bar = shown.get_or_insert_with(|| {
+            logging::set_bar(true);
+            ProgressBar::no_length().with_style(style(unit, total.is_some()))
+        });
+        let own_rate = pace.rate(Instant::now(), done);
+        let left = total.map(|total| total.saturating_sub(done));
+        bar.update(|state| {
+            state.set_pos(done);
+            if let Some(total) = total {
+                state.set_len(total.max(done));
+            }
+        });
+        bar.set_message(format!("{}  {message}", rate_and_left(rate.unwrap_or(own_rate), left)));
+        bar.tick();
+    }
+    shown.iter().for_each(clear);
+}
+
+fn clear(bar: &ProgressBar) {
+    bar.finish_and_clear();
+    logging::set_bar(false);
+}
+
+fn style(unit: &str, has_total: bool) -> ProgressStyle {
+    // Not the library's own colours: an empty NO_COLOR would turn them off.
+    let (green, plain) = if logging::has_colour(&io::stderr()) { ("\x1b[32m", "\x1b[0m") } else { ("", "") };
+    let template = match has_total {
+        true => format!(
+            "{green}{{bar:20}}{plain} {{percent}}%  {{human_pos}} of {{human_len}} {unit}  {{wide_msg}}"
+        ),
+        false => format!("{green}{{spinner}}{plain} {{human_pos}} {unit}  {{wide_msg}}"),
+    };
+    ProgressStyle::with_template(&template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸ ")
+}
+
+/// How fast a work has been of late.
+struct Pace(VecDeque<(Instant, u64)>);
+
+impl Pace {
+    fn from(start: Instant) -> Self {
+        Pace(VecDeque::from([(start, 0)]))
+    }
+
+    /// A second, with what is `done` by now.
+    fn rate(&mut self, now: Instant, done: u64) -> f64 {
+        let (since, before) = self.0.front().copied().unwrap_or((now, done));
+        if self.0.len() > LOOKS_OF_LATE {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, done));
+        done.saturating_sub(before) as f64 / (now - since).as_secs_f64().max(0.001)
+    }
+}
+
+/// The rate, and how long it takes for what is `left`.
+fn rate_and_left(per_second: f64, left: Option<u64>) -> String {
+    let rate = match per_second < 10.0 {
+        true => format!("{per_second:.1}/s"),
+        // Far below where that is not exact.
+        false => format!("{}/s", HumanCount(per_second as u64)),
+    };
+    let time = |left: u64| Duration::try_from_secs_f64((left as f64 / per_second).ceil()).ok();
+    match left.map(time) {
+        None => rate,
+        Some(None) => format!("{rate}  - left"),
+        Some(Some(time)) => format!("{rate}  {:#} left", HumanDuration(time)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_last_five_seconds() {
+        let start = Instant::now();
+        let mut pace = Pace::from(start);
+        for look in 1..=100 {
+            let rate = pace.rate(start + look * REFRESH_EVERY, u64::from(look) * 20);
+            assert!((99.9..100.1).contains(&rate), "{rate} at look {look}");
+        }
+        for look in 101..=127 {
+            pace.rate(start + look * REFRESH_EVERY, 2000);
+        }
+        assert_eq!(pace.rate(start + 128 * REFRESH_EVERY, 2000), 0.0);
+    }
+
+    #[test]
+    fn rate_and_time_left_are_short() {
+        for (per_second, left, expected) in [
+            (0.0, None, "0.0/s"),
+            (0.0, Some(5), "0.0/s  - left"),
+            (0.0, Some(0), "0.0/s  - left"),
+            (9.94, Some(1), "9.9/s  1s left"),
+            (10.4, Some(0), "10/s  0s left"),
+            (1_234_567.8, Some(10_000_000), "1,234,567/s  9s left"),
+            (10.0, Some(70_000), "10/s  2h left"),
+            (f64::NAN, Some(1), "0/s  - left"),
+        ] {
+            assert_eq!(rate_and_left(per_second, left), expected);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What a consumer or a producer says of itself to Prometheus: `/metrics`, `/healthz` and `/readyz`, on a thread of its
+//! own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+
+use super::serve::{Bound, Hosts};
+use super::{DashboardError, Snapshot, api, routes};
+use crate::broker::HostPort;
+use crate::metrics;
+use crate::status::View;
+use crate::stop::Stop;
+use crate::store::Owner;
+
+/// How long the numbers may take: a file system or a Kafka may not answer.
+const NUMBERS_MAX: Duration = Duration::from_secs(5);
+
+/// What a process says of itself.
+pub trait Numbers: Send + Sync + 'static {
+    /// In Prometheus's text format.
+    fn metrics(&self) -> String;
+    /// Why it does not do its work, one reason each; nothing where it does.
+    fn not_ready(&self) -> Vec<String>;
+}
+
+/// An exporter that has its port, and answers nobody yet.
+pub struct Exporter {
+    listen: HostPort,
+    bound: Bound,
+}
+
+/// An exporter at work; dropped, it ends.
+pub struct Serving {
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Exporter {
+    pub fn bind(listen: &HostPort) -> Result<Self, DashboardError> {
+        Ok(Exporter { bound: Bound::new(listen, "--metrics")?, listen: listen.clone() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.bound.address()
+    }
+
+    /// Answers from now on. That it can't stops nothing else.
+    pub fn start(self, numbers: impl Numbers) -> Result<Serving, DashboardError> {
+        let stop = Stop::default();
+        let asked = stop.clone();
+        let serve = move || {
+            // Prometheus asks by whatever name its settings have; what only this machine reaches is kept from browsers.
+            let hosts = match self.bound.address().ip().is_loopback() {
+                true => Hosts::new(&self.listen, Vec::new()),
+                false => Hosts::Any,
+            };
+            if let Err(error) = self.bound.serve(router(Arc::new(numbers)), hosts, &asked) {
+                tracing::warn!("no more metrics: {error}");
+            }
+        };
+        let thread = thread::Builder::new().name("metrics".to_owned()).spawn(serve)?;
+        Ok(Serving { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.ask();
+        // What the numbers are made of goes with the thread, before the rest of the process does.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn router(numbers: Arc<dyn Numbers>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready))
+        .with_state(numbers)
+        .fallback(|| async { (StatusCode::NOT_FOUND, "here are /metrics, /healthz and /readyz\n") })
+}
+
+type Source = State<Arc<dyn Numbers>>;
+
+async fn metrics(State(numbers): Source) -> Response {
+    answer(move || routes::in_prometheus_format(numbers.metrics())).await
+}
+
+/// Whether the numbers can be had.
+async fn healthy(State(numbers): Source) -> Response {
+    answer(move || {
+        numbers.metrics();
+        routes::yes_or_no("ok\n", Vec::new())
+    })
+    .await
+}
+
+async fn ready(State(numbers): Source) -> Response {
+    answer(move || routes::yes_or_no("ready\n", numbers.not_ready())).await
+}
+
+/// Makes an answer on another thread, so that the next question does not wait for it.
+async fn answer(make: impl FnOnce() -> Response + Send + 'static) -> Response {
+    match tokio::time::timeout(NUMBERS_MAX, tokio::task::spawn_blocking(make)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "a thread panicked; this is a bug\n").into_response()
+        }
+        Err(_) => {
+            let reason = format!("no numbers for {} s\n", NUMBERS_MAX.as_secs());
+            (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+        }
+    }
+}
+
+/// The partitions that this process owns, as DIR shows them when asked: never what the process has in memory.
+pub struct OwnPartitions {
+    topic: String,
+    dir: PathBuf,
+    stall_after: Duration,
+    process: Owner,
+    began: Timestamp,
+    snapshot: Mutex<Arc<Snapshot>>,
+}
+
+impl OwnPartitions {
+    pub fn new(topic: &str, dir: PathBuf, stall_after: Duration) -> OwnPartitions {
+        OwnPartitions {
+            topic: topic.to_owned(),
+            dir,
+            stall_after,
+            process: Owner::this_process(),
+            // As exact as an owner's `since` is.
+            began: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
+            snapshot: Mutex::default(),
+        }
+    }
+
+    /// What DIR says now; of files that are as they were, what they said.
+    fn look(&self) -> Arc<Snapshot> {
+        let Ok(mut snapshot) = self.snapshot.lock() else { return Arc::default() };
+        if let Some(next) = snapshot.next(&self.dir) {
+            *snapshot = Arc::new(next);
+        }
+        Arc::clone(&snapshot)
+    }
+
+    /// Whether the partition's consumer is this process. In a container, one that was killed had the same number and
+    /// host.
+    fn is_own(&self, view: &View) -> bool {
+        view.status.as_ref().is_some_and(|status| {
+            let owner = &status.owner;
+            let since = owner.since.parse::<Timestamp>();
+            (owner.pid, &owner.host) == (self.process.pid, &self.process.host)
+                && since.is_ok_and(|since| since >= self.began)
+        })
+    }
+
+    fn own<'a>(&self, snapshot: &'a Snapshot) -> Vec<&'a View> {
+        snapshot.views().into_iter().filter(|view| self.is_own(view)).collect()
+    }
+}
+
+impl Numbers for OwnPartitions {
+    fn metrics(&self) -> String {
+        let snapshot = self.look();
+        metrics::of_dir(&self.own(&snapshot), snapshot.failure.is_none(), Timestamp::now())
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        let snapshot = self.look();
+        let own = self.own(&snapshot);
+        if own.is_empty() {
+            return vec![format!("this process owns no partition of {}", self.topic)];
+        }
+        api::hindrances(&own, self.stall_after, Timestamp::now())
+    }
+}

@@ -1,0 +1,187 @@
+//! The picture of the whole record: the average of each month of each year, as a colour.
+
+use super::cells::{Cell, month_label};
+use super::legend::{self, Item};
+use super::months::axis_title;
+use super::numbers::short;
+use super::page::{EMPTY, Page, SMALL_SIZE, faint, text_width};
+use super::scale::{Colour, Scale};
+use super::span::Span;
+use super::svg::Element;
+use super::{Look, MONTHS, Unit, mark};
+
+// Lengths are in CSS pixels.
+
+/// A year that would be narrower is drawn as a row instead, so that a phone shows all of a long record.
+const COLUMN_MIN: f64 = 5.0;
+const COLUMN_MAX: f64 = 64.0;
+const ROW: f64 = 22.0;
+/// What the years get in all where they are rows, unless a row would be too low or too high.
+const TALL_HEIGHT: f64 = 900.0;
+const NAME_WIDTH: f64 = 34.0;
+const YEAR_WIDTH: f64 = 40.0;
+
+/// Draws every cell: years across and months down, or, where that is too narrow, years down and months across.
+pub fn picture(cells: &[Cell], look: &Look) -> Element {
+    let span = Span::of(cells);
+    let slots = span.slots() as f64;
+    let own = NAME_WIDTH + (slots * (840.0 / slots).clamp(6.0, 28.0)).max(424.0) + 56.0;
+    let width = look.width().unwrap_or(if own > 1200.0 { 720.0 } else { own });
+    let note = |slot| span.note(slot).unwrap_or_default();
+    let page = |slot| Page::new(width, look.unit, &title(span), &[&axis_title(look.unit), &note(slot)]);
+    let map = Heatmap { cells, unit: look.unit, span, months: look.months(), scale: scale_of(cells) };
+    let across = page("column");
+    let column = (across.right() - across.left() - NAME_WIDTH) / slots;
+    if column >= COLUMN_MIN {
+        map.years_across(&across, column.min(COLUMN_MAX))
+    } else {
+        map.years_down(&page("row"))
+    }
+}
+
+pub fn title(span: Span) -> String {
+    format!("Month by month, {}", span.name())
+}
+
+struct Heatmap<'a> {
+    cells: &'a [Cell],
+    unit: Unit,
+    span: Span,
+    months: Vec<usize>,
+    scale: Scale,
+}
+
+/// Where the cells lie: at (slot, row of the month).
+struct Grid {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Heatmap<'_> {
+    fn years_across(&self, page: &Page, column: f64) -> Element {
+        let (left, top) = (page.left() + NAME_WIDTH, page.top() + 22.0);
+        let rows = self.months.len() as f64;
+        let (right, bottom) = (left + column * self.span.slots() as f64, top + rows * ROW);
+        let grid = Grid { left, top, width: right - left, height: bottom - top };
+        let at = |slot: usize, month: usize| (left + slot as f64 * column, top + month as f64 * ROW);
+
+        let names = (0..).zip(&self.months).map(|(row, &month)| {
+            faint(short_name(month), left - 8.0, top + f64::from(row) * ROW + 15.5).set("text-anchor", "end")
+        });
+        let years = self.span.labels(column, YEAR_WIDTH).map(|(slot, label)| {
+            faint(&label, at(slot, 0).0 + column / 2.0, bottom + 17.0).set("text-anchor", "middle")
+        });
+        let labels = Element::new("g").set("font-size", SMALL_SIZE).children(names).children(years);
+        self.finish(page, grid, (column, ROW), at, labels, bottom + 30.0)
+    }
+
+    fn years_down(&self, page: &Page) -> Element {
+        let slots = self.span.slots() as f64;
+        let row = (TALL_HEIGHT / slots).clamp(COLUMN_MIN, 20.0);
+        let (left, top) = (page.left() + YEAR_WIDTH, page.top() + 40.0);
+        let (right, bottom) = (page.right(), top + slots * row);
+        let column = (right - left) / self.months.len() as f64;
+        let grid = Grid { left, top, width: right - left, height: bottom - top };
+        let at = |slot: usize, month: usize| (left + month as f64 * column, top + slot as f64 * row);
+
+        let names = (0..).zip(&self.months).map(|(index, &month)| {
+            let name = short_name(month);
+            let name = if text_width(name, SMALL_SIZE) + 4.0 > column { &name[..1] } else { name };
+            faint(name, left + (f64::from(index) + 0.5) * column, top - 8.0).set("text-anchor", "middle")
+        });
+        let years = self.span.labels(row, 18.0).map(|(slot, label)| {
+            faint(&label, left - 8.0, at(slot, 0).1 + row / 2.0 + 4.0).set("text-anchor", "end")
+        });
+        let labels = Element::new("g").set("font-size", SMALL_SIZE).children(names).children(years);
+        self.finish(page, grid, (column, row), at, labels, bottom + 12.0)
+    }
+
+    fn finish(
+        &self,
+        page: &Page,
+        grid: Grid,
+        (width, height): (f64, f64),
+        at: impl Fn(usize, usize) -> (f64, f64),
+        labels: Element,
+        legend_top: f64,
+    ) -> Element {
+        let ground = Element::new("rect")
+            .set("class", "empty")
+            .set("x", grid.left)
+            .set("y", grid.top)
+            .set("width", grid.width)
+            .set("height", grid.height)
+            .set("fill", EMPTY);
+        let mut marks = Vec::new();
+        let mut dots = Vec::new();
+        for (row, &month) in self.months.iter().enumerate() {
+            let pooled = self.span.pooled(self.cells.iter().filter(|cell| cell.month == month));
+            for (slot, cell) in pooled.iter().enumerate() {
+                let Some(cell) = cell else { continue };
+                let (x, y) = at(slot, row);
+                let Colour(fill) = self.scale.colour(cell.average);
+                let mark = Element::new("rect")
+                    .set("x", x)
+                    .set("y", y)
+                    .set("width", width)
+                    .set("height", height)
+                    .set("fill", fill);
+                marks.push(mark::of_cell(mark, cell, &self.span.slot_name(slot), self.unit));
+                if cell.missing > 0 {
+                    let radius = (0.28 * width.min(height)).clamp(1.3, 3.0);
+                    dots.push((x + width / 2.0, y + height / 2.0, radius));
+                }
+            }
+        }
+        let mut items = vec![Item::Scale(&self.scale)];
+        // The ground is seen where a cell is missing, and nowhere else.
+        if marks.len() < self.months.len() * self.span.slots() {
+            items.push(Item::Patch { class: "empty", fill: EMPTY, text: "no data" });
+        }
+        if !dots.is_empty() {
+            items.push(Item::Missing);
+        }
+        // Edges on whole pixels leave no seams between cells.
+        let marks =
+            Element::new("g").set("class", "heat").set("shape-rendering", "crispEdges").children(marks);
+        let (legend, bottom) = legend::below(page, page.left(), legend_top, &items);
+        let drawn = [ground, marks].into_iter().chain(mark::missing(dots)).chain([labels]).chain(legend);
+        page.picture(bottom, &self.description(), drawn)
+    }
+
+    /// The picture in words.
+    fn description(&self) -> String {
+        let by_average = |a: &&Cell, b: &&Cell| a.average.total_cmp(&b.average);
+        let said = |cell: Option<&Cell>| match cell {
+            Some(cell) => format!(
+                "{} {} in {}",
+                short(cell.average),
+                self.unit.symbol(),
+                month_label(cell.month, cell.year)
+            ),
+            None => String::new(),
+        };
+        let missing = self.cells.iter().filter(|cell| cell.missing > 0).count();
+        format!(
+            "Heat map. Average maximum temperature of {} months of the years {}: from {} to {}. {}{missing} of them have \
+             days missing.",
+            self.cells.len(),
+            self.span.name(),
+            said(self.cells.iter().min_by(by_average)),
+            said(self.cells.iter().max_by(by_average)),
+            self.span.note("cell").map(|note| note + " ").unwrap_or_default(),
+        )
+    }
+}
+
+pub fn scale_of(cells: &[Cell]) -> Scale {
+    let averages = || cells.iter().map(|cell| cell.average);
+    Scale::sequential(averages().fold(f64::INFINITY, f64::min), averages().fold(f64::NEG_INFINITY, f64::max))
+}
+
+/// As in `Jan`.
+pub fn short_name(month: usize) -> &'static str {
+    &MONTHS[month][..3]
+}

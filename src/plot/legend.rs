@@ -1,0 +1,109 @@
+//! What colours and marks mean, below a picture.
+
+use super::mark;
+use super::page::{Page, SMALL_SIZE, faint, text_width};
+use super::scale::{Colour, Scale};
+use super::svg::Element;
+
+/// One entry.
+pub enum Item<'a> {
+    /// A dot: days are missing.
+    Missing,
+    /// A patch of a class and colour.
+    Patch { class: &'static str, fill: &'static str, text: &'static str },
+    /// A colour scale with its axis.
+    Scale(&'a Scale),
+}
+
+const ROW: f64 = 22.0;
+const PATCH: f64 = 12.0;
+const SCALE_WIDTH: f64 = 240.0;
+/// So many that no step between them is seen.
+const SCALE_STEPS: u32 = 48;
+
+/// The items in rows from `left` on, below `top`, and where they end.
+pub fn below(page: &Page, left: f64, top: f64, items: &[Item]) -> (Option<Element>, f64) {
+    if items.is_empty() {
+        return (None, top);
+    }
+    let group = Element::new("g").set("font-size", SMALL_SIZE);
+    let (mut x, mut y) = (left, top);
+    let mut drawn = Vec::new();
+    let mut row = 0.0;
+    for item in items {
+        let (width, height) = item.size(page.right() - left);
+        if x > left && x + width > page.right() {
+            (x, y, row) = (left, y + row, 0.0);
+        }
+        drawn.extend(item.draw(x, y, width));
+        row = f64::max(row, height);
+        x += width + 20.0;
+    }
+    (Some(group.children(drawn)), y + row)
+}
+
+impl Item<'_> {
+    fn text(&self) -> &'static str {
+        match self {
+            Item::Missing => "days missing",
+            Item::Patch { text, .. } => text,
+            Item::Scale(_) => "",
+        }
+    }
+
+    fn size(&self, available: f64) -> (f64, f64) {
+        match self {
+            Item::Scale(_) => (SCALE_WIDTH.min(available), 44.0),
+            _ => (PATCH + 7.0 + text_width(self.text(), SMALL_SIZE), ROW),
+        }
+    }
+
+    fn draw(&self, x: f64, y: f64, width: f64) -> Vec<Element> {
+        let text = faint(self.text(), x + PATCH + 7.0, y + 14.0);
+        match self {
+            Item::Missing => {
+                mark::missing([(x + PATCH / 2.0, y + 10.0, 3.0)]).into_iter().chain([text]).collect()
+            }
+            Item::Patch { class, fill, .. } => {
+                let patch = Element::new("rect")
+                    .set("class", *class)
+                    .set("x", x)
+                    .set("y", y + 4.0)
+                    .set("width", PATCH)
+                    .set("height", PATCH)
+                    .set("fill", *fill);
+                vec![patch, text]
+            }
+            Item::Scale(scale) => scale_bar(scale, x, y, width),
+        }
+    }
+}
+
+/// The colours of a scale with their numbers below.
+fn scale_bar(scale: &Scale, x: f64, y: f64, width: f64) -> Vec<Element> {
+    let ticks = scale.ticks(1);
+    let tick_width = ticks.iter().map(|(_, label)| text_width(label, SMALL_SIZE)).fold(0.0, f64::max);
+    // A number may reach beyond the end that it is near to.
+    let overhang = tick_width / 2.0;
+    let (left, length) = (x + overhang, width - 2.0 * overhang);
+    let step = length / f64::from(SCALE_STEPS);
+    let bar = (0..SCALE_STEPS).map(|index| {
+        let Colour(fill) = scale.at((f64::from(index) + 0.5) / f64::from(SCALE_STEPS));
+        Element::new("rect")
+            .set("x", left + f64::from(index) * step)
+            .set("y", y + 4.0)
+            .set("width", step)
+            .set("height", PATCH)
+            .set("fill", fill)
+    });
+    let bar = Element::new("g").set("class", "heat").set("shape-rendering", "crispEdges").children(bar);
+
+    let apart = match ticks[..] {
+        [(first, _), (second, _), ..] => (second - first) * length,
+        _ => length,
+    };
+    let every = ((tick_width + 8.0) / apart).ceil().max(1.0) as usize;
+    let texts = scale.ticks(every).into_iter();
+    let texts = texts.map(|(fraction, label)| faint(&label, left + fraction * length, y + 31.0));
+    vec![bar, Element::new("g").set("text-anchor", "middle").children(texts)]
+}

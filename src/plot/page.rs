@@ -1,0 +1,154 @@
+//! What the pictures share: title and rules above, legend and source below, and how wide text is.
+
+use super::Unit;
+use super::svg::{self, Element};
+
+pub const INK: &str = "#222222";
+pub const FAINT: &str = "#595959";
+pub const GRID: &str = "#e3e3e3";
+pub const PAPER: &str = "#ffffff";
+/// Where there is no data; no colour of a scale.
+pub const EMPTY: &str = "#ececec";
+
+pub const TITLE_SIZE: f64 = 22.0;
+pub const LABEL_SIZE: f64 = 13.0;
+pub const SMALL_SIZE: f64 = 12.0;
+const SOURCE_SIZE: f64 = 11.0;
+
+const TITLE_LINE: f64 = 27.0;
+const LABEL_LINE: f64 = 18.0;
+
+/// A picture's outline. Lengths are in CSS pixels.
+pub struct Page {
+    pub width: f64,
+    title: Vec<String>,
+    lines: Vec<String>,
+    unit: Unit,
+}
+
+impl Page {
+    /// A page with `title`, and `lines` under it, broken where the width makes it necessary.
+    pub fn new(width: f64, unit: Unit, title: &str, lines: &[&str]) -> Page {
+        let inner = width - 2.0 * margin(width);
+        let lines =
+            lines.iter().filter(|line| !line.is_empty()).flat_map(|line| wrap(line, LABEL_SIZE, inner));
+        // A serif font is up to that much wider.
+        Page { width, title: wrap(title, 1.08 * TITLE_SIZE, inner), lines: lines.collect(), unit }
+    }
+
+    pub fn left(&self) -> f64 {
+        margin(self.width)
+    }
+
+    pub fn right(&self) -> f64 {
+        self.width - margin(self.width)
+    }
+
+    /// The baseline of the last line under the title; the picture begins below it.
+    pub fn top(&self) -> f64 {
+        let lines = self.lines.len().saturating_sub(1) as f64;
+        self.title_bottom() + 24.0 + lines * LABEL_LINE
+    }
+
+    fn title_bottom(&self) -> f64 {
+        24.0 + self.title.len() as f64 * TITLE_LINE
+    }
+
+    /// The page around what was drawn, which ends at `bottom`.
+    pub fn picture(
+        &self,
+        bottom: f64,
+        description: &str,
+        drawn: impl IntoIterator<Item = Element>,
+    ) -> Element {
+        let height = bottom + 46.0;
+        let title = self.title.join(" ");
+        svg::document(self.width, height, &title, description)
+            .set("font-family", "sans-serif")
+            .children(self.heading())
+            .children(drawn)
+            .child(self.source(height - 20.0))
+    }
+
+    fn heading(&self) -> impl Iterator<Item = Element> {
+        let (left, right) = (self.left(), self.right());
+        let rules = [(18.0, 2.0), (21.5, 0.75)];
+        let rules =
+            rules.into_iter().map(move |(y, width)| rule(left, y, right, y).set("stroke-width", width));
+        let title = (1..).zip(&self.title).map(move |(line, text)| {
+            ink(text, left, 24.0 + f64::from(line) * TITLE_LINE)
+                .set("font-family", "serif")
+                .set("font-size", TITLE_SIZE)
+        });
+        let lines = (0..).zip(&self.lines).map(move |(line, text)| {
+            faint(text, left, self.title_bottom() + 24.0 + f64::from(line) * LABEL_LINE)
+                .set("font-size", LABEL_SIZE)
+        });
+        rules.chain(title).chain(lines)
+    }
+
+    fn source(&self, y: f64) -> Element {
+        let symbol = self.unit.symbol();
+        let long = format!("almanac · average of each day’s maximum temperature · {symbol}");
+        let fits = text_width(&long, SOURCE_SIZE) <= self.right() - self.left();
+        let source = if fits { long } else { format!("almanac · daily maximum temperature · {symbol}") };
+        faint(&source, self.left(), y).set("font-size", SOURCE_SIZE)
+    }
+}
+
+fn margin(width: f64) -> f64 {
+    if width < 480.0 { 16.0 } else { 28.0 }
+}
+
+pub fn ink(text: &str, x: f64, y: f64) -> Element {
+    Element::text("text", text).set("x", x).set("y", y).set("class", "ink").set("fill", INK)
+}
+
+pub fn faint(text: &str, x: f64, y: f64) -> Element {
+    Element::text("text", text).set("x", x).set("y", y).set("class", "faint").set("fill", FAINT)
+}
+
+pub fn rule(x1: f64, y1: f64, x2: f64, y2: f64) -> Element {
+    svg::line(x1, y1, x2, y2).set("class", "rule").set("stroke", INK)
+}
+
+pub fn grid_line(x1: f64, y1: f64, x2: f64, y2: f64) -> Element {
+    svg::line(x1, y1, x2, y2).set("class", "grid").set("stroke", GRID)
+}
+
+/// The most that `text` takes in a sans-serif font: as wide as in DejaVu Sans, the widest of the usual ones.
+/// The reader's font is not known here.
+pub fn text_width(text: &str, size: f64) -> f64 {
+    text.chars().map(ems).sum::<f64>() * size
+}
+
+fn ems(character: char) -> f64 {
+    match character {
+        'i' | 'j' | 'l' | 'I' | '\'' => 0.3,
+        ' ' | '.' | ',' | ':' | ';' | '·' | '’' | '|' => 0.35,
+        '-' | 'f' | 't' | 'r' | '(' | ')' | '/' => 0.42,
+        '⁰'..='⁹' | '¹' | '²' | '³' => 0.42,
+        '°' | '–' => 0.5,
+        'm' | 'M' | 'W' | '%' | '—' | '…' => 1.0,
+        'w' | '−' | '+' | '×' | '=' | '<' | '>' | '±' => 0.84,
+        'A'..='Z' => 0.79,
+        _ => 0.64,
+    }
+}
+
+/// `text` in lines no wider than `width`, broken between words.
+fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line)
+                if text_width(line, size) + text_width(" ", size) + text_width(word, size) <= width =>
+            {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

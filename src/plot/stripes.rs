@@ -1,0 +1,152 @@
+//! Warming stripes, after Ed Hawkins: one for each year, coloured by its difference from the mean over the record.
+
+use super::cells::Cell;
+use super::legend::{self, Item};
+use super::numbers::signed;
+use super::page::{EMPTY, Page, SMALL_SIZE, faint};
+use super::scale::{Colour, Scale};
+use super::span::Span;
+use super::svg::Element;
+use super::yearly::{Year, differences};
+use super::{Look, Unit};
+
+// Lengths are in CSS pixels.
+
+const HEIGHT: f64 = 200.0;
+/// How high a year is that has no colour.
+const PARTIAL_HEIGHT: f64 = 28.0;
+const WIDTH_MAX: f64 = 64.0;
+const PARTIAL: &str = "#8c8c8c";
+const YEAR_WIDTH: f64 = 40.0;
+
+pub fn picture(cells: &[Cell], look: &Look) -> Element {
+    let span = Span::of(cells);
+    let slots = span.slots() as f64;
+    let own = (slots * (840.0 / slots).clamp(2.0, 28.0)).max(424.0) + 56.0;
+    let stripes = Stripes::of(cells, look, span);
+    let note = span.note("stripe").unwrap_or_default();
+    let page =
+        Page::new(look.width().unwrap_or(own), look.unit, &title(span), &[&subtitle(span, look.unit), &note]);
+    stripes.draw(&page)
+}
+
+pub fn title(span: Span) -> String {
+    format!("Colder and warmer years, {}", span.name())
+}
+
+pub fn subtitle(span: Span, unit: Unit) -> String {
+    format!("Difference from the mean of {} ({})", span.name(), unit.symbol())
+}
+
+/// What the scale goes to, on either side of zero.
+pub fn limit(years: &[Year]) -> f64 {
+    years.iter().filter_map(difference).fold(0.5, |limit, value| f64::max(limit, value.abs()))
+}
+
+struct Stripes {
+    span: Span,
+    unit: Unit,
+    /// How many a whole year has.
+    months: usize,
+    years: Vec<Year>,
+    scale: Scale,
+}
+
+impl Stripes {
+    fn of(cells: &[Cell], look: &Look, span: Span) -> Stripes {
+        let months = look.months().len();
+        let years = differences(cells, span, months);
+        let scale = Scale::diverging(limit(&years));
+        Stripes { span, unit: look.unit, months, years, scale }
+    }
+
+    fn draw(&self, page: &Page) -> Element {
+        let (left, top) = (page.left(), page.top() + 18.0);
+        let bottom = top + HEIGHT;
+        let slots = self.span.slots() as f64;
+        let width = ((page.right() - left) / slots).min(WIDTH_MAX);
+        let x = |slot: usize| left + slot as f64 * width;
+        let ground = rect(left, top, slots * width, HEIGHT).set("class", "empty").set("fill", EMPTY);
+        let marks = self.years.iter().enumerate().filter_map(|(slot, year)| {
+            let mark = match year {
+                Year::Empty => return None,
+                Year::Partial { .. } => rect(x(slot), bottom - PARTIAL_HEIGHT, width, PARTIAL_HEIGHT)
+                    .set("class", "partial")
+                    .set("fill", PARTIAL),
+                Year::Whole { difference, .. } => {
+                    let Colour(fill) = self.scale.colour(*difference);
+                    rect(x(slot), top, width, HEIGHT).set("class", "stripe").set("fill", fill)
+                }
+            };
+            let year = self.span.year(slot).to_string();
+            Some(mark.set("data-year", year).set("data-tip", self.tip(slot)))
+        });
+        // Edges on whole pixels leave no seams between stripes.
+        let marks = Element::new("g").set("shape-rendering", "crispEdges").children(marks);
+        let labels = self
+            .span
+            .labels(width, YEAR_WIDTH)
+            .map(|(slot, label)| faint(&label, x(slot) + width / 2.0, bottom + 17.0));
+        let labels =
+            Element::new("g").set("font-size", SMALL_SIZE).set("text-anchor", "middle").children(labels);
+
+        let has = |wanted: fn(&Year) -> bool| self.years.iter().any(wanted);
+        let mut items = Vec::new();
+        if has(|year| matches!(year, Year::Whole { .. })) {
+            items.push(Item::Scale(&self.scale));
+        }
+        if has(|year| matches!(year, Year::Partial { .. })) {
+            items.push(Item::Patch { class: "partial", fill: PARTIAL, text: "months missing" });
+        }
+        if has(|year| matches!(year, Year::Empty)) {
+            items.push(Item::Patch { class: "empty", fill: EMPTY, text: "no data" });
+        }
+        let (legend, end) = legend::below(page, left, bottom + 30.0, &items);
+        page.picture(end, &self.description(), [ground, marks, labels].into_iter().chain(legend))
+    }
+
+    /// As in `1991: +0.8 °C`.
+    fn tip(&self, slot: usize) -> String {
+        let name = self.span.slot_name(slot);
+        let of_year = match self.years[slot] {
+            Year::Empty => "no data".to_owned(),
+            Year::Partial { months } => format!("only {months} of {} months", self.months),
+            Year::Whole { difference, years } => {
+                let value = format!("{} {}", signed(difference), self.unit.symbol());
+                if self.span.step > 1 { format!("{value}, mean of {years} whole years") } else { value }
+            }
+        };
+        format!("{name}: {of_year}")
+    }
+
+    /// The picture in words.
+    fn description(&self) -> String {
+        let whole = || (0..).zip(&self.years).filter_map(|(slot, year)| Some((slot, difference(year)?)));
+        let coldest = whole().min_by(|a, b| a.1.total_cmp(&b.1));
+        let warmest = whole().max_by(|a, b| a.1.total_cmp(&b.1));
+        let ends = match (coldest, warmest) {
+            (Some((coldest, _)), Some((warmest, _))) => {
+                format!("Coldest is {}; warmest is {}. ", self.tip(coldest), self.tip(warmest))
+            }
+            _ => "No year has all its months yet. ".to_owned(),
+        };
+        format!(
+            "Warming stripes, one for each year of {}, from blue for cold to red for warm. {ends}A year’s difference is \
+             the mean of those of its {} months, each from that month’s mean over the record; a month counts with at \
+             most ten days missing, and a year without one of its months has no colour.",
+            self.span.name(),
+            self.months,
+        )
+    }
+}
+
+fn difference(year: &Year) -> Option<f64> {
+    match year {
+        Year::Whole { difference, .. } => Some(*difference),
+        Year::Empty | Year::Partial { .. } => None,
+    }
+}
+
+fn rect(x: f64, y: f64, width: f64, height: f64) -> Element {
+    Element::new("rect").set("x", x).set("y", y).set("width", width).set("height", height)
+}

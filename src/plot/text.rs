@@ -1,0 +1,366 @@
+//! The pictures in the characters of a terminal.
+
+use super::cells::{Cell, latest, month_label};
+use super::numbers::{short, signed};
+use super::scale::{Scale, widened};
+use super::span::{SLOTS_MAX, Span};
+use super::yearly::{Year, differences};
+use super::{Kind, Look, heatmap, history, months, stripes};
+
+const COLUMNS_MIN: usize = 40;
+/// Eighths of a character that grow from the left.
+const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+/// Levels that grow from the bottom.
+const LEVELS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+const NO_DATA: &str = "·";
+const PARTIAL: &str = "×";
+
+/// The cells, of which there is one, in lines of at most `columns` characters, or 40.
+pub fn picture(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> String {
+    let text = Text { cells, look, columns: columns.max(COLUMNS_MIN), colour };
+    let mut lines = match look.kind {
+        Kind::Months => text.months(),
+        Kind::Heatmap => text.heatmap(),
+        Kind::Stripes => text.stripes(),
+        Kind::History => text.history(),
+    };
+    lines.push(String::new());
+    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+struct Text<'a> {
+    cells: &'a [Cell],
+    look: &'a Look,
+    columns: usize,
+    colour: bool,
+}
+
+impl Text<'_> {
+    /// A bar for each month, left or right of zero.
+    fn months(&self) -> Vec<String> {
+        let cells = latest(self.cells);
+        let values: Vec<String> = cells.iter().map(|cell| value(cell)).collect();
+        let names: Vec<String> = cells.iter().map(|cell| month_label(cell.month, cell.year)).collect();
+        let (name_width, value_width) = (widest(&names), widest(&values));
+        let bar_width = self.columns.saturating_sub(name_width + value_width + 5).max(4) as f64;
+
+        let low = cells.iter().map(|cell| cell.average).fold(0.0, f64::min);
+        let high = cells.iter().map(|cell| cell.average).fold(0.0, f64::max);
+        let scale = bar_width / f64::max(high - low, 1.0);
+        let zero = (-low * scale).round() as usize;
+        let bars = cells.iter().map(|cell| {
+            let length = cell.average.abs() * scale;
+            if cell.average < 0.0 {
+                let bar = self.ink(&hanging(length.min(zero as f64)), months::COLD_RGB);
+                format!("{}{bar}│", " ".repeat(zero - hanging_width(length.min(zero as f64))))
+            } else {
+                let length = length.min(bar_width - zero as f64);
+                format!("{}│{}", " ".repeat(zero), self.ink(&standing(length), months::WARM_RGB))
+            }
+        });
+        let mut lines = self.heading(months::TITLE, &[&months::axis_title(self.look.unit)]);
+        lines.extend(names.iter().zip(&values).zip(bars).map(|((name, value), bar)| {
+            format!("{}  {}  {bar}", left(name, name_width), right(value, value_width))
+        }));
+        lines.extend(self.missing_note(cells));
+        lines
+    }
+
+    /// A line for each month, with numbers where there is room for them, else shades.
+    fn heatmap(&self) -> Vec<String> {
+        const NAME: usize = 5;
+        let room = self.columns - NAME;
+        let span = Span::fitting(self.cells, room);
+        let scale = heatmap::scale_of(self.cells);
+        let slot_room = room / span.slots();
+        let number_width = self.cells.iter().map(|cell| value(cell).chars().count() + 1).max().unwrap_or(1);
+        let has_numbers = number_width <= slot_room && span.step == 1;
+        let width = if has_numbers { number_width.max(6) } else { slot_room.min(2) };
+
+        let note = span.note("column").unwrap_or_default();
+        let mut lines = self.heading(&heatmap::title(span), &[&months::axis_title(self.look.unit), &note]);
+        // The years end where their numbers do, before the star.
+        lines.push(self.years(span, width, if has_numbers { NAME + width - 5 } else { NAME }));
+        for month in self.look.months() {
+            let pooled = span.pooled(self.cells.iter().filter(|cell| cell.month == month));
+            let shades = pooled.iter().map(|cell| match cell {
+                None if has_numbers => right(NO_DATA, width),
+                None => NO_DATA.repeat(width),
+                Some(cell) if has_numbers => {
+                    self.ground(&right(&value(cell), width), scale.rgb(cell.average))
+                }
+                Some(cell) if self.colour => self.ground(&" ".repeat(width), scale.rgb(cell.average)),
+                Some(cell) => digit(scale.fraction(cell.average)).repeat(width),
+            });
+            lines.push(format!("{}{}", left(heatmap::short_name(month), NAME), shades.collect::<String>()));
+        }
+        if self.colour || !has_numbers {
+            let (low, high) = scale.ends();
+            lines.push(format!("\n{}{}", " ".repeat(NAME), self.scale(&scale, short(low), short(high))));
+            lines.push(format!("{}{NO_DATA} no data", " ".repeat(NAME)));
+        }
+        if has_numbers {
+            lines.extend(self.missing_note(self.cells.iter()));
+        }
+        lines
+    }
+
+    /// A stripe for each year; a level where there is no colour.
+    fn stripes(&self) -> Vec<String> {
+        const ROWS: usize = 5;
+        let span = Span::fitting(self.cells, self.columns);
+        let months = self.look.months().len();
+        let years = differences(self.cells, span, months);
+        let limit = stripes::limit(&years);
+        let scale = Scale::diverging(limit);
+        let width = (self.columns / span.slots()).min(4);
+        let row = |is_last: bool| -> String {
+            let stripe = |year: &Year| match *year {
+                Year::Empty => NO_DATA.repeat(width),
+                Year::Partial { .. } if is_last => PARTIAL.repeat(width),
+                Year::Partial { .. } => " ".repeat(width),
+                Year::Whole { difference, .. } if self.colour => {
+                    self.ground(&" ".repeat(width), scale.rgb(difference))
+                }
+                Year::Whole { difference, .. } => level(scale.fraction(difference)).repeat(width),
+            };
+            years.iter().map(stripe).collect()
+        };
+        let note = span.note("stripe").unwrap_or_default();
+        let subtitle = stripes::subtitle(span, self.look.unit);
+        let mut lines = self.heading(&stripes::title(span), &[&subtitle, &note]);
+        let rows = if self.colour { ROWS } else { 1 };
+        lines.extend((1..=rows).map(|number| row(number == rows)));
+        lines.push(self.years(span, width, 0));
+        lines.push(format!("\n{}", self.scale(&scale, signed(-limit), signed(limit))));
+        lines.push(format!("{PARTIAL} months missing   {NO_DATA} no data"));
+        lines
+    }
+
+    /// A line for each year: its average in numbers, and its range around it.
+    fn history(&self) -> Vec<String> {
+        let span = Span::fitting(self.cells, SLOTS_MAX);
+        let slots = span.pooled(self.cells);
+        let values: Vec<String> = slots.iter().flatten().map(value).collect();
+        let names: Vec<String> = (0..span.slots()).map(|slot| span.slot_name(slot)).collect();
+        let name_width = widest(&names);
+        let value_width = widest(&values);
+        let room = self.columns.saturating_sub(name_width + value_width + 4).max(4);
+
+        let (low, high) = widened(
+            self.cells.iter().map(|cell| cell.min.min(cell.average)).fold(f64::INFINITY, f64::min),
+            self.cells.iter().map(|cell| cell.max.max(cell.average)).fold(f64::NEG_INFINITY, f64::max),
+        );
+        let at = |degrees: f64| ((degrees - low) / (high - low) * (room - 1) as f64).round() as usize;
+        let mean = history::mean(self.cells);
+        let ends = (short(low), short(high));
+        let between = room.saturating_sub(ends.0.chars().count() + ends.1.chars().count());
+        let axis = format!("{}{}{}", ends.0, " ".repeat(between), ends.1);
+
+        let symbol = self.look.unit.symbol();
+        let subtitle = format!(
+            "Maximum temperature ({symbol}): ● average, ─ lowest to highest day, ┆ mean of all years {}",
+            short(mean)
+        );
+        let note = span.note("line").unwrap_or_default();
+        let mut lines = self.heading(&history::title(self.cells, span), &[&subtitle, &note]);
+        lines.push(format!("{}{axis}", " ".repeat(name_width + value_width + 4)));
+        let mut slots = slots.iter().enumerate().peekable();
+        while let Some((slot, cell)) = slots.next() {
+            let Some(cell) = cell else {
+                // A line for each year of a long gap would bury the years that there are.
+                let mut last = slot;
+                while let Some((next, _)) = slots.next_if(|(_, cell)| cell.is_none()) {
+                    last = next;
+                }
+                lines.push(format!("{}  no data", span.slots_name(slot, last)));
+                continue;
+            };
+            let range: String = (0..room)
+                .map(|place| {
+                    if place == at(cell.average) {
+                        self.ink("●", history::LINE_RGB)
+                    } else if (at(cell.min)..=at(cell.max)).contains(&place) {
+                        "─".to_owned()
+                    } else if place == at(mean) {
+                        "┆".to_owned()
+                    } else {
+                        " ".to_owned()
+                    }
+                })
+                .collect();
+            let (name, value) = (left(&names[slot], name_width), right(&value(cell), value_width));
+            lines.push(format!("{name}  {value}  {}", range.trim_end()));
+        }
+        lines.extend(self.missing_note(self.cells.iter()));
+        lines
+    }
+
+    /// The title and what is under it, broken between words.
+    fn heading(&self, title: &str, below: &[&str]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for text in [title].iter().chain(below).filter(|text| !text.is_empty()) {
+            let mut line = String::new();
+            for word in text.split(' ') {
+                if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > self.columns {
+                    lines.push(std::mem::take(&mut line));
+                }
+                if !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            lines.push(line);
+        }
+        lines.push(String::new());
+        lines
+    }
+
+    /// The years above or below slots of so many characters, after `indent`.
+    fn years(&self, span: Span, width: usize, indent: usize) -> String {
+        let mut line = " ".repeat(indent);
+        for (slot, label) in span.labels(width as f64, 6.0) {
+            let place = indent + slot * width;
+            if place + label.len() <= self.columns {
+                line.push_str(&" ".repeat(place.saturating_sub(line.len())));
+                line.push_str(&label);
+            }
+        }
+        line
+    }
+
+    /// What the shades mean, which are colours, digits or levels.
+    fn scale(&self, scale: &Scale, low: String, high: String) -> String {
+        match self.look.kind {
+            _ if self.colour => {
+                let shades = (0..20).map(|step| self.ground(" ", scale.rgb_at(f64::from(step) / 19.0)));
+                format!("{low} {} {high}", shades.collect::<String>())
+            }
+            Kind::Stripes => format!("{} is {low}, {} is {high}", LEVELS[0], LEVELS[7]),
+            _ => format!("0 is {low}, 9 is {high}"),
+        }
+    }
+
+    fn missing_note<'c>(&self, cells: impl IntoIterator<Item = &'c Cell>) -> Option<String> {
+        cells.into_iter().any(|cell| cell.missing > 0).then(|| "\n* days missing".to_owned())
+    }
+
+    fn ink(&self, text: &str, rgb: [u8; 3]) -> String {
+        if self.colour { format!("\x1b[38;5;{}m{text}\x1b[0m", ansi(rgb)) } else { text.to_owned() }
+    }
+
+    /// `text` on a ground of that colour, itself black or white.
+    fn ground(&self, text: &str, rgb: [u8; 3]) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let [red, green, blue] = rgb.map(f64::from);
+        let ink = if 0.3 * red + 0.59 * green + 0.11 * blue > 120.0 { 16 } else { 231 };
+        format!("\x1b[38;5;{ink};48;5;{}m{text}\x1b[0m", ansi(rgb))
+    }
+}
+
+/// The nearest of the 6 × 6 × 6 colours that every terminal has; not all have more.
+fn ansi(rgb: [u8; 3]) -> u32 {
+    let [red, green, blue] = rgb.map(|part| match part {
+        0..48 => 0,
+        48..115 => 1,
+        _ => (u32::from(part) - 35) / 40,
+    });
+    16 + 36 * red + 6 * green + blue
+}
+
+/// The average, with a star where days are missing.
+fn value(cell: &Cell) -> String {
+    format!("{}{}", short(cell.average), if cell.missing > 0 { "*" } else { " " })
+}
+
+/// A bar of that length in characters that begins at the left.
+fn standing(length: f64) -> String {
+    let eighths = (length * 8.0).round() as usize;
+    format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
+}
+
+/// A bar that ends at the right; there are only halves to begin it with.
+fn hanging(length: f64) -> String {
+    let halves = (length * 2.0).round() as usize;
+    format!("{}{}", if halves % 2 == 1 { "▐" } else { "" }, "█".repeat(halves / 2))
+}
+
+fn hanging_width(length: f64) -> usize {
+    hanging(length).chars().count()
+}
+
+fn digit(fraction: f64) -> String {
+    ((fraction * 10.0) as u8).min(9).to_string()
+}
+
+fn level(fraction: f64) -> &'static str {
+    LEVELS[((fraction * 8.0) as usize).min(7)]
+}
+
+fn widest(texts: &[String]) -> usize {
+    texts.iter().map(|text| text.chars().count()).max().unwrap_or(0)
+}
+
+fn left(text: &str, width: usize) -> String {
+    format!("{text:<width$}")
+}
+
+fn right(text: &str, width: usize) -> String {
+    format!("{text:>width$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::tests::samples;
+    use crate::plot::{Unit, text};
+
+    fn draw(look: &Look, columns: usize) -> String {
+        let plain = text(&samples::years(), look, columns, false).unwrap();
+        let coloured = text(&samples::years(), look, columns, true).unwrap();
+        for line in plain.lines().chain(without_colour(&coloured).lines()) {
+            assert!(line.chars().count() <= columns, "{line}");
+        }
+        assert!(!plain.contains('\x1b') && coloured.contains('\x1b'));
+        plain
+    }
+
+    fn without_colour(text: &str) -> String {
+        let parts = text.split('\x1b').map(|part| match part.strip_prefix('[') {
+            Some(part) => part.split_once('m').unwrap().1,
+            None => part,
+        });
+        parts.collect()
+    }
+
+    #[test]
+    fn each_kind() {
+        for kind in [Kind::Months, Kind::Heatmap, Kind::Stripes] {
+            insta::assert_snapshot!(format!("{kind:?}"), draw(&Look::of(kind), 80));
+        }
+        let july = Look { months: vec![6], unit: Unit::Fahrenheit, ..Look::of(Kind::History) };
+        insta::assert_snapshot!("History", draw(&july, 80));
+    }
+
+    #[test]
+    fn a_narrow_heatmap_has_digits() {
+        insta::assert_snapshot!(draw(&Look::of(Kind::Heatmap), 40));
+    }
+
+    #[test]
+    fn colours_are_those_of_every_terminal() {
+        for (rgb, expected) in
+            [([0, 0, 0], 16), ([255, 255, 255], 231), ([255, 0, 0], 196), ([95, 135, 175], 67)]
+        {
+            assert_eq!(ansi(rgb), expected, "{rgb:?}");
+        }
+    }
+
+    #[test]
+    fn bars_are_as_long_as_said() {
+        assert_eq!([standing(0.0), standing(1.5), standing(2.99)], ["", "█▌", "███"]);
+        assert_eq!([hanging(0.2), hanging(1.5), hanging(2.0)], ["", "▐█", "██"]);
+    }
+}

@@ -1,0 +1,228 @@
+// Each view of a record of 155 years, by mouse, by keyboard and by link.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
+import { live, open, steps, url } from './browser.mjs';
+
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let page;
+const figure = (name) => page.locator(`figure[data-picture=${name}]`);
+const marks = (name) => figure(name).locator('[data-tip]');
+const tooltip = () => page.locator('#tooltip');
+const query = () => Object.fromEntries(new URL(page.url()).searchParams);
+const show = async (name) => {
+  await page.locator(`#${name}`).scrollIntoViewIfNeeded();
+  await marks(name).first().waitFor();
+};
+const eventually = async (read, expected) => {
+  for (let left = 100; ; left -= 1) {
+    const found = await read();
+    if (found === expected || left === 0) return assert.equal(found, expected);
+    await page.waitForTimeout(50);
+  }
+};
+const restart = async (path, options) => {
+  await page?.context().close();
+  page = await open(path, options);
+  await live(page);
+};
+
+await steps({
+  async 'the first paint'() {
+    await restart();
+    const paints = [];
+    for (let time = 0; time < 5; time += 1) {
+      await page.reload();
+      await live(page);
+      paints.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime));
+    }
+    console.log(`first paint after ${paints.map(Math.round).join(', ')} ms`);
+  },
+
+  async 'all the pictures'() {
+    assert.equal(await marks('months').count(), 12);
+    await show('history');
+    assert.equal(await marks('history').count(), 155);
+    await show('heatmap');
+    assert.equal(await marks('heatmap').count(), 155 * 12);
+    await show('stripes');
+    assert.equal(await marks('stripes').count(), 155);
+    // The roles are the page's, as marks can be reached in it; the words are the pictures'.
+    for (const name of ['months', 'history', 'heatmap', 'stripes']) {
+      const svg = figure(name).locator('svg');
+      assert.equal(await svg.getAttribute('role'), 'group');
+      assert.ok(await svg.getAttribute('aria-label'));
+      assert.ok((await svg.locator('desc').textContent()).length > 40);
+    }
+  },
+
+  async 'the partitions'() {
+    const rows = page.locator('#partitions-table tbody tr');
+    assert.equal(await rows.count(), 4);
+    assert.match(await rows.nth(2).innerText(), /^2\s+stopped\s/);
+    assert.match(await page.locator('#totals').innerText(), /^counted\s+56,6\d\d\s/);
+    for (const link of await page.locator('#files a').all()) {
+      const name = await link.getAttribute('href');
+      // Of consumers that have stopped, none is ready.
+      if (name !== 'readyz') assert.equal((await page.request.get(url + name)).status(), 200, name);
+    }
+  },
+
+  async 'tooltips for a mouse'() {
+    await marks('months').nth(6).hover();
+    assert.match(await tooltip().innerText(), /^July 2023: .* °C, 31 days; min .*, max/);
+    await page.mouse.move(5, 5);
+    assert.ok(await tooltip().isHidden());
+    await show('stripes');
+    await marks('stripes').nth(100).hover();
+    assert.match(await tooltip().innerText(), /^1969: /);
+    await page.keyboard.press('Escape');
+    assert.ok(await tooltip().isHidden());
+  },
+
+  async 'tooltips for a finger'() {
+    const mouse = page;
+    page = await open('', { hasTouch: true, viewport: { width: 360, height: 740 } });
+    await live(page);
+    await marks('months').nth(2).tap();
+    assert.match(await tooltip().innerText(), /^March 2023: /);
+    const { x, width } = await tooltip().boundingBox();
+    assert.ok(x >= 0 && x + width <= 360, 'a tooltip within the screen');
+    await page.locator('h1').tap();
+    assert.ok(await tooltip().isHidden());
+    await page.context().close();
+    page = mouse;
+  },
+
+  async 'tooltips for keys'() {
+    await page.locator('nav a[href="#partitions"]').focus();
+    await page.keyboard.press('Tab');
+    assert.match(await tooltip().innerText(), /^January 2023: /);
+    await page.keyboard.press('ArrowRight');
+    assert.match(await tooltip().innerText(), /^February 2023: /);
+    await page.keyboard.press('End');
+    assert.match(await tooltip().innerText(), /^December 2023: /);
+    await page.keyboard.press('ArrowRight');
+    assert.match(await tooltip().innerText(), /^December 2023: /);
+    await page.keyboard.press('Home');
+    await page.keyboard.press('Escape');
+    assert.ok(await tooltip().isHidden());
+    await page.keyboard.press('ArrowRight');
+    assert.ok(await tooltip().isVisible());
+    // One stop for a picture.
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), 'SUMMARY');
+    await page.keyboard.press('Shift+Tab');
+    assert.match(await tooltip().innerText(), /^February 2023: /);
+    await page.keyboard.press('Enter');
+    assert.equal(query().month, 'February');
+
+    await show('heatmap');
+    await marks('heatmap').first().click();
+    await figure('heatmap').locator('[tabindex="0"]').focus();
+    const at = async (key) => {
+      await page.keyboard.press(key);
+      return page.evaluate(() => document.activeElement.getAttribute('aria-label').split(':')[0]);
+    };
+    assert.equal(await at('Home'), 'January 1869');
+    assert.deepEqual([await at('ArrowDown'), await at('ArrowRight'), await at('ArrowUp')], ['February 1869', 'February 1870', 'January 1870']);
+    assert.equal(await at('End'), 'December 2023');
+  },
+
+  async 'a month chosen'() {
+    await restart('?month=july');
+    await eventually(() => page.locator('#month').inputValue(), 'July');
+    await marks('months').nth(3).click();
+    assert.equal(query().month, 'April');
+    await eventually(() => figure('history').locator('svg').getAttribute('aria-label').then((label) => label.split(',')[0]), 'April');
+    await page.locator('#month-after').click();
+    assert.equal(query().month, 'May');
+    await page.locator('#month').selectOption('October');
+    assert.equal(query().month, 'October');
+    await page.goBack();
+    await page.goBack();
+    await eventually(() => page.locator('#month').inputValue(), 'April');
+    await page.goForward();
+    await eventually(() => page.locator('#month').inputValue(), 'May');
+  },
+
+  async 'degrees Fahrenheit'() {
+    await restart();
+    await page.locator('#unit [value=f]').click();
+    assert.equal(query().unit, 'f');
+    await eventually(() => figure('months').locator('text').filter({ hasText: '(°F)' }).count(), 1);
+    await page.goto(url);
+    await eventually(() => page.locator('#unit [value=f]').getAttribute('aria-pressed'), 'true');
+    await page.goto(`${url}?unit=c`);
+    await eventually(() => page.locator('#unit [value=c]').getAttribute('aria-pressed'), 'true');
+  },
+
+  async 'light and dark'() {
+    const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    await restart('', { colorScheme: 'light' });
+    const light = await paper();
+    await page.locator('#theme [value=dark]').click();
+    const dark = await paper();
+    assert.notEqual(dark, light);
+    await page.reload();
+    assert.equal(await paper(), dark);
+    await page.locator('#theme [value=auto]').click();
+    assert.equal(await paper(), light);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    assert.equal(await paper(), dark);
+  },
+
+  async 'a link to a place'() {
+    await restart('?month=March&unit=f#heatmap');
+    await marks('heatmap').first().waitFor();
+    await eventually(() => page.locator('#heatmap').evaluate((place) => place.getBoundingClientRect().top < innerHeight / 2), true);
+    assert.equal(await page.locator('#month').inputValue(), 'March');
+  },
+
+  async 'the values as tables'() {
+    await restart('?month=July');
+    for (const [name, rows] of [['months', 12], ['history', 155], ['heatmap', 155], ['stripes', 155]]) {
+      await show(name);
+      await page.locator(`#${name} summary`).click();
+      await eventually(() => page.locator(`#${name} tbody tr`).count(), rows);
+    }
+    const tip = await marks('months').first().getAttribute('data-tip');
+    const value = await page.locator('#months tbody td').first().innerText();
+    assert.ok(tip.startsWith(`January 2023: ${value} °C`), `${value} in ${tip}`);
+    await page.locator('#unit [value=f]').click();
+    await eventually(() => page.locator('#months thead').innerText().then((head) => head.includes('°F')), true);
+  },
+
+  async 'nothing against accessibility'() {
+    for (const [theme, width] of [['light', 1280], ['dark', 1280], ['light', 360]]) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.locator(`#theme [value=${theme}]`).click();
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+      const said = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ target, failureSummary }) => `${target} ${failureSummary}`).join('; ')}`);
+      assert.deepEqual(said, [], `${theme}, ${width} px`);
+    }
+  },
+
+  async 'every width'() {
+    await restart();
+    for (const width of [320, 360, 500, 800, 1100, 1280, 1440, 1920]) {
+      await page.setViewportSize({ width, height: 900 });
+      const wide = () => page.evaluate(() => Math.floor(document.querySelector('figure').clientWidth / 20) * 20);
+      await eventually(async () => figure('months').locator('svg').evaluate((svg) => Number(svg.getAttribute('width'))), await wide());
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `nothing reaches beyond ${width} px`);
+    }
+  },
+
+  async 'a browser that keeps nothing'() {
+    const context = page.context();
+    await context.addInitScript(() => Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } }));
+    await page.goto(url);
+    await live(page);
+    await page.locator('#theme [value=dark]').click();
+    await page.locator('#unit [value=f]').click();
+    await eventually(() => page.locator('#unit [value=f]').getAttribute('aria-pressed'), 'true');
+  },
+});

@@ -1,0 +1,220 @@
+//! The numbers for Prometheus: what really running processes say, and what contrib/ and the docs make of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::dashboard::get;
+use crate::support::{Kafka, Place, Raw, Running, eventually};
+
+const METRICS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
+
+/// Where a process serves them.
+#[track_caller]
+fn address(process: &Running) -> String {
+    let line = process.stderr_line_with("http://");
+    line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned()
+}
+
+#[track_caller]
+fn readiness(process: &Running) -> (u16, String) {
+    let answer = get(&address(process), "/readyz");
+    (answer.status, answer.text())
+}
+
+#[test]
+fn names_and_labels_are_those_of_contrib_and_docs() {
+    let place = Place::new();
+    let producer = place.almanac(&[&["producer", "--interval", "2ms"][..], &METRICS].concat()).start();
+    let one = place.almanac(&[&["consumer", "0", "2"][..], &METRICS].concat()).start();
+    let two = place.almanac(&[&["consumer", "1", "3"][..], &METRICS].concat()).start();
+    let dashboard = place.almanac(&["dashboard", "--listen", "127.0.0.1:0"]).start();
+    let families = |process: &Running| Families::of(&get(&address(process), "/metrics").text());
+    eventually("all is told of all partitions", || {
+        let all = families(&dashboard);
+        ["almanac_partition_lag", "almanac_newest_day_timestamp_seconds"]
+            .iter()
+            .all(|name| all.values_of(name, "partition").len() == 4)
+    });
+    eventually("the producer's first day is told", || {
+        families(&producer).names().contains("almanac_producer_newest_day_timestamp_seconds")
+    });
+    assert_eq!(
+        families(&dashboard).values_of("almanac_records_total", "topic"),
+        [place.topic.clone()].into()
+    );
+    for (consumer, own) in [(&one, ["0", "2"]), (&two, ["1", "3"])] {
+        let own: BTreeSet<String> = own.map(str::to_owned).into();
+        eventually("a consumer tells of its own partitions only", || {
+            families(consumer).values_of("almanac_partition_offset", "partition") == own
+        });
+        assert_eq!(families(consumer).names(), families(&dashboard).names());
+        eventually("it is ready", || readiness(consumer).0 == 200);
+    }
+    eventually("the producer is ready", || readiness(&producer) == (200, "ready\n".to_owned()));
+
+    let mut all = families(&dashboard);
+    all.extend(families(&producer));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let (alerts, board, docs) = (
+        read("contrib/prometheus/alerts.yml"),
+        read("contrib/grafana/almanac.json").replace("\\\"", "\""),
+        read("docs/DASHBOARD.md"),
+    );
+    for (file, text) in [("alerts.yml", &alerts), ("almanac.json", &board)] {
+        for (name, labels) in mentioned(text) {
+            let known = all.0.get(&name).unwrap_or_else(|| panic!("{file}: there is no {name}"));
+            for label in labels {
+                assert!(known.contains_key(&label), "{file}: {name} has no label {label}");
+            }
+        }
+        let labels = all.0.values().flat_map(BTreeMap::keys).cloned();
+        let labels: BTreeSet<String> = labels.chain(["instance".to_owned(), "job".to_owned()]).collect();
+        for label in named_after(text, "by (").into_iter().chain(named_after(text, "$labels.")) {
+            assert!(labels.contains(&label), "{file}: no metric has the label {label}");
+        }
+    }
+    let documented: BTreeSet<String> = mentioned(&docs).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(documented, all.names(), "docs/DASHBOARD.md has each");
+    let used: BTreeSet<String> = mentioned(&board).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(used, all.names(), "the Grafana dashboard shows each");
+    let board: serde_json::Value = serde_json::from_str(&read("contrib/grafana/almanac.json")).unwrap();
+    assert!(board["panels"].as_array().unwrap().len() > 10);
+}
+
+#[test]
+fn they_follow_what_happens() {
+    let mut kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    let mut consumer = place.almanac(&[&["consumer", "0"][..], &METRICS].concat()).start();
+    let reason = format!("this process owns no partition of {}\n", place.topic);
+    assert_eq!(readiness(&consumer), (503, reason), "there is no topic yet");
+    assert_eq!(get(&address(&consumer), "/healthz").text(), "ok\n");
+    assert_eq!(get(&address(&consumer), "/").status, 404);
+
+    let mut producer = place
+        .almanac(&[&["producer", "--interval", "1ms", "--duplicates", "1"][..], &METRICS].concat())
+        .start();
+    let value = |process: &Running, sample: &str| -> f64 {
+        let text = get(&address(process), "/metrics").text();
+        let line = text.lines().find(|line| line.starts_with(sample));
+        line.map_or(f64::NAN, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    };
+    let records = |outcome: &str| {
+        format!("almanac_records_total{{topic=\"{}\",partition=\"0\",outcome=\"{outcome}\"}}", place.topic)
+    };
+    eventually("days and repeats are counted", || {
+        value(&consumer, &records("counted")) > 50.0 && value(&consumer, &records("duplicate")) > 10.0
+    });
+    place.send(&[Raw { partition: 0, key: None, value: Some(b"no report") }]);
+    eventually("a rejected record is told", || value(&consumer, &records("rejected")) == 1.0);
+    eventually("the producer tells of days and repeats", || {
+        let sent =
+            |kind| format!("almanac_producer_records_total{{topic=\"{}\",kind=\"{kind}\"}}", place.topic);
+        value(&producer, &sent("day")) > 50.0 && value(&producer, &sent("repeat")) > 50.0
+    });
+    assert!(value(&producer, "almanac_producer_acknowledged_records_total") > 100.0);
+
+    kafka.signal(Signal::STOP);
+    eventually("the producer says that Kafka does not answer", || readiness(&producer).0 == 503);
+    let (_, reason) = readiness(&producer);
+    assert!(reason.contains(&kafka.bootstrap), "{reason}");
+    assert_eq!(get(&address(&producer), "/healthz").text(), "ok\n", "which is not its fault");
+    kafka.signal(Signal::CONT);
+    eventually("it is ready again", || readiness(&producer).0 == 200);
+    for process in [&mut consumer, &mut producer] {
+        let address = address(process);
+        assert_eq!(process.terminate().code, Some(0), "{}", process.stderr());
+        assert!(TcpStream::connect(address).is_err());
+    }
+    kafka.stop();
+}
+
+#[test]
+fn up_has_a_dashboard() {
+    // Or somebody else has it; then that is as well.
+    let _taken = TcpListener::bind("127.0.0.1:8080");
+    let place = Place::new();
+    let mut up = place.almanac(&["up", "--interval", "2ms"]).start();
+    assert_eq!(
+        up.stderr_line_with("8080"),
+        "almanac: 127.0.0.1:8080 is taken; --listen names another address for the dashboard"
+    );
+    let line = up.stderr_line_with("dashboard at http://127.0.0.1:");
+    let address = line.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned();
+    eventually("all four partitions are ready", || {
+        get(&address, "/readyz").status == 200
+            && get(&address, "/api/partitions").text().matches("\"state\":\"running\"").count() == 4
+    });
+    // It is there until all is written.
+    assert_eq!(up.terminate().code, Some(0), "{}", up.stderr());
+    assert!(TcpStream::connect(&address).is_err());
+
+    let mut up = place.almanac(&["up", "--no-dashboard"]).env("ALMANAC_DASHBOARD", "127.0.0.1:0").start();
+    up.stderr_line_with("days sent");
+    assert_eq!(up.terminate().code, Some(0), "{}", up.stderr());
+    assert!(!up.stderr().contains("http://"), "{}", up.stderr());
+}
+
+/// The metrics of a text, each with its labels and all their values.
+struct Families(BTreeMap<String, BTreeMap<String, BTreeSet<String>>>);
+
+impl Families {
+    fn of(text: &str) -> Families {
+        let mut families = Families(BTreeMap::new());
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            value.parse::<f64>().unwrap();
+            let (name, labels) = series.trim_end_matches('}').split_once('{').unwrap_or((series, ""));
+            let family = families.0.entry(name.to_owned()).or_default();
+            for (label, value) in labels.split(',').filter_map(|label| label.split_once('=')) {
+                let values = family.entry(label.to_owned()).or_default();
+                values.insert(value.trim_matches('"').to_owned());
+            }
+            assert!(text.contains(&format!("\n# TYPE {name} ")) || text.starts_with("# HELP"), "{name}");
+        }
+        families
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn values_of(&self, name: &str, label: &str) -> BTreeSet<String> {
+        self.0.get(name).and_then(|labels| labels.get(label)).cloned().unwrap_or_default()
+    }
+
+    fn extend(&mut self, other: Families) {
+        self.0.extend(other.0);
+    }
+}
+
+/// Each metric that a text names, with the labels that it is chosen by.
+fn mentioned(text: &str) -> Vec<(String, Vec<String>)> {
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let starts = text.match_indices("almanac_").filter(|(at, _)| !text[..*at].ends_with(is_name));
+    starts
+        .map(|(at, _)| {
+            let name: String = text[at..].chars().take_while(|character| is_name(*character)).collect();
+            let rest = &text[at + name.len()..];
+            let chosen = rest.strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or_default();
+            let labels = chosen.split(',').map(|label| label.chars().take_while(|it| is_name(*it)).collect());
+            (name, labels.filter(|label: &String| !label.is_empty()).collect())
+        })
+        .collect()
+}
+
+/// What follows each `prefix`: names, with commas between.
+fn named_after(text: &str, prefix: &str) -> Vec<String> {
+    let rests = text.split(prefix).skip(1);
+    let end = |character: char| !(character.is_ascii_alphanumeric() || "_, ".contains(character));
+    let lists = rests.map(|rest| match prefix {
+        "by (" => rest.split(')').next().unwrap(),
+        _ => rest.split(|it: char| end(it) || it == ' ').next().unwrap(),
+    });
+    lists.flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect()
+}
