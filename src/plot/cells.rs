@@ -102,6 +102,7 @@ pub(super) fn chosen(cells: &[Cell], look: &Look) -> Vec<Cell> {
     let is_drawn = |cell: &&Cell| {
         cell.month < MONTHS.len()
             && look.is_of(cell.month)
+            && cell.count > 0
             && cell.min <= cell.max
             && [cell.average, cell.min, cell.max].into_iter().all(is_valid_degrees)
     };

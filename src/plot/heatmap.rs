@@ -51,7 +51,7 @@ struct Heatmap<'a> {
     scale: Scale,
 }
 
-/// Where the cells lie: at (slot, row of the month).
+/// The ground that the cells lie on.
 struct Grid {
     left: f64,
     top: f64,

@@ -67,9 +67,7 @@ impl History {
 
     fn page(&self, width: f64) -> Page {
         let symbol = self.unit.symbol();
-        let subtitle = format!(
-            "Maximum temperature ({symbol}): each year’s average, and from its lowest to its highest day"
-        );
+        let subtitle = format!("Maximum temperature ({symbol}): average, lowest and highest day");
         let mean = format!("Dashed: the mean of all years, {} {symbol}", short(self.mean));
         Page::new(
             width,

@@ -11,6 +11,8 @@ pub enum Item<'a> {
     Missing,
     /// A patch of a class and colour.
     Patch { class: &'static str, fill: &'static str, text: &'static str },
+    /// A patch of hatching.
+    Hatching { text: &'static str },
     /// A colour scale with its axis.
     Scale(&'a Scale),
 }
@@ -46,7 +48,7 @@ impl Item<'_> {
     fn text(&self) -> &'static str {
         match self {
             Item::Missing => "days missing",
-            Item::Patch { text, .. } => text,
+            Item::Patch { text, .. } | Item::Hatching { text } => text,
             Item::Scale(_) => "",
         }
     }
@@ -74,6 +76,7 @@ impl Item<'_> {
                     .set("fill", *fill);
                 vec![patch, text]
             }
+            Item::Hatching { .. } => vec![mark::hatching(x, y + 4.0, PATCH, PATCH), text],
             Item::Scale(scale) => scale_bar(scale, x, y, width),
         }
     }

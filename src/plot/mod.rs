@@ -15,11 +15,12 @@
 //! | `rule`, `grid` | lines | `stroke` |
 //! | `warm`, `cold` | bars | `fill` |
 //! | `heat`, `stripe` | cells of a colour scale, the same on any ground | `fill` |
-//! | `empty` | where there is no data | `fill` |
+//! | `empty`, `hatching` | where there is no data | `fill`, `stroke` |
 //! | `partial` | a year with too few months | `fill` |
 //! | `band`, `point` | the history's range and averages | `fill` |
 //! | `line` | between averages | `stroke` |
 //! | `missing` | the dot on a month with days missing | `fill`, `stroke` |
+//! | `hit` | what a pointer finds a year of the history by, which is not painted | |
 //!
 //! A mark has `data-tip`, what it shows in words, `data-year`, and `data-month` (1 is January) where it is of
 //! one month.

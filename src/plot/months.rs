@@ -183,7 +183,7 @@ impl Bars<'_> {
 
     /// Its name and value show where a pointer rests on it, in a browser without any script.
     fn bar(&self, cell: &Cell, x: f64, y: f64, width: f64, height: f64) -> Element {
-        let (class, colour) = if cell.average < 0.0 { ("cold", COLD) } else { ("warm", WARM) };
+        let (class, colour) = if is_frost(cell, self.unit) { ("cold", COLD) } else { ("warm", WARM) };
         let bar = Element::new("rect")
             .set("class", class)
             .set("x", x)
@@ -203,6 +203,11 @@ impl Bars<'_> {
 
 pub fn axis_title(unit: Unit) -> String {
     format!("Average maximum temperature ({})", unit.symbol())
+}
+
+/// Whether the average is below the freezing point, which is not where °F have their zero.
+pub fn is_frost(cell: &Cell, unit: Unit) -> bool {
+    cell.average < unit.degrees(0.0)
 }
 
 fn label(cell: &Cell) -> String {
@@ -334,6 +339,15 @@ mod tests {
             let axis = axis_of(&cells.iter().collect::<Vec<_>>());
             let ends = [axis.ticks().next(), axis.ticks().last()].map(|tick| axis.label(tick.unwrap()));
             assert_eq!(ends, ticks, "for {averages:?}");
+        }
+    }
+
+    #[test]
+    fn frost_is_cold_in_either_unit() {
+        for unit in [Unit::Celsius, Unit::Fahrenheit] {
+            let look = Look { unit, ..Look::of(Kind::Months) };
+            let svg = svg(&cells(&[-3.0, 0.0, 3.0]), &look).unwrap();
+            assert_eq!((svg.matches("\"cold\"").count(), svg.matches("\"warm\"").count()), (1, 2));
         }
     }
 

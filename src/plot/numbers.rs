@@ -9,6 +9,9 @@ pub fn decimal(value: f64, decimals: usize) -> String {
     let negative = value < 0.0 && digits.bytes().any(|byte| !matches!(byte, b'0' | b'.'));
     let sign = if negative { MINUS } else { "" };
     let (whole, fraction) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    if whole.len() <= 3 {
+        return format!("{sign}{digits}");
+    }
     format!("{sign}{}{fraction}", grouped(whole))
 }
 

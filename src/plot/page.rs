@@ -9,6 +9,7 @@ pub const GRID: &str = "#e3e3e3";
 pub const PAPER: &str = "#ffffff";
 /// Where there is no data; no colour of a scale.
 pub const EMPTY: &str = "#ececec";
+pub const HATCHING: &str = "#bdbdbd";
 
 pub const TITLE_SIZE: f64 = 22.0;
 pub const LABEL_SIZE: f64 = 13.0;

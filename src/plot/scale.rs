@@ -62,8 +62,8 @@ impl Scale {
 
     /// The colour at `fraction` of the scale.
     pub fn at(&self, fraction: f64) -> Colour {
-        let [red, green, blue] = self.rgb_at(fraction);
-        Colour(format!("#{red:02x}{green:02x}{blue:02x}"))
+        let [red, green, blue] = self.rgb_at(fraction).map(u32::from);
+        Colour(format!("#{:06x}", red << 16 | green << 8 | blue))
     }
 
     /// Between two of the stops in proportion.

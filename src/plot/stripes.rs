@@ -3,12 +3,12 @@
 use super::cells::Cell;
 use super::legend::{self, Item};
 use super::numbers::signed;
-use super::page::{EMPTY, Page, SMALL_SIZE, faint};
+use super::page::{Page, SMALL_SIZE, faint};
 use super::scale::{Colour, Scale};
 use super::span::Span;
 use super::svg::Element;
 use super::yearly::{Year, differences};
-use super::{Look, Unit};
+use super::{Look, Unit, mark};
 
 // Lengths are in CSS pixels.
 
@@ -26,7 +26,7 @@ pub fn picture(cells: &[Cell], look: &Look) -> Element {
     let stripes = Stripes::of(cells, look, span);
     let note = span.note("stripe").unwrap_or_default();
     let page =
-        Page::new(look.width().unwrap_or(own), look.unit, &title(span), &[&subtitle(span, look.unit), &note]);
+        Page::new(look.width().unwrap_or(own), look.unit, &title(span), &[&subtitle(look.unit), &note]);
     stripes.draw(&page)
 }
 
@@ -34,8 +34,8 @@ pub fn title(span: Span) -> String {
     format!("Colder and warmer years, {}", span.name())
 }
 
-pub fn subtitle(span: Span, unit: Unit) -> String {
-    format!("Difference from the mean of {} ({})", span.name(), unit.symbol())
+pub fn subtitle(unit: Unit) -> String {
+    format!("Difference from the record’s mean ({})", unit.symbol())
 }
 
 /// What the scale goes to, on either side of zero.
@@ -66,7 +66,9 @@ impl Stripes {
         let slots = self.span.slots() as f64;
         let width = ((page.right() - left) / slots).min(WIDTH_MAX);
         let x = |slot: usize| left + slot as f64 * width;
-        let ground = rect(left, top, slots * width, HEIGHT).set("class", "empty").set("fill", EMPTY);
+        let has = |wanted: fn(&Year) -> bool| self.years.iter().any(wanted);
+        let ground = has(|year| !matches!(year, Year::Whole { .. }))
+            .then(|| mark::hatching(left, top, slots * width, HEIGHT));
         let marks = self.years.iter().enumerate().filter_map(|(slot, year)| {
             let mark = match year {
                 Year::Empty => return None,
@@ -90,7 +92,6 @@ impl Stripes {
         let labels =
             Element::new("g").set("font-size", SMALL_SIZE).set("text-anchor", "middle").children(labels);
 
-        let has = |wanted: fn(&Year) -> bool| self.years.iter().any(wanted);
         let mut items = Vec::new();
         if has(|year| matches!(year, Year::Whole { .. })) {
             items.push(Item::Scale(&self.scale));
@@ -99,10 +100,10 @@ impl Stripes {
             items.push(Item::Patch { class: "partial", fill: PARTIAL, text: "months missing" });
         }
         if has(|year| matches!(year, Year::Empty)) {
-            items.push(Item::Patch { class: "empty", fill: EMPTY, text: "no data" });
+            items.push(Item::Hatching { text: "no data" });
         }
         let (legend, end) = legend::below(page, left, bottom + 30.0, &items);
-        page.picture(end, &self.description(), [ground, marks, labels].into_iter().chain(legend))
+        page.picture(end, &self.description(), ground.into_iter().chain([marks, labels]).chain(legend))
     }
 
     /// As in `1991: +0.8 °C`.

@@ -67,6 +67,13 @@ fn check_svg(svg: &str) {
                     inside(x.parse().unwrap(), y.parse().unwrap(), node);
                 }
             }
+            "path" => {
+                for point in node.attribute("d").unwrap().split(['M', 'L']).filter(|point| !point.is_empty())
+                {
+                    let (x, y) = point.split_once(' ').unwrap();
+                    inside(x.parse().unwrap(), y.parse().unwrap(), node);
+                }
+            }
             _ => {}
         }
     }

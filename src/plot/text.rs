@@ -49,13 +49,15 @@ impl Text<'_> {
         let scale = bar_width / f64::max(high - low, 1.0);
         let zero = (-low * scale).round() as usize;
         let bars = cells.iter().map(|cell| {
+            let is_frost = months::is_frost(cell, self.look.unit);
+            let colour = if is_frost { months::COLD_RGB } else { months::WARM_RGB };
             let length = cell.average.abs() * scale;
             if cell.average < 0.0 {
-                let bar = self.ink(&hanging(length.min(zero as f64)), months::COLD_RGB);
-                format!("{}{bar}│", " ".repeat(zero - hanging_width(length.min(zero as f64))))
+                let bar = hanging(length.min(zero as f64));
+                format!("{}{}│", " ".repeat(zero - bar.chars().count()), self.ink(&bar, colour))
             } else {
-                let length = length.min(bar_width - zero as f64);
-                format!("{}│{}", " ".repeat(zero), self.ink(&standing(length), months::WARM_RGB))
+                let bar = standing(length.min(bar_width - zero as f64));
+                format!("{}│{}", " ".repeat(zero), self.ink(&bar, colour))
             }
         });
         let mut lines = self.heading(months::TITLE, &[&months::axis_title(self.look.unit)]);
@@ -81,8 +83,10 @@ impl Text<'_> {
         let mut lines = self.heading(&heatmap::title(span), &[&months::axis_title(self.look.unit), &note]);
         // The years end where their numbers do, before the star.
         lines.push(self.years(span, width, if has_numbers { NAME + width - 5 } else { NAME }));
+        let mut has_gaps = false;
         for month in self.look.months() {
             let pooled = span.pooled(self.cells.iter().filter(|cell| cell.month == month));
+            has_gaps |= pooled.iter().any(Option::is_none);
             let shades = pooled.iter().map(|cell| match cell {
                 None if has_numbers => right(NO_DATA, width),
                 None => NO_DATA.repeat(width),
@@ -97,6 +101,8 @@ impl Text<'_> {
         if self.colour || !has_numbers {
             let (low, high) = scale.ends();
             lines.push(format!("\n{}{}", " ".repeat(NAME), self.scale(&scale, short(low), short(high))));
+        }
+        if has_gaps && !has_numbers {
             lines.push(format!("{}{NO_DATA} no data", " ".repeat(NAME)));
         }
         if has_numbers {
@@ -127,13 +133,18 @@ impl Text<'_> {
             years.iter().map(stripe).collect()
         };
         let note = span.note("stripe").unwrap_or_default();
-        let subtitle = stripes::subtitle(span, self.look.unit);
+        let subtitle = stripes::subtitle(self.look.unit);
         let mut lines = self.heading(&stripes::title(span), &[&subtitle, &note]);
         let rows = if self.colour { ROWS } else { 1 };
         lines.extend((1..=rows).map(|number| row(number == rows)));
         lines.push(self.years(span, width, 0));
         lines.push(format!("\n{}", self.scale(&scale, signed(-limit), signed(limit))));
-        lines.push(format!("{PARTIAL} months missing   {NO_DATA} no data"));
+        if years.iter().any(|year| matches!(year, Year::Partial { .. })) {
+            lines.push(format!("{PARTIAL} months missing"));
+        }
+        if years.contains(&Year::Empty) {
+            lines.push(format!("{NO_DATA} no data"));
+        }
         lines
     }
 
@@ -176,19 +187,15 @@ impl Text<'_> {
                 lines.push(format!("{}  no data", span.slots_name(slot, last)));
                 continue;
             };
-            let range: String = (0..room)
-                .map(|place| {
-                    if place == at(cell.average) {
-                        self.ink("●", history::LINE_RGB)
-                    } else if (at(cell.min)..=at(cell.max)).contains(&place) {
-                        "─".to_owned()
-                    } else if place == at(mean) {
-                        "┆".to_owned()
-                    } else {
-                        " ".to_owned()
-                    }
-                })
-                .collect();
+            let days = at(cell.min)..=at(cell.max);
+            let range = (0..room).map(|place| match (days.contains(&place), place == at(mean)) {
+                _ if place == at(cell.average) => self.ink("●", history::LINE_RGB),
+                (true, true) => "┼".to_owned(),
+                (true, false) => "─".to_owned(),
+                (false, true) => "┆".to_owned(),
+                (false, false) => " ".to_owned(),
+            });
+            let range: String = range.collect();
             let (name, value) = (left(&names[slot], name_width), right(&value(cell), value_width));
             lines.push(format!("{name}  {value}  {}", range.trim_end()));
         }
@@ -285,10 +292,6 @@ fn standing(length: f64) -> String {
 fn hanging(length: f64) -> String {
     let halves = (length * 2.0).round() as usize;
     format!("{}{}", if halves % 2 == 1 { "▐" } else { "" }, "█".repeat(halves / 2))
-}
-
-fn hanging_width(length: f64) -> usize {
-    hanging(length).chars().count()
 }
 
 fn digit(fraction: f64) -> String {
