@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::option;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::config::{log, property_error};
 use super::error::{ConnectionError, code_of};
-use super::replay::{Answer, Replay};
+use super::replay::{Answer, Records, Replay};
 use super::{Connection, KafkaError};
 
 /// How long the client may take to start reading what it is assigned, and to answer once it has.
@@ -474,15 +475,8 @@ impl Batch {
         self.messages.is_empty() && self.answer.is_empty() && self.failure.is_none()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
-        // SAFETY: each message is living until `clear`, which needs the batch to itself.
-        let messages = self.messages.iter().map(|&message| unsafe { item(&*message) });
-        // What is handed over without being taken puts all that follows in doubt.
-        let failed = |error: &KafkaError| Item::Failed {
-            partition: None,
-            error: KafkaError::code(error.to_string(), Code::NoOffset),
-        };
-        self.answer.iter().chain(messages).chain(self.failure.iter().map(failed))
+    pub fn iter(&self) -> Items<'_> {
+        Items { records: self.answer.iter(), messages: self.messages.iter(), failure: self.failure.iter() }
     }
 
     fn clear(&mut self) {
@@ -492,6 +486,31 @@ impl Batch {
             // SAFETY: each message is ours, and destroyed once.
             unsafe { sys::rd_kafka_message_destroy(message) };
         }
+    }
+}
+
+/// What a batch holds, in the order in which it is to be taken.
+pub struct Items<'a> {
+    records: Records<'a>,
+    messages: slice::Iter<'a, *mut RDKafkaMessage>,
+    failure: option::Iter<'a, KafkaError>,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        if let Some(record) = self.records.next() {
+            return Some(record);
+        }
+        if let Some(message) = self.messages.next() {
+            // SAFETY: each message is living until `clear`, which needs the batch to itself.
+            return Some(unsafe { item(&**message) });
+        }
+        // What is handed over without being taken puts all that follows in doubt.
+        let error = KafkaError::code(self.failure.next()?.to_string(), Code::NoOffset);
+        Some(Item::Failed { partition: None, error })
     }
 }
 

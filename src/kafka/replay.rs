@@ -31,6 +31,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Larger answers are no answers to what is asked here.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
+const ANSWER_BYTES_STEP: usize = 1 << 20;
 /// How many answers in a row may bring nothing.
 const EMPTY_ANSWERS_MAX: u32 = 100;
 
@@ -351,6 +352,8 @@ impl Link {
             if self.filled >= 4 && self.filled == end {
                 return Ok(true);
             }
+            // No room is made for a size that may be anything; what comes is.
+            let end = end.min(self.filled + ANSWER_BYTES_STEP);
             if self.answer.len() < end {
                 self.answer.resize(end, 0);
             }

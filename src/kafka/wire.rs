@@ -285,6 +285,7 @@ impl<'a> Reader<'a> {
         self.0
     }
 
+    #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
         self.0 = rest;
@@ -310,12 +311,17 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of seven bits a byte, the lowest first.
+    #[inline]
     pub fn unsigned(&mut self) -> Result<u64, Malformed> {
         // Most are short.
         if let [first @ 0..0x80, rest @ ..] = self.0 {
             self.0 = rest;
             return Ok(u64::from(*first));
         }
+        self.long_unsigned()
+    }
+
+    fn long_unsigned(&mut self) -> Result<u64, Malformed> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;
@@ -328,6 +334,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The same for numbers below zero, too: the sign is the lowest bit.
+    #[inline]
     pub fn signed(&mut self) -> Result<i64, Malformed> {
         let number = self.unsigned()?;
         Ok((number >> 1).cast_signed() ^ -((number & 1).cast_signed()))
