@@ -143,6 +143,15 @@ pub struct Up {
     /// Where the dashboard is [default: 127.0.0.1:8080, or a free port]
     #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_DASHBOARD")]
     pub listen: Option<HostPort>,
+    /// Answer to this host name, too, beside localhost, IP addresses and the name listened at
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "ALMANAC_ALLOW_HOST",
+        value_delimiter = ',',
+        hide_short_help = true
+    )]
+    pub allow_host: Vec<String>,
     /// No dashboard, whatever --listen says
     #[arg(long, env = "ALMANAC_NO_DASHBOARD")]
     pub no_dashboard: bool,

@@ -97,7 +97,7 @@ pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
         "For how long the checkpoint has been behind the log, or unheard of.",
         &|view| Some(view.freshness(now)?.as_secs_f64()),
     );
-    each("almanac_days", Gauge, "Days counted in the checkpoint.", &|view| {
+    each("almanac_reports", Gauge, "Reports in the checkpoint: distinct days.", &|view| {
         Some(checkpoint(view)?.statistics.days() as f64)
     });
     each(
@@ -236,9 +236,56 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_is_left_out() {
+        let mut text = Text::default();
+        let samples = [f64::NAN, f64::INFINITY, -0.5].map(|value| (Labels::default(), Some(value)));
+        text.family("x", Gauge, "Of what.", samples);
+        assert_eq!(text.0, "# HELP x Of what.\n# TYPE x gauge\nx -0.5\n");
+    }
+
+    #[test]
+    fn partitions_as_text() {
+        let now = Timestamp::constant(1_000_000_000, 0);
+        let status: Status = serde_json::from_str(
+            r#"{"partition":0,"topic":"temperatures","state":"running","offset":9,"position":10,
+                "high_watermark":12,"lag":2,"rate":1.5,"counted":7,"duplicates":2,"rejected":1,"days":1,
+                "newest":"1990-01-31","last_durable":"2001-09-09T01:46:30Z","last_progress":"2001-09-09T01:46:30Z",
+                "stalled_since":null,"checkpoint_seconds":0.0125,"checkpoint_bytes":160,"rebalances":3,
+                "broker_errors":4,"owner":{"pid":1,"host":"h","since":"2001-09-09T01:00:00Z"},
+                "written":"2001-09-09T01:46:39Z"}"#,
+        )
+        .unwrap();
+        let json = br#"{"partition":0,"offset":10,"January":{"1990":{"count":1,"sum":1.5,"avg":1.5,"min":1.5,"max":1.5,"start":"1990-01-31","end":"1990-01-31"}}}"#;
+        let known = View {
+            partition: 0,
+            checkpoint: Ok(Checkpoint::from_json(json).unwrap()),
+            status: Some(status),
+            modified: Some(Timestamp::constant(999_999_999, 500_000_000)),
+            bytes: Some(160),
+        };
+        let unknown = View {
+            partition: 1,
+            checkpoint: Ok(Checkpoint::empty(1, 0)),
+            status: None,
+            modified: None,
+            bytes: None,
+        };
+        insta::assert_snapshot!(of_dir(&[&known, &unknown], true, now));
+        insta::assert_snapshot!(of_dir(&[], false, now));
+    }
+
+    #[test]
+    fn a_producer_as_text() {
+        insta::assert_snapshot!(of_producer("temperatures", Sent::default()));
+        let newest = Some(Date::constant(1990, 1, 2));
+        let sent = Sent { days: 3, repeats: 1, acknowledged: 2, newest };
+        insta::assert_snapshot!(of_producer("temperatures", sent));
+    }
+
+    #[test]
     fn days_lie_before_and_after_1970() {
         assert_eq!(unix_seconds(Date::constant(1970, 1, 2)), 86_400.0);
-        assert_eq!(unix_seconds(Date::constant(1869, 1, 1)), -36_890.0 * 86_400.0);
+        assert_eq!(unix_seconds(Date::constant(1869, 1, 1)), -36_889.0 * 86_400.0);
         assert_eq!(unix_seconds(Date::constant(9999, 12, 31)), 253_402_214_400.0);
     }
 }

@@ -567,8 +567,11 @@ impl Identity {
 
 /// What the consumer said last of a partition; nothing where it has said nothing, or nothing that can be read.
 pub fn load_status(paths: &Paths) -> Result<Option<Status>, StoreError> {
-    let json = read_plain(&paths.status(), STATUS_BYTES_MAX)?;
-    Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
+    match read_plain(&paths.status(), STATUS_BYTES_MAX) {
+        Ok(json) => Ok(json.and_then(|json| serde_json::from_slice(&json).ok())),
+        Err(StoreError::Unreadable { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The partitions that have a checkpoint in DIR, in order.

@@ -1,6 +1,6 @@
 //! `almanac up`: everything on one machine, in one process beside Kafka's.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::str::FromStr;
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
@@ -88,7 +88,7 @@ fn take_port(options: &cli::Up) -> Result<Dashboard> {
         dashboard::bind(Settings {
             listen,
             dir: options.dir.dir.clone(),
-            hosts: Vec::new(),
+            hosts: options.allow_host.clone(),
             stall_after: pipeline::STALL_AFTER,
         })
     };
@@ -97,7 +97,7 @@ fn take_port(options: &cli::Up) -> Result<Dashboard> {
     }
     let usual: HostPort = DASHBOARD_AT.parse()?;
     match at(usual.clone()) {
-        Err(DashboardError::Listen { .. }) => {
+        Err(DashboardError::Listen { cause, .. }) if cause.kind() == io::ErrorKind::AddrInUse => {
             note!("{usual} is taken; --listen names another address for the dashboard");
             Ok(at(HostPort { port: 0, ..usual })?)
         }

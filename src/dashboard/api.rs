@@ -104,7 +104,7 @@ struct Partition<'a> {
     position: Option<i64>,
     high_watermark: Option<i64>,
     lag: Option<i64>,
-    /// Records a second.
+    /// Records a second, while its consumer is there.
     rate: Option<f64>,
     counted: Option<u64>,
     duplicates: Option<u64>,
@@ -126,16 +126,19 @@ impl<'a> Partition<'a> {
         // Of what can't be read there is nothing to say.
         let status = checkpoint.and(view.status.as_ref());
         let statistics = checkpoint.map(|checkpoint| &checkpoint.statistics);
+        let state = view.state(now);
+        // Nobody counts any more at the rate of a consumer that has ended.
+        let is_alive = matches!(state, ViewState::Running | ViewState::Stalled(_));
         Partition {
             partition: view.partition,
-            state: view.state(now).name(),
+            state: state.name(),
             failure: view.checkpoint.as_ref().err().map(|error| chain(error)),
             topic: status.map(|status| &*status.topic),
             offset: checkpoint.map(|checkpoint| checkpoint.offset),
             position: status.map(|status| status.position),
             high_watermark: status.and_then(|status| status.high_watermark),
             lag: view.lag(),
-            rate: status.map(|status| status.rate),
+            rate: status.filter(|_| is_alive).map(|status| status.rate),
             counted: status.map(|status| status.counted),
             duplicates: status.map(|status| status.duplicates),
             rejected: status.map(|status| status.rejected),
@@ -224,5 +227,104 @@ fn hindrance(view: &View, stall_after: Duration, now: Timestamp) -> Option<Strin
             (Some(lag), None) => Some(format!("lag {lag}, and no new checkpoint yet")),
             (None, _) => Some("its consumer has not heard of the end of the log yet".to_owned()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::status::{State, Status};
+
+    const NOW: Timestamp = Timestamp::constant(1_000_000_000, 0);
+
+    fn ago(seconds: i64) -> String {
+        NOW.checked_sub(SignedDuration::from_secs(seconds)).unwrap().to_string()
+    }
+
+    /// A partition at offset 10 whose consumer is well.
+    fn view() -> View {
+        let status = Status {
+            partition: 2,
+            topic: "temperatures".to_owned(),
+            state: State::Running,
+            offset: 10,
+            position: 10,
+            high_watermark: Some(10),
+            lag: Some(0),
+            rate: 0.0,
+            counted: 0,
+            duplicates: 0,
+            rejected: 0,
+            days: 0,
+            newest: None,
+            last_durable: None,
+            last_progress: None,
+            stalled_since: None,
+            checkpoint_seconds: 0.0,
+            checkpoint_bytes: 0,
+            rebalances: 0,
+            broker_errors: 0,
+            owner: Owner::default(),
+            written: ago(1),
+        };
+        let checkpoint = Ok(Checkpoint::empty(2, 10));
+        View { partition: 2, checkpoint, status: Some(status), modified: None, bytes: None }
+    }
+
+    fn said(change: impl Fn(&mut Status)) -> View {
+        let mut view = view();
+        view.status.iter_mut().for_each(change);
+        view
+    }
+
+    #[test]
+    fn a_partition_is_ready_with_no_lag_or_with_progress() {
+        let behind = |progress: Option<i64>| {
+            said(move |status| {
+                status.high_watermark = Some(17);
+                status.last_progress = progress.map(ago);
+            })
+        };
+        let unreadable = || Err(store::StoreError::NoDir { dir: "files".into() });
+        for (view, expected) in [
+            (view(), None),
+            (behind(Some(30)), None),
+            (behind(Some(31)), Some("lag 7, and no new checkpoint for 31 s")),
+            (behind(None), Some("lag 7, and no new checkpoint yet")),
+            (said(|status| status.state = State::Stalled), None),
+            (said(|status| status.high_watermark = Some(3)), None),
+            (
+                said(|status| status.high_watermark = None),
+                Some("its consumer has not heard of the end of the log yet"),
+            ),
+            (said(|status| status.written = ago(4)), None),
+            (said(|status| status.written = ago(5)), Some("its consumer has said nothing for 5 s")),
+            (said(|status| status.state = State::Stopped), Some("its consumer has stopped")),
+            (View { status: None, ..view() }, Some("no consumer has said anything of it")),
+            (
+                View { checkpoint: unreadable(), ..view() },
+                Some("there is no directory files\nhint: 'almanac consumer' makes it; --dir names another"),
+            ),
+        ] {
+            assert_eq!(hindrance(&view, Duration::from_secs(30), NOW).as_deref(), expected, "{view:?}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_given_for_each_partition() {
+        let none = not_ready(&Snapshot::default(), Duration::ZERO, NOW);
+        assert_eq!(none, ["there is no partition-N.json yet; 'almanac consumer' writes them"]);
+        let stopped = said(|status| status.state = State::Stopped);
+        let reasons = hindrances(&[&view(), &stopped, &stopped], Duration::ZERO, NOW);
+        assert_eq!(reasons, ["partition 2: its consumer has stopped"; 2]);
+    }
+
+    #[test]
+    fn a_partition_as_json() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&Partition::of(&view(), NOW)).unwrap());
+        let unknown = View { status: None, ..view() };
+        insta::assert_snapshot!(serde_json::to_string_pretty(&Partition::of(&unknown, NOW)).unwrap());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::response::sse::Event;
 use futures_util::stream::{self, Stream};
@@ -14,12 +14,31 @@ use super::{Snapshot, api};
 /// What a stream has told its client: little, as there may be a thousand of them.
 struct Told {
     version: Arc<str>,
-    hashes: BTreeMap<i32, u64>,
+    hashes: Arc<BTreeMap<i32, u64>>,
 }
 
 impl Told {
     fn of(snapshot: &Snapshot) -> Told {
-        Told { version: Arc::clone(&snapshot.version), hashes: snapshot.hashes() }
+        Told { version: Arc::clone(&snapshot.version), hashes: Arc::clone(&snapshot.hashes) }
+    }
+}
+
+/// The event that nearly all streams tell, being at the same version: made once for all of them.
+#[derive(Default)]
+pub struct Common(Mutex<Option<(Arc<str>, Arc<str>)>>);
+
+impl Common {
+    /// The event for who knows of this version.
+    fn get(&self, known: &Arc<str>, make: impl FnOnce() -> Arc<str>) -> Arc<str> {
+        let Ok(mut common) = self.0.lock() else { return make() };
+        match &*common {
+            Some((version, event)) if version == known => Arc::clone(event),
+            _ => {
+                let event = make();
+                *common = Some((Arc::clone(known), Arc::clone(&event)));
+                event
+            }
+        }
     }
 }
 
@@ -32,7 +51,7 @@ pub fn events(
 ) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
     let mut told = Told::of(&snapshots.borrow_and_update());
     if let Some(known) = known.filter(|known| **known != *told.version) {
-        told = Told { version: known.into(), hashes: BTreeMap::new() };
+        told = Told { version: known.into(), hashes: Arc::default() };
         snapshots.mark_changed();
     }
     stream::unfold((snapshots, told), |(mut snapshots, mut told)| async {
@@ -50,6 +69,11 @@ pub fn events(
 }
 
 fn event(snapshot: &Snapshot, told: &Told) -> Event {
-    let change = api::change(snapshot, &told.hashes, Timestamp::now());
-    Event::default().id(&*snapshot.version).data(api::to_json(&change))
+    let make = || api::to_json(&api::change(snapshot, &told.hashes, Timestamp::now())).into();
+    // Who comes later, with a version of long ago, is not told how fresh everything was when another asked the same.
+    let json = match told.hashes.is_empty() {
+        true => make(),
+        false => snapshot.common.get(&told.version, make),
+    };
+    Event::default().id(&*snapshot.version).data(json)
 }

@@ -94,12 +94,12 @@ fn router(numbers: Arc<dyn Numbers>) -> Router {
 type Source = State<Arc<dyn Numbers>>;
 
 async fn metrics(State(numbers): Source) -> Response {
-    answer(move || routes::in_prometheus_format(numbers.metrics())).await
+    answer(NUMBERS_MAX, move || routes::in_prometheus_format(numbers.metrics())).await
 }
 
 /// Whether the numbers can be had.
 async fn healthy(State(numbers): Source) -> Response {
-    answer(move || {
+    answer(NUMBERS_MAX, move || {
         numbers.metrics();
         routes::yes_or_no("ok\n", Vec::new())
     })
@@ -107,18 +107,18 @@ async fn healthy(State(numbers): Source) -> Response {
 }
 
 async fn ready(State(numbers): Source) -> Response {
-    answer(move || routes::yes_or_no("ready\n", numbers.not_ready())).await
+    answer(NUMBERS_MAX, move || routes::yes_or_no("ready\n", numbers.not_ready())).await
 }
 
 /// Makes an answer on another thread, so that the next question does not wait for it.
-async fn answer(make: impl FnOnce() -> Response + Send + 'static) -> Response {
-    match tokio::time::timeout(NUMBERS_MAX, tokio::task::spawn_blocking(make)).await {
+async fn answer(time: Duration, make: impl FnOnce() -> Response + Send + 'static) -> Response {
+    match tokio::time::timeout(time, tokio::task::spawn_blocking(make)).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "a thread panicked; this is a bug\n").into_response()
         }
         Err(_) => {
-            let reason = format!("no numbers for {} s\n", NUMBERS_MAX.as_secs());
+            let reason = format!("there are no numbers yet after {} s\n", time.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
         }
     }
@@ -185,5 +185,67 @@ impl Numbers for OwnPartitions {
             return vec![format!("this process owns no partition of {}", self.topic)];
         }
         api::hindrances(&own, self.stall_after, Timestamp::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+    use crate::store;
+
+    #[test]
+    fn numbers_that_do_not_come_are_not_waited_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answer = |time, make: fn(mpsc::Receiver<()>) -> Response| {
+            let (sender, receiver) = mpsc::channel();
+            let response = runtime.block_on(answer(time, move || make(receiver)));
+            drop(sender);
+            response.status().as_u16()
+        };
+        let long = Duration::from_secs(60);
+        assert_eq!(answer(long, |_| "1".into_response()), 200);
+        assert_eq!(answer(long, |_| panic!("on purpose")), 500);
+        let never = |receiver: mpsc::Receiver<()>| {
+            let _ = receiver.recv();
+            "1".into_response()
+        };
+        assert_eq!(answer(Duration::from_millis(1), never), 503);
+    }
+
+    #[test]
+    fn a_partition_is_own_if_this_very_process_took_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = OwnPartitions::new("temperatures", dir.path().to_owned(), Duration::from_secs(30));
+        assert_eq!(own.not_ready(), ["this process owns no partition of temperatures"]);
+        let host = Owner::this_process().host;
+        let before = own.began.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap().to_string();
+        let began = own.began.to_string();
+        for (partition, (pid, host, since)) in (0..).zip([
+            (std::process::id(), &*host, &began),
+            (std::process::id(), &*host, &before),
+            (std::process::id() + 1, &*host, &began),
+            (std::process::id(), "elsewhere", &began),
+        ]) {
+            let paths = store::Paths::new(dir.path(), partition);
+            std::fs::create_dir_all(paths.status().parent().unwrap()).unwrap();
+            let json = Checkpoint::empty(partition, 5).to_json();
+            std::fs::write(paths.checkpoint(), json).unwrap();
+            let now = Timestamp::now();
+            let status = format!(
+                r#"{{"partition":{partition},"topic":"temperatures","state":"running","offset":5,"position":5,
+                    "high_watermark":5,"lag":0,"rate":0,"counted":0,"duplicates":0,"rejected":0,"days":0,
+                    "newest":null,"last_durable":null,"stalled_since":null,"checkpoint_seconds":0,
+                    "owner":{{"pid":{pid},"host":"{host}","since":"{since}"}},"written":"{now}"}}"#
+            );
+            std::fs::write(paths.status(), status).unwrap();
+        }
+        let text = own.metrics();
+        let offsets: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("almanac_partition_offset")).collect();
+        assert_eq!(offsets, ["almanac_partition_offset{topic=\"temperatures\",partition=\"0\"} 5"]);
+        assert_eq!(own.not_ready(), Vec::<String>::new());
     }
 }

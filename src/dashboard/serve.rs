@@ -74,7 +74,9 @@ impl Bound {
         let router = router
             .layer(middleware::from_fn_with_state(Arc::new(hosts), refuse_strangers))
             .layer(middleware::from_fn(with_headers));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        // Of those that make numbers, all but one wait for the same file or Kafka.
+        let runtime = runtime.enable_all().max_blocking_threads(4).build()?;
         let served = runtime.block_on(accept(self.listener, router, stop));
         // Not waited for: what still reads a file may do so for ever.
         runtime.shutdown_background();
@@ -167,7 +169,7 @@ impl Hosts {
 
 async fn refuse_strangers(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
     if !hosts.are_meant_by(&request) {
-        let hint = "not asked by a name of this server; 'almanac dashboard --allow-host NAME' adds one\n";
+        let hint = "not asked by a name of this server; --allow-host NAME of 'dashboard' and 'up' adds one\n";
         return (StatusCode::MISDIRECTED_REQUEST, hint).into_response();
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -187,7 +189,9 @@ async fn with_headers(request: Request, next: Next) -> Response {
         // Asked again each time; an ETag makes that cheap.
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

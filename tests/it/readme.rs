@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::dashboard::get;
 use crate::support::{Almanac, Kafka, Place, Running, almanac, eventually};
 
 #[test]
@@ -42,6 +43,13 @@ fn the_commands_work_as_written() {
                     words[1..].iter().map(|partition| format!("files/partition-{partition}.json")).collect();
                 eventually("its files are there", || files.iter().all(|file| place.dir(file).exists()));
             }
+            "dashboard" => {
+                let dashboard = start().start();
+                let line = dashboard.stderr_line_with("dashboard at http://");
+                let address = line.split("http://").nth(1).unwrap().trim_end_matches('/');
+                eventually("all partitions are ready", || get(address, "/readyz").status == 200);
+                running.push((command.clone(), dashboard));
+            }
             "status" | "verify" | "plot" | "proto" => {
                 eventually("days are counted", || {
                     place.checkpoints("files").iter().any(|checkpoint| !checkpoint.statistics.is_empty())
@@ -64,6 +72,7 @@ fn in_place(place: &Place, root: &Path, words: &[&str]) -> Almanac {
         .env("ALMANAC_BROKERS", &place.brokers)
         .env("ALMANAC_TOPIC", &place.topic)
         .env("ALMANAC_DIR", place.dir("files"))
+        .env("ALMANAC_DASHBOARD", "127.0.0.1:0")
         .current_dir(root)
 }
 
