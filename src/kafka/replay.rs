@@ -46,10 +46,13 @@ const HARMLESS: &[&str] = &[
     "group.instance.id",
     "heartbeat.interval.ms",
     "max.partition.fetch.bytes",
+    "message.max.bytes",
     "max.poll.interval.ms",
     "queued.max.messages.kbytes",
     "queued.min.messages",
+    "receive.message.max.bytes",
     "session.timeout.ms",
+    "socket.timeout.ms",
     "statistics.interval.ms",
 ];
 
@@ -63,6 +66,7 @@ pub struct Replay {
     handed_over: Vec<Position>,
     rounds: u64,
     empty_answers: u32,
+    silence_max: Duration,
 }
 
 /// A partition that is being read.
@@ -130,6 +134,10 @@ impl Replay {
             handed_over: Vec::new(),
             rounds: 0,
             empty_answers: 0,
+            silence_max: match set(&["socket.timeout.ms"]).and_then(|value| value.parse().ok()) {
+                Some(millis) => SILENCE_MAX.min(Duration::from_millis(millis)),
+                None => SILENCE_MAX,
+            },
         })
     }
 
@@ -206,7 +214,7 @@ impl Replay {
                     }
                     break;
                 }
-                Ok(false) if link.heard.elapsed() < SILENCE_MAX => {}
+                Ok(false) if link.heard.elapsed() < self.silence_max => {}
                 Ok(false) => lost.push(link.broker),
                 Err(error) => {
                     tracing::debug!(%error, "a replay has lost its broker");
