@@ -93,6 +93,8 @@ struct Link {
     broker: i32,
     stream: TcpStream,
     correlation: i32,
+    /// The partitions that the question was about, and from which offset.
+    asked: Vec<(i32, i64)>,
     /// Of the answer that is due: its bytes so far, its size before them.
     answer: Vec<u8>,
     filled: usize,
@@ -103,8 +105,7 @@ struct Link {
 impl Replay {
     /// Nothing where the brokers are reached in a way that only librdkafka knows, or can't be reached.
     pub fn start(connection: &Connection, topic: &str) -> Option<Replay> {
-        let is_harmless = |key: &str| HARMLESS.contains(&key);
-        if !connection.properties.iter().all(|property| is_harmless(&property.key)) {
+        if !is_for(connection) {
             return None;
         }
         let set = |keys: &[&str]| {
@@ -209,7 +210,8 @@ impl Replay {
                     answer.size = std::mem::take(&mut link.filled);
                     link.is_asked = false;
                     let (broker, correlation) = (link.broker, link.correlation);
-                    if !self.take(answer, correlation) {
+                    let asked = std::mem::take(&mut link.asked);
+                    if !self.take(answer, correlation, &asked) {
                         lost.push(broker);
                     }
                     break;
@@ -247,6 +249,7 @@ impl Replay {
             }
             wanted.sort_by_key(|(served, _)| *served);
             let wanted: Vec<Wanted> = wanted.into_iter().map(|(_, wanted)| wanted).collect();
+            link.asked = wanted.iter().map(|wanted| (wanted.partition, wanted.next_offset)).collect();
             link.correlation = link.correlation.wrapping_add(1);
             let topic_id = &self.metadata.topic_id;
             let request =
@@ -265,7 +268,7 @@ impl Replay {
     }
 
     /// Takes in what an answer says. Says whether it is one.
-    fn take(&mut self, answer: &mut Answer, correlation: i32) -> bool {
+    fn take(&mut self, answer: &mut Answer, correlation: i32, asked: &[(i32, i64)]) -> bool {
         self.rounds += 1;
         let Answer { bytes, size, parts } = answer;
         let bytes = bytes.get(4..*size).unwrap_or_default();
@@ -276,8 +279,11 @@ impl Replay {
         let mut is_empty = true;
         for fetched in fetched {
             let partition = fetched.partition;
-            // One that was given up meanwhile.
             let Some(reading) = self.readings.get_mut(&partition) else { continue };
+            // One that was given up meanwhile, and perhaps taken on again from elsewhere; or one never asked for.
+            if !asked.contains(&(partition, reading.next_offset)) {
+                continue;
+            }
             let mut is_over = None;
             if fetched.error != 0 || fetched.is_diverging || fetched.has_aborted {
                 is_over = Some(format!("error {}", fetched.error));
@@ -327,12 +333,18 @@ impl Replay {
     }
 }
 
+/// Whether the brokers are reached in plain text, as far as the properties say.
+fn is_for(connection: &Connection) -> bool {
+    connection.properties.iter().all(|property| HARMLESS.contains(&property.key.as_str()))
+}
+
 impl Link {
     fn new(broker: i32, stream: TcpStream) -> Link {
         Link {
             broker,
             stream,
             correlation: 0,
+            asked: Vec::new(),
             answer: Vec::new(),
             filled: 0,
             is_asked: false,
@@ -511,5 +523,144 @@ impl<'a> Iterator for Records<'a> {
             let run = Run { base_offset: *base_offset, leader_epoch: *leader_epoch, count: *count, records };
             self.current = Some((*partition, *from, run));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::batches::tests::batch;
+    use super::super::wire::Leader;
+    use super::super::wire::tests::{Said, TOPIC_ID, fetch_answer};
+    use super::*;
+
+    const CORRELATION: i32 = 9;
+
+    /// Reads partitions 0 and 1 from offset 10 on.
+    fn replay() -> Replay {
+        let leader = |partition| Leader { partition, broker: 1, epoch: 4 };
+        let reading = Reading {
+            next_offset: 10,
+            last_epoch: None,
+            leader: 1,
+            leader_epoch: 4,
+            high_watermark: None,
+            served: 0,
+        };
+        Replay {
+            client_id: "almanac".to_owned(),
+            limits: Limits { wait_ms: 1, min_bytes: 1, bytes: 1000, partition_bytes: 1000 },
+            metadata: Metadata {
+                brokers: Vec::new(),
+                topic_id: TOPIC_ID,
+                partitions: (0..2).map(leader).collect(),
+            },
+            links: Vec::new(),
+            readings: (0..2).map(|partition| (partition, reading)).collect(),
+            handed_over: Vec::new(),
+            rounds: 0,
+            empty_answers: 0,
+            silence_max: SILENCE_MAX,
+        }
+    }
+
+    fn records(base_offset: i64, count: usize) -> Vec<u8> {
+        batch(base_offset, 3, 0, &vec![(None, Some(b"x".to_vec())); count])
+    }
+
+    fn said(partition: i32, batches: Vec<u8>) -> Said {
+        Said { partition, last_stable_offset: 100, batches, ..Said::default() }
+    }
+
+    /// Partition and offset of each record that an answer brings.
+    fn taken(replay: &mut Replay, said: &[Said], asked: &[(i32, i64)]) -> Vec<(i32, i64)> {
+        let content = fetch_answer(CORRELATION, 0, said);
+        let bytes = [&(content.len() as u32).to_be_bytes()[..], &content].concat();
+        let mut answer = Answer { size: bytes.len(), bytes, parts: Vec::new() };
+        assert!(replay.take(&mut answer, CORRELATION, asked));
+        let offset = |item| match item {
+            Item::Record(record) => (record.partition, record.offset),
+            other => panic!("{other:?}"),
+        };
+        answer.iter().map(offset).collect()
+    }
+
+    fn handed_over(replay: &mut Replay) -> Vec<(i32, i64, Option<i32>)> {
+        let position = |position: Position| match position.start {
+            StartAt::Offset { next_offset, leader_epoch } => (position.partition, next_offset, leader_epoch),
+            StartAt::End => panic!("{position:?}"),
+        };
+        replay.take_handed_over().into_iter().map(position).collect()
+    }
+
+    const BOTH: [(i32, i64); 2] = [(0, 10), (1, 10)];
+
+    #[test]
+    fn records_come_from_where_reading_was() {
+        let mut replay = replay();
+        // A batch is given whole, also where it begins before.
+        let said = [said(0, records(8, 4)), said(1, [records(10, 1), records(11, 2)].concat())];
+        assert_eq!(taken(&mut replay, &said, &BOTH), [(0, 10), (0, 11), (1, 10), (1, 11), (1, 12)]);
+        assert_eq!(replay.high_watermark(0), Some(120));
+        assert_eq!((replay.readings[&0].next_offset, replay.readings[&1].next_offset), (12, 13));
+        assert_eq!(handed_over(&mut replay), []);
+    }
+
+    #[test]
+    fn an_answer_to_what_is_no_longer_asked_is_left() {
+        let mut replay = replay();
+        // Given up and taken on again, further back, while the answer was on its way; and one that was not asked for.
+        let said = [said(0, records(30, 1)), said(1, records(10, 1)), said(2, records(10, 1))];
+        assert_eq!(taken(&mut replay, &said, &[(0, 30), (2, 10)]), []);
+        assert_eq!(replay.readings[&0].next_offset, 10);
+        assert!(replay.remove(1));
+        assert!(!replay.remove(1));
+    }
+
+    #[test]
+    fn what_is_out_of_the_ordinary_is_handed_over_where_it_begins() {
+        let mut damaged = records(12, 1);
+        *damaged.last_mut().unwrap() ^= 1;
+        let transactional = batch(12, 3, 0x10, &[(None, Some(b"x".to_vec()))]);
+        let good = || records(10, 2);
+        let first = || vec![(0, 10), (0, 11)];
+        for (said, expected, at) in [
+            (said(0, [good(), damaged].concat()), first(), (0, 12, Some(3))),
+            (said(0, [good(), transactional].concat()), first(), (0, 12, Some(3))),
+            (Said { error: 6, ..said(0, good()) }, vec![], (0, 10, None)),
+            (Said { is_diverging: true, ..said(0, good()) }, vec![], (0, 10, None)),
+            (Said { has_aborted: true, ..said(0, good()) }, vec![], (0, 10, None)),
+            // The end.
+            (Said { last_stable_offset: 10, ..said(0, vec![]) }, vec![], (0, 10, None)),
+        ] {
+            let mut replay = replay();
+            assert_eq!(taken(&mut replay, &[said], &BOTH), expected);
+            assert_eq!(handed_over(&mut replay), [at]);
+            assert!(!replay.has(0) && replay.has(1), "the others go on");
+        }
+    }
+
+    #[test]
+    fn answers_that_bring_nothing_end_it() {
+        let mut replay = replay();
+        let content = fetch_answer(CORRELATION, 0, &[said(0, vec![])]);
+        let bytes = [&(content.len() as u32).to_be_bytes()[..], &content].concat();
+        let mut answer = Answer { size: bytes.len(), bytes, parts: Vec::new() };
+        let answers = (1..).take_while(|_| replay.take(&mut answer, CORRELATION, &BOTH)).count();
+        assert_eq!(answers as u32, EMPTY_ANSWERS_MAX - 1);
+        replay.lose(1);
+        assert_eq!(handed_over(&mut replay), [(0, 10, None), (1, 10, None)]);
+        assert!(replay.is_idle());
+    }
+
+    #[test]
+    fn only_properties_that_it_knows_leave_brokers_to_it() {
+        let connection = |property: &str| Connection {
+            brokers: "127.0.0.1:1".to_owned(),
+            properties: vec![property.parse().unwrap()],
+        };
+        for property in ["security.protocol=ssl", "sasl.mechanism=PLAIN", "broker.address.family=v6"] {
+            assert!(!is_for(&connection(property)), "{property}");
+        }
+        assert!(is_for(&connection("fetch.max.bytes=1000")));
     }
 }

@@ -380,12 +380,12 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::batches::tests::batch;
     use super::*;
     use proptest::prelude::*;
 
-    const TOPIC_ID: TopicId = *b"0123456789abcdef";
+    pub const TOPIC_ID: TopicId = *b"0123456789abcdef";
 
     /// Writes answers with the means of requests.
     fn answer(correlation: i32, write: impl FnOnce(&mut Request)) -> Vec<u8> {
@@ -396,31 +396,46 @@ mod tests {
         answer.0
     }
 
-    fn fetch_answer(error: i16, partition_error: i16, is_diverging: bool) -> Vec<u8> {
-        answer(7, |answer| {
+    /// What a broker says of one partition.
+    #[derive(Clone, Default)]
+    pub struct Said {
+        pub partition: i32,
+        pub error: i16,
+        pub last_stable_offset: i64,
+        pub has_aborted: bool,
+        pub is_diverging: bool,
+        pub batches: Vec<u8>,
+    }
+
+    pub fn fetch_answer(correlation: i32, error: i16, said: &[Said]) -> Vec<u8> {
+        answer(correlation, |answer| {
             answer.int32(0);
             answer.bytes(&error.to_be_bytes());
             answer.int32(0);
             answer.count(1);
             answer.bytes(&TOPIC_ID);
-            answer.count(1);
-            answer.int32(3);
-            answer.bytes(&partition_error.to_be_bytes());
-            answer.int64(120);
-            answer.int64(100);
-            answer.int64(0);
-            answer.bytes(&[0]);
-            answer.int32(-1);
-            let batch = batch(90, 4, 0, &[(None, Some(b"x".to_vec()))]);
-            answer.count(batch.len());
-            answer.bytes(&batch);
-            if is_diverging {
-                let (epoch, end) = (2_i32.to_be_bytes(), 80_i64.to_be_bytes());
-                answer.bytes(&[1, 0, 13]);
-                answer.bytes(&epoch);
-                answer.bytes(&end);
-                answer.no_tags();
-            } else {
+            answer.count(said.len());
+            for said in said {
+                answer.int32(said.partition);
+                answer.bytes(&said.error.to_be_bytes());
+                answer.int64(said.last_stable_offset + 20);
+                answer.int64(said.last_stable_offset);
+                answer.int64(0);
+                answer.count(usize::from(said.has_aborted));
+                if said.has_aborted {
+                    answer.int64(1);
+                    answer.int64(2);
+                    answer.no_tags();
+                }
+                answer.int32(-1);
+                answer.count(said.batches.len());
+                answer.bytes(&said.batches);
+                if said.is_diverging {
+                    let (epoch, end) = (2_i32.to_be_bytes(), 80_i64.to_be_bytes());
+                    answer.bytes(&[1, 0, 13]);
+                    answer.bytes(&epoch);
+                    answer.bytes(&end);
+                }
                 answer.no_tags();
             }
             answer.no_tags();
@@ -428,24 +443,31 @@ mod tests {
         })
     }
 
+    fn said() -> Said {
+        let batches = batch(90, 4, 0, &[(None, Some(b"x".to_vec()))]);
+        Said { partition: 3, last_stable_offset: 100, batches, ..Said::default() }
+    }
+
     #[test]
     fn a_fetch_says_where_each_partition_is() {
-        for (partition_error, is_diverging) in [(0, false), (0, true), (6, false)] {
-            let answer = fetch_answer(0, partition_error, is_diverging);
+        for said in [
+            said(),
+            Said { is_diverging: true, ..said() },
+            Said { has_aborted: true, ..said() },
+            Said { error: 6, ..said() },
+        ] {
+            let answer = fetch_answer(7, 0, &[said.clone()]);
             let fetched = fetched(&answer, 7, &TOPIC_ID).unwrap();
             let [fetched] = &fetched[..] else { panic!("{fetched:?}") };
-            assert_eq!(
-                (fetched.partition, fetched.error, fetched.is_diverging),
-                (3, partition_error, is_diverging)
-            );
+            assert_eq!((fetched.partition, fetched.error), (3, said.error));
+            assert_eq!((fetched.is_diverging, fetched.has_aborted), (said.is_diverging, said.has_aborted));
             assert_eq!((fetched.high_watermark, fetched.last_stable_offset), (120, 100));
-            assert!(!fetched.has_aborted);
             assert_eq!(fetched.batches.map(|run| run.unwrap().1).collect::<Vec<_>>(), [91]);
         }
-        let answer = fetch_answer(0, 0, false);
+        let answer = fetch_answer(7, 0, &[said()]);
         assert_eq!(fetched(&answer, 8, &TOPIC_ID).unwrap_err(), Malformed, "the answer to another question");
         assert_eq!(fetched(&answer, 7, &[1; 16]).unwrap_err(), Malformed, "another topic's");
-        assert_eq!(fetched(&fetch_answer(1, 0, false), 7, &TOPIC_ID).unwrap_err(), Malformed);
+        assert_eq!(fetched(&fetch_answer(7, 1, &[said()]), 7, &TOPIC_ID).unwrap_err(), Malformed);
     }
 
     fn metadata_answer(error: i16) -> Vec<u8> {
@@ -510,7 +532,8 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_cut_off_or_changed_nothing_panics(cut in any::<prop::sample::Index>(), changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)) {
-            for mut answer in [fetch_answer(0, 0, true), metadata_answer(0)] {
+            let said = Said { is_diverging: true, ..said() };
+            for mut answer in [fetch_answer(7, 0, &[said]), metadata_answer(0)] {
                 for (at, byte) in &changes {
                     let at = at.index(answer.len());
                     answer[at] = *byte;
