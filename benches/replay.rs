@@ -1,10 +1,10 @@
 //! How fast a long log is counted again: `almanac consumer` from the first offset, beside a loop of the same client
-//! that only counts.
+//! that only counts records, and beside one of librdkafka alone, which reads what a replay can't.
 //!
 //!     cargo bench --bench replay
 //!     cargo bench --bench replay -- --days 200000 --rounds 3
 //!
-//! Both read the same log of a real Kafka, in turn, and the medians are compared. Kafka has one core and its client
+//! All read the same log of a real Kafka, in turn, and the medians are compared. Kafka has one core and its client
 //! another, so that neither takes time from the other. Nothing is asserted of the time, but a wrong count is a
 //! failure.
 
@@ -24,6 +24,8 @@ use rustix::process::{Pid, Signal};
 
 const ALMANAC: &str = env!("CARGO_BIN_EXE_almanac");
 const TOPIC: &str = "replay";
+/// A setting of connections, and the default: but only librdkafka knows it.
+const LIBRDKAFKA_ONLY: &str = "broker.address.family=any";
 const PARTITIONS: i32 = 4;
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often the checkpoints are looked at; four short reads, so the client's core does not feel it.
@@ -77,20 +79,24 @@ fn compare(options: &Options) -> Result<()> {
     println!("producer: {records} records, {} records/s", thousands(rate));
     ensure!(records == options.days * (1 + options.duplicates), "the log has {records} records");
 
-    let (mut consumer, mut bare) = (Vec::new(), Vec::new());
-    for round in 0..options.rounds {
-        let dir = temp.path().join(format!("round-{round}"));
-        // Each is first as often as second, so that what the order does to them evens out.
-        if round % 2 == 0 {
-            consumer.push(consume(&kafka, &dir, records, options)?);
-            bare.push(measure_count(&kafka, records, options)?);
-        } else {
-            bare.push(measure_count(&kafka, records, options)?);
-            consumer.push(consume(&kafka, &dir, records, options)?);
+    let mut measured: [Vec<Measured>; 3] = Default::default();
+    for round in 0..options.rounds as usize {
+        // Each is first as often as last, so that what the order does to them evens out.
+        for turn in 0..measured.len() {
+            let which = (round + turn) % measured.len();
+            let dir = temp.path().join(format!("round-{round}"));
+            measured[which].push(match which {
+                0 => {
+                    let measured = consume(&kafka, &dir, records, options)?;
+                    fs::remove_dir_all(&dir)?;
+                    measured
+                }
+                1 => measure_count(&kafka, records, &[], options)?,
+                _ => measure_count(&kafka, records, &[LIBRDKAFKA_ONLY], options)?,
+            });
         }
-        fs::remove_dir_all(&dir)?;
     }
-    print_table(&consumer, &bare);
+    print_table(&measured);
     kafka.stop()
 }
 
@@ -107,26 +113,30 @@ struct Measured {
     memory: f64,
 }
 
-fn print_table(consumer: &[Measured], bare: &[Measured]) {
-    println!("{:32}{:>30}{:>30}", "median (least to most)", "consumer", "bare loop");
+fn print_table(measured: &[Vec<Measured>; 3]) {
+    let names = ["consumer", "only counting", "librdkafka, only counting"];
+    println!("{:32}{:>30}{:>30}{:>30}", "median (least to most)", names[0], names[1], names[2]);
     let row = |name: &str, of: fn(&Measured) -> f64, show: fn(f64) -> String| {
-        let cell = |all: &[Measured]| {
+        let cells = measured.each_ref().map(|all| {
             let [least, median, most] = spread(all.iter().map(of));
             format!("{} ({} to {})", show(median), show(least), show(most))
-        };
-        println!("{name:32}{:>30}{:>30}", cell(consumer), cell(bare));
+        });
+        println!("{name:32}{:>30}{:>30}{:>30}", cells[0], cells[1], cells[2]);
     };
     row("records/s, whole run", |m| m.whole, thousands);
     row("records/s, from first progress", |m| m.steady, thousands);
     row("CPU s per million records", |m| m.cpu, |cpu| format!("{cpu:.2}"));
     row("peak memory, MiB", |m| m.memory, |memory| format!("{memory:.0}"));
-    let ratio = |name: &str, of: fn(&Measured) -> f64| {
-        let pairs = consumer.iter().zip(bare).map(|(consumer, bare)| of(consumer) / of(bare));
+    let [consumer, counting, librdkafka] = measured;
+    let ratio = |name: &str, others: &[Measured], of: fn(&Measured) -> f64| {
+        let pairs = consumer.iter().zip(others).map(|(consumer, other)| of(consumer) / of(other));
         let [least, median, most] = spread(pairs);
-        println!("{name:32}{median:>10.2} ({least:.2} to {most:.2})");
+        println!("{name:44}{median:>10.2} ({least:.2} to {most:.2})");
     };
-    ratio("consumer / bare, whole run", |m| m.whole);
-    ratio("consumer / bare, from progress", |m| m.steady);
+    ratio("records/s, consumer / only counting", counting, |m| m.whole);
+    ratio("records/s, consumer / librdkafka", librdkafka, |m| m.whole);
+    ratio("CPU, consumer / only counting", counting, |m| m.cpu);
+    ratio("CPU, consumer / librdkafka", librdkafka, |m| m.cpu);
 }
 
 /// Least, median, most.
@@ -246,12 +256,15 @@ fn offset(checkpoint: &Path) -> Option<u64> {
 }
 
 /// This program again, as the loop that only counts.
-fn measure_count(kafka: &Kafka, records: u64, options: &Options) -> Result<Measured> {
+fn measure_count(kafka: &Kafka, records: u64, properties: &[&str], options: &Options) -> Result<Measured> {
     let start = Instant::now();
     let mut command = pinned(options.client_core, std::env::current_exe()?);
     command.args(["--count", &kafka.brokers]).stdin(Stdio::piped()).stdout(Stdio::piped());
     for property in &options.properties {
         command.arg("-X").arg(format!("{}={}", property.key, property.value));
+    }
+    for property in properties {
+        command.args(["-X", property]);
     }
     let mut counter = Running::spawn(&mut command)?;
     let mut lines = BufReader::new(counter.child.stdout.take().context("no stdout")?).lines();
@@ -272,7 +285,7 @@ fn count(brokers: &str, options: &Options) -> Result<()> {
     let connection = Connection { brokers: brokers.to_owned(), properties: options.properties.clone() };
     let start = StartAt::Offset { next_offset: 0, leader_epoch: None };
     let positions: Vec<Position> = (0..PARTITIONS).map(|partition| Position { partition, start }).collect();
-    let consumer = Consumer::new(&connection, "bare", TOPIC)?;
+    let mut consumer = Consumer::new(&connection, "bare", TOPIC)?;
     consumer.assign(&positions)?;
     let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
     let (mut records, mut ended, mut stdout) = (0_u64, 0, std::io::stdout());

@@ -18,13 +18,13 @@ const POLL_MAX: Duration = Duration::from_millis(100);
 pub fn run(options: &cli::Debug) -> Result<()> {
     let stop = Stop::on_signals()?;
     let connection = super::connection(&options.kafka)?;
-    let consumer = Consumer::watcher(&connection, &options.group, &options.kafka.topic)?;
+    let mut consumer = Consumer::watcher(&connection, &options.group, &options.kafka.topic)?;
     consumer.subscribe()?;
     let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
     let mut printer = Printer { format: options.format, decoder: Decoder::default() };
     while !stop.is_asked() {
         for event in consumer.take_rebalances() {
-            answer(&consumer, event)?;
+            answer(&mut consumer, event)?;
         }
         consumer.poll(&mut batch, POLL_MAX);
         consumer.is_let_in()?;
@@ -43,7 +43,7 @@ pub fn run(options: &cli::Debug) -> Result<()> {
 }
 
 /// Whatever the group assigns is read from its end.
-fn answer(consumer: &Consumer, event: RebalanceEvent) -> Result<()> {
+fn answer(consumer: &mut Consumer, event: RebalanceEvent) -> Result<()> {
     match event {
         RebalanceEvent::Assigned(partitions) => {
             let from_end = |partition| Position { partition, start: StartAt::End };

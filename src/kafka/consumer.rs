@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::option;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::config::{log, property_error};
 use super::error::{ConnectionError, code_of};
+use super::replay::{Answer, Records, Replay};
 use super::{Connection, KafkaError};
 
 /// How long the client may take to start reading what it is assigned, and to answer once it has.
@@ -96,6 +98,11 @@ pub struct Consumer {
     brokers: String,
     topic: CString,
     shared: Box<Shared>,
+    /// Where to reach the brokers for a replay; nothing once that was tried, or where it is not to be.
+    untried: Option<Connection>,
+    replay: Option<Replay>,
+    /// Whose turn it is, where both have partitions to read.
+    is_replays_turn: bool,
 }
 
 // SAFETY: librdkafka's handle and queues may be used from any thread; nothing here is bound to the one that made
@@ -105,7 +112,9 @@ unsafe impl Send for Consumer {}
 impl Consumer {
     /// A consumer whose offsets are given by the caller, at every assignment.
     pub fn new(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
-        Self::from_config(&connection.consumer(group), topic)
+        let mut consumer = Self::from_config(&connection.consumer(group), topic)?;
+        consumer.untried = Some(connection.clone());
+        Ok(consumer)
     }
 
     /// A consumer that watches from the end on.
@@ -115,7 +124,9 @@ impl Consumer {
 
     /// A consumer that reads what is there now.
     pub fn reader(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
-        Self::from_config(&connection.reader(), topic)
+        let mut consumer = Self::from_config(&connection.reader(), topic)?;
+        consumer.untried = Some(connection.clone());
+        Ok(consumer)
     }
 
     fn from_config(config: &ClientConfig, topic: &str) -> Result<Self, KafkaError> {
@@ -148,17 +159,21 @@ impl Consumer {
             }
             sys::rd_kafka_poll_set_consumer(client);
             let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-            Ok(Consumer { client, brokers, topic: topic_name, shared })
+            Ok(Consumer {
+                client,
+                brokers,
+                topic: topic_name,
+                shared,
+                untried: None,
+                replay: None,
+                is_replays_turn: false,
+            })
         }
     }
 
     /// Reads just these partitions, from these positions.
-    pub fn assign(&self, positions: &[Position]) -> Result<(), KafkaError> {
-        let list = self.list(positions)?;
-        // SAFETY: client and list are living; librdkafka copies the list.
-        let error = unsafe { sys::rd_kafka_assign(self.client, list.0) };
-        self.check(error, "can't assign partitions of")?;
-        self.validate(positions)
+    pub fn assign(&mut self, positions: &[Position]) -> Result<(), KafkaError> {
+        self.add(positions)
     }
 
     /// Joins the group, which then says by rebalances what to read.
@@ -173,7 +188,21 @@ impl Consumer {
     }
 
     /// Reads these partitions as well.
-    pub fn add(&self, positions: &[Position]) -> Result<(), KafkaError> {
+    pub fn add(&mut self, positions: &[Position]) -> Result<(), KafkaError> {
+        let topic = self.topic.to_string_lossy();
+        if !positions.is_empty()
+            && let Some(connection) = self.untried.take()
+        {
+            self.replay = Replay::start(&connection, &topic);
+        }
+        let mut others = positions.to_vec();
+        if let Some(replay) = &mut self.replay {
+            others.retain(|position| !replay.add(*position));
+        }
+        self.add_to_client(&others)
+    }
+
+    fn add_to_client(&self, positions: &[Position]) -> Result<(), KafkaError> {
         let list = self.list(positions)?;
         // SAFETY: client and list are living; librdkafka copies the list, and the error returned is ours.
         unsafe {
@@ -224,7 +253,11 @@ impl Consumer {
     }
 
     /// Reads these partitions no more.
-    pub fn remove(&self, partitions: &[i32]) -> Result<(), KafkaError> {
+    pub fn remove(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
+        let mut partitions = partitions.to_vec();
+        if let Some(replay) = &mut self.replay {
+            partitions.retain(|&partition| !replay.remove(partition));
+        }
         let positions: Vec<Position> =
             partitions.iter().map(|&partition| Position { partition, start: StartAt::End }).collect();
         let list = self.list(&positions)?;
@@ -240,8 +273,26 @@ impl Consumer {
     /// One by one: librdkafka's own call for a batch (`rd_kafka_consume_batch_queue`) takes the offset that comes
     /// with the end of a partition for that of a record. After a rebalance it would go on one past it, and leave
     /// out the record that has come to be there.
-    pub fn poll(&self, batch: &mut Batch, timeout: Duration) {
+    pub fn poll(&mut self, batch: &mut Batch, timeout: Duration) {
         batch.clear();
+        let Some(replay) = self.replay.as_mut().filter(|replay| !replay.is_idle()) else {
+            return self.poll_client(batch, timeout);
+        };
+        // What the group has to say comes by the client, whoever reads.
+        self.is_replays_turn = !self.is_replays_turn;
+        if self.is_replays_turn {
+            replay.poll(&mut batch.answer, timeout);
+            let handed_over = replay.take_handed_over();
+            if !handed_over.is_empty() {
+                batch.failure = self.add_to_client(&handed_over).err();
+            }
+        }
+        if batch.answer.is_empty() {
+            self.poll_client(batch, Duration::ZERO);
+        }
+    }
+
+    fn poll_client(&self, batch: &mut Batch, timeout: Duration) {
         let mut timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
         while batch.messages.len() < batch.capacity {
             // SAFETY: the client is living, and a message that is not null is ours.
@@ -286,6 +337,9 @@ impl Consumer {
 
     /// The high watermark that the last fetch brought.
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
+        if let Some(replay) = self.replay.as_ref().filter(|replay| replay.has(partition)) {
+            return replay.high_watermark(partition);
+        }
         let (mut low, mut high) = (-1, -1);
         // SAFETY: client and name are living, and the two numbers are ours.
         let error = unsafe {
@@ -405,28 +459,58 @@ impl Drop for Consumer {
 pub struct Batch {
     messages: Vec<*mut RDKafkaMessage>,
     capacity: usize,
+    /// Of a replay.
+    answer: Answer,
+    /// Of what a replay has handed over.
+    failure: Option<KafkaError>,
 }
 
 impl Batch {
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        Batch { messages: Vec::with_capacity(capacity), capacity }
+        Batch { messages: Vec::with_capacity(capacity), capacity, answer: Answer::default(), failure: None }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages.is_empty() && self.answer.is_empty() && self.failure.is_none()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
-        // SAFETY: each message is living until `clear`, which needs the batch to itself.
-        self.messages.iter().map(|&message| unsafe { item(&*message) })
+    pub fn iter(&self) -> Items<'_> {
+        Items { records: self.answer.iter(), messages: self.messages.iter(), failure: self.failure.iter() }
     }
 
     fn clear(&mut self) {
+        self.answer.clear();
+        self.failure = None;
         for message in self.messages.drain(..) {
             // SAFETY: each message is ours, and destroyed once.
             unsafe { sys::rd_kafka_message_destroy(message) };
         }
+    }
+}
+
+/// What a batch holds, in the order in which it is to be taken.
+pub struct Items<'a> {
+    records: Records<'a>,
+    messages: slice::Iter<'a, *mut RDKafkaMessage>,
+    failure: option::Iter<'a, KafkaError>,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        if let Some(record) = self.records.next() {
+            return Some(record);
+        }
+        if let Some(message) = self.messages.next() {
+            // SAFETY: each message is living until `clear`, which needs the batch to itself.
+            return Some(unsafe { item(&**message) });
+        }
+        // What is handed over without being taken puts all that follows in doubt.
+        let error = KafkaError::code(self.failure.next()?.to_string(), Code::NoOffset);
+        Some(Item::Failed { partition: None, error })
     }
 }
 

@@ -61,7 +61,7 @@ pub fn read_spans(
             start: StartAt::Offset { next_offset: span.start, leader_epoch: None },
         })
         .collect();
-    let consumer = Consumer::reader(connection, topic)?;
+    let mut consumer = Consumer::reader(connection, topic)?;
     consumer.assign(&positions)?;
     let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
     let mut last_heard = Instant::now();

@@ -280,6 +280,21 @@ proptest! {
     }
 
     #[test]
+    fn the_usual_form_means_what_any_form_means(date in "[0-9]{4}-[0-1][0-9]-[0-3][0-9]|[0-9-]{10}|\\PC{5}", degrees: f64) {
+        // The same message, once in its usual form, and once with an unknown field after it.
+        let usual = bytes().date(&date).degrees(degrees);
+        let unusual = bytes().date(&date).degrees(degrees).tag(15, 0).varint(7);
+        prop_assert_eq!(usual.decode().map(|report| (report.date, report.degrees.to_bits())), unusual.decode().map(|report| (report.date, report.degrees.to_bits())));
+    }
+
+    #[test]
+    fn ten_bytes_that_are_no_text_are_malformed(bytes_of_date: [u8; 10]) {
+        let value = bytes().length_delimited(1, &bytes_of_date).degrees(1.0);
+        let is_text = std::str::from_utf8(&bytes_of_date).is_ok();
+        prop_assert_eq!(value.decode() == Err(RejectReason::MalformedProtobuf), !is_text);
+    }
+
+    #[test]
     fn what_is_encoded_is_decoded(days in 0_i64..3_652_059, degrees in -DEGREES_MAX..=DEGREES_MAX) {
         let date = date(1, 1, 1) + jiff::Span::new().days(days);
         let report = Report { date, degrees };

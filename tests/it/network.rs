@@ -45,6 +45,9 @@ const PROGRESS_MAX: Duration = Duration::from_secs(60);
 /// How long the client waits for an answer that the damage has swallowed; by default a minute.
 const ANSWER_MAX: [&str; 2] = ["-X", "socket.timeout.ms=2000"];
 
+/// A setting of connections, and the default: but only librdkafka knows it.
+const LIBRDKAFKA_ONLY: [&str; 2] = ["-X", "broker.address.family=any"];
+
 /// So few records at a time that one reading takes many frames.
 const SMALL_FETCHES: [&str; 6] =
     ["-X", "fetch.message.max.bytes=3000", "-X", "fetch.max.bytes=12000", "-X", "message.max.bytes=1000"];
@@ -248,7 +251,7 @@ impl<'a> Ground<'a> {
 
     /// One reading with one bit changed.
     fn read(&self, lane: usize, trial: Trial, memory: &AtomicUsize) -> (Outcome, String) {
-        let Trial { field, flip, is_resumed, who, partitions, is_small } = trial;
+        let Trial { field, flip, is_resumed, who, partitions, is_small, has_replay } = trial;
         let proxy = &self.lanes[lane];
         let place = Place {
             topic: self.place.topic.clone(),
@@ -260,7 +263,8 @@ impl<'a> Ground<'a> {
         }
         let who: Vec<&str> = who.iter().map(String::as_str).collect();
         let fetches = if is_small { &SMALL_FETCHES[..] } else { &[] };
-        let arguments = [&["consumer", "-v"], &who[..], &ANSWER_MAX, fetches].concat();
+        let client = if has_replay { &[][..] } else { &LIBRDKAFKA_ONLY };
+        let arguments = [&["consumer", "-v"], &who[..], &ANSWER_MAX, fetches, client].concat();
         proxy.aim(flip);
         let is_through = || {
             let found = place.checkpoints("files");
@@ -353,10 +357,12 @@ struct Trial {
     who: Vec<String>,
     partitions: Range<usize>,
     is_small: bool,
+    /// Without a replay, all is read by librdkafka.
+    has_replay: bool,
 }
 
 impl Trial {
-    fn once_wrong((field, bit, skip, is_resumed): (Field, u64, u64, bool)) -> Trial {
+    fn once_wrong((field, bit, skip, is_resumed): (Field, u64, u64, bool), has_replay: bool) -> Trial {
         Trial {
             field,
             flip: Flip { field, skip, bit: Some(bit), random: Random(1) },
@@ -364,6 +370,7 @@ impl Trial {
             who: ["0", "1", "2", "3"].map(str::to_owned).to_vec(),
             partitions: 0..4,
             is_small: true,
+            has_replay,
         }
     }
 
@@ -388,8 +395,9 @@ impl Trial {
             _ => 8,
         };
         let skip = random.below(frames);
+        let has_replay = random.below(2) == 0;
         let flip = Flip { field, skip, bit: None, random };
-        Trial { field, flip, is_resumed, who, partitions, is_small }
+        Trial { field, flip, is_resumed, who, partitions, is_small, has_replay }
     }
 }
 
@@ -633,14 +641,15 @@ fn campaign() {
     let (next, memory) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let trials: Mutex<Vec<(Field, Outcome, String)>> = Mutex::default();
     let run = |lane: usize, index: usize| {
-        if let Some(&case) = ONCE_WRONG.get(index) {
-            let (outcome, said) = ground.read(lane, Trial::once_wrong(case), &memory);
+        if let Some(&case) = ONCE_WRONG.get(index / 2) {
+            let (outcome, said) =
+                ground.read(lane, Trial::once_wrong(case, index.is_multiple_of(2)), &memory);
             let was_mended = outcome < Outcome::CountedAnew
                 || (case.0 == Field::FetchPartitionError && outcome == Outcome::ErrorExit);
             assert!(was_mended, "{case:?}: {outcome:?}: {said}");
             return true;
         }
-        let index = index - ONCE_WRONG.len();
+        let index = index - 2 * ONCE_WRONG.len();
         let Some(&seed) = seeds.get(index) else { return false };
         let field = FIELDS[index % FIELDS.len()];
         let (outcome, said) = match is_written(field) {

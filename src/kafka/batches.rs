@@ -1,0 +1,236 @@
+//! Record batches in place: bytes in, records out. No IO, no copy.
+
+use super::consumer::Record;
+use super::wire::{Malformed, Reader};
+
+/// Why batches can't be read here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unreadable {
+    #[error("its checksum does not match")]
+    Checksum,
+    #[error("it does not follow the protocol")]
+    Malformed,
+    #[error("it is compressed, of a transaction, or of a former format")]
+    Unusual,
+}
+
+impl From<Malformed> for Unreadable {
+    fn from(_: Malformed) -> Self {
+        Unreadable::Malformed
+    }
+}
+
+/// One batch whose checksum is right, and whose records are read as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    pub base_offset: i64,
+    pub leader_epoch: i32,
+    /// How many records are left, and their bytes.
+    pub count: u32,
+    pub records: Reader<'a>,
+}
+
+/// Batches one after the other; the last one may be cut short.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches<'a>(Reader<'a>);
+
+impl<'a> Batches<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Batches(Reader::new(bytes))
+    }
+}
+
+impl<'a> Iterator for Batches<'a> {
+    /// With the offset after the last one that the batch stands for.
+    type Item = Result<(Run<'a>, i64), Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut reader = self.0;
+        let base_offset = reader.int64().ok()?;
+        let length = usize::try_from(reader.int32().ok()?).unwrap_or(usize::MAX);
+        let batch = reader.take(length).ok()?;
+        self.0 = reader;
+        Some(run(base_offset, batch))
+    }
+}
+
+fn run(base_offset: i64, batch: &[u8]) -> Result<(Run<'_>, i64), Unreadable> {
+    const MAGIC: u8 = 2;
+    /// Compression, transaction, control.
+    const UNUSUAL: i16 = 0b11_0111;
+    let mut reader = Reader::new(batch);
+    let leader_epoch = reader.int32()?;
+    let [magic] = reader.array()?;
+    if magic != MAGIC {
+        return Err(Unreadable::Unusual);
+    }
+    let checksum = reader.int32()?.cast_unsigned();
+    if crc32c::crc32c(reader.rest()) != checksum {
+        return Err(Unreadable::Checksum);
+    }
+    if reader.int16()? & UNUSUAL != 0 {
+        return Err(Unreadable::Unusual);
+    }
+    let last_offset = base_offset.checked_add(i64::from(reader.int32()?)).filter(|last| *last >= base_offset);
+    // Times, and who produced it.
+    reader.take(8 + 8 + 8 + 2 + 4)?;
+    let count = u32::try_from(reader.int32()?).map_err(|_| Malformed)?;
+    let next_offset = last_offset.and_then(|last| last.checked_add(1)).ok_or(Malformed)?;
+    Ok((Run { base_offset, leader_epoch, count, records: reader }, next_offset))
+}
+
+impl<'a> Run<'a> {
+    /// The next record of the run, taken from its front.
+    #[inline]
+    pub fn next_record(&mut self, partition: i32) -> Option<Result<Record<'a>, Malformed>> {
+        self.count = self.count.checked_sub(1)?;
+        let record = self.record(partition);
+        if record.is_err() {
+            self.count = 0;
+        }
+        Some(record)
+    }
+
+    #[inline]
+    fn record(&mut self, partition: i32) -> Result<Record<'a>, Malformed> {
+        let length = usize::try_from(self.records.signed()?).map_err(|_| Malformed)?;
+        let mut record = Reader::new(self.records.take(length)?);
+        record.take(1)?;
+        record.signed()?;
+        let offset = self.base_offset.checked_add(record.signed()?).ok_or(Malformed)?;
+        let key = nullable(&mut record)?;
+        let value = nullable(&mut record)?;
+        Ok(Record {
+            partition,
+            offset,
+            leader_epoch: Some(self.leader_epoch).filter(|epoch| *epoch >= 0),
+            key,
+            value,
+        })
+    }
+}
+
+/// Bytes with their length before them; nothing where that is below zero.
+#[inline]
+fn nullable<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
+    match usize::try_from(reader.signed()?) {
+        Ok(length) => reader.take(length).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub type Sent = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+    fn signed(bytes: &mut Vec<u8>, number: i64) {
+        let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+    }
+
+    fn nullable(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
+        signed(bytes, value.map_or(-1, |value| value.len() as i64));
+        bytes.extend(value.unwrap_or_default());
+    }
+
+    /// A batch as the protocol's description has it.
+    pub fn batch(base_offset: i64, leader_epoch: i32, attributes: i16, records: &[Sent]) -> Vec<u8> {
+        let mut covered = attributes.to_be_bytes().to_vec();
+        covered.extend((records.len() as i32 - 1).to_be_bytes());
+        covered.extend([0; 8 + 8 + 8 + 2 + 4]);
+        covered.extend((records.len() as i32).to_be_bytes());
+        for (offset, (key, value)) in (0..).zip(records) {
+            let mut record = vec![0];
+            signed(&mut record, 1_000_000);
+            signed(&mut record, offset);
+            nullable(&mut record, key.as_deref());
+            nullable(&mut record, value.as_deref());
+            // One header.
+            signed(&mut record, 1);
+            nullable(&mut record, Some(b"trace"));
+            nullable(&mut record, None);
+            signed(&mut covered, record.len() as i64);
+            covered.extend(record);
+        }
+        let mut batch = base_offset.to_be_bytes().to_vec();
+        batch.extend((covered.len() as i32 + 9).to_be_bytes());
+        batch.extend(leader_epoch.to_be_bytes());
+        batch.push(2);
+        batch.extend(crc32c::crc32c(&covered).to_be_bytes());
+        batch.extend(covered);
+        batch
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<(i64, Option<i32>, Sent)>, Unreadable> {
+        let mut records = Vec::new();
+        for run in Batches::new(bytes) {
+            let (mut run, _) = run?;
+            while let Some(record) = run.next_record(3) {
+                let record = record?;
+                let sent = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+                records.push((record.offset, record.leader_epoch, sent));
+            }
+        }
+        Ok(records)
+    }
+
+    fn sent() -> impl Strategy<Value = Vec<Sent>> {
+        let bytes = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..200));
+        proptest::collection::vec((bytes(), bytes()), 1..20)
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_out_as_they_were_put_in(first in sent(), second in sent(), base in 0..1_i64 << 40, cut in 0..100_usize) {
+            let next = base + first.len() as i64;
+            let mut bytes = [batch(base, 7, 0, &first), batch(next, -1, 0, &second)].concat();
+            let third = batch(next + 30, 8, 0, &second);
+            // The last one is cut short, as brokers do at their limit.
+            bytes.extend(&third[..cut.min(third.len() - 1)]);
+            let expected = (base..).zip(first).map(|(offset, sent)| (offset, Some(7), sent));
+            let expected = expected.chain((next..).zip(second).map(|(offset, sent)| (offset, None, sent)));
+            prop_assert_eq!(read(&bytes), Ok(expected.collect()));
+        }
+
+        #[test]
+        fn a_flipped_bit_that_the_checksum_covers_is_caught(sent in sent(), bit in any::<prop::sample::Index>()) {
+            const COVERED: usize = 21;
+            let mut bytes = batch(5, 0, 0, &sent);
+            let bit = COVERED * 8 + bit.index((bytes.len() - COVERED) * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(read(&bytes), Err(Unreadable::Checksum));
+        }
+
+        #[test]
+        fn whatever_bytes_there_are_nothing_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), claims_to_be_right: bool) {
+            if claims_to_be_right && bytes.len() > 21 {
+                let length = (bytes.len() - 12) as i32;
+                bytes[8..12].copy_from_slice(&length.to_be_bytes());
+                bytes[16] = 2;
+                let checksum = crc32c::crc32c(&bytes[21..]).to_be_bytes();
+                bytes[17..21].copy_from_slice(&checksum);
+            }
+            let _ = read(&bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_compressed_or_of_a_transaction_is_left_to_others() {
+        let sent = [(None, Some(b"x".to_vec()))];
+        for attributes in [1, 2, 3, 4, 0x10, 0x20, 0x30] {
+            assert_eq!(read(&batch(0, 0, attributes, &sent)), Err(Unreadable::Unusual), "{attributes:#x}");
+        }
+        // The time of the log, not of the producer.
+        assert!(read(&batch(0, 0, 8, &sent)).is_ok());
+        let mut former = batch(0, 0, 0, &sent);
+        former[16] = 1;
+        assert_eq!(read(&former), Err(Unreadable::Unusual));
+    }
+}

@@ -1,0 +1,515 @@
+//! Reads what lies between a checkpoint and the end of the log in bulk, over connections of its own.
+//!
+//! librdkafka makes an object of each record, which costs more than all that is done with it after. Here an answer's
+//! bytes are checked and read in place. It is only for the way to the end, where all is well: at the end, and at
+//! anything out of the ordinary, a partition is handed over to librdkafka at the offset reached, and whatever is to be
+//! said or done about it is librdkafka's matter.
+//!
+//! Each fetch is by topic id, and has the leader epoch of the record read last: a broker whose log is another, or was
+//! cut, says so instead of giving records.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::slice;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::batches::Run;
+use super::config::Connection;
+use super::consumer::{Item, Position, StartAt};
+use super::error::KafkaError;
+use super::wire::{self, Limits, Metadata, Reader, Wanted};
+
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// How long a broker may say nothing while an answer is due.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Larger answers are no answers to what is asked here.
+const ANSWER_BYTES_MAX: usize = 128 << 20;
+const ANSWER_BYTES_STEP: usize = 1 << 20;
+/// How many answers in a row may bring nothing.
+const EMPTY_ANSWERS_MAX: u32 = 100;
+
+/// Properties that change nothing of how brokers are reached and trusted.
+const HARMLESS: &[&str] = &[
+    "client.id",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.instance.id",
+    "heartbeat.interval.ms",
+    "max.partition.fetch.bytes",
+    "message.max.bytes",
+    "max.poll.interval.ms",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "receive.message.max.bytes",
+    "session.timeout.ms",
+    "socket.timeout.ms",
+    "statistics.interval.ms",
+];
+
+/// The partitions of one topic that are on their way to the end.
+pub struct Replay {
+    client_id: String,
+    limits: Limits,
+    metadata: Metadata,
+    links: Vec<Link>,
+    readings: BTreeMap<i32, Reading>,
+    handed_over: Vec<Position>,
+    rounds: u64,
+    empty_answers: u32,
+    silence_max: Duration,
+}
+
+/// A partition that is being read.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    next_offset: i64,
+    last_epoch: Option<i32>,
+    leader: i32,
+    leader_epoch: i32,
+    high_watermark: Option<i64>,
+    /// The round in which it last brought something: who has waited longest is asked for first.
+    served: u64,
+}
+
+impl Reading {
+    fn position(&self, partition: i32) -> Position {
+        let start = StartAt::Offset { next_offset: self.next_offset, leader_epoch: self.last_epoch };
+        Position { partition, start }
+    }
+}
+
+/// A connection to one broker, with at most one question open.
+struct Link {
+    broker: i32,
+    stream: TcpStream,
+    correlation: i32,
+    /// Of the answer that is due: its bytes so far, its size before them.
+    answer: Vec<u8>,
+    filled: usize,
+    is_asked: bool,
+    heard: Instant,
+}
+
+impl Replay {
+    /// Nothing where the brokers are reached in a way that only librdkafka knows, or can't be reached.
+    pub fn start(connection: &Connection, topic: &str) -> Option<Replay> {
+        let is_harmless = |key: &str| HARMLESS.contains(&key);
+        if !connection.properties.iter().all(|property| is_harmless(&property.key)) {
+            return None;
+        }
+        let set = |keys: &[&str]| {
+            let property = connection.properties.iter().rev().find(|property| keys.contains(&&*property.key));
+            property.map(|property| property.value.as_str())
+        };
+        let number = |keys: &[&str], default: i32| {
+            set(keys).and_then(|value| value.parse().ok()).filter(|number| *number > 0).unwrap_or(default)
+        };
+        let client_id = set(&["client.id"]).unwrap_or("almanac");
+        let limits = Limits {
+            wait_ms: 5,
+            min_bytes: 1,
+            bytes: number(&["fetch.max.bytes"], 4 << 20),
+            partition_bytes: number(&["max.partition.fetch.bytes", "fetch.message.max.bytes"], 1 << 20),
+        };
+        let metadata = connection.brokers.split(',').find_map(|broker| {
+            let asked = ask_metadata(broker.trim(), client_id, topic);
+            asked.inspect_err(|error| tracing::debug!(%error, broker, "no replay")).ok()
+        })?;
+        Some(Replay {
+            client_id: client_id.to_owned(),
+            limits,
+            metadata,
+            links: Vec::new(),
+            readings: BTreeMap::new(),
+            handed_over: Vec::new(),
+            rounds: 0,
+            empty_answers: 0,
+            silence_max: match set(&["socket.timeout.ms"]).and_then(|value| value.parse().ok()) {
+                Some(millis) => SILENCE_MAX.min(Duration::from_millis(millis)),
+                None => SILENCE_MAX,
+            },
+        })
+    }
+
+    /// Takes a partition on. Says whether it does.
+    pub fn add(&mut self, position: Position) -> bool {
+        let StartAt::Offset { next_offset, leader_epoch: last_epoch } = position.start else { return false };
+        let Metadata { brokers, partitions, .. } = &self.metadata;
+        let Some(leader) = partitions.iter().find(|leader| leader.partition == position.partition) else {
+            return false;
+        };
+        if !self.links.iter().any(|link| link.broker == leader.broker) {
+            let Some(broker) = brokers.iter().find(|broker| broker.id == leader.broker) else { return false };
+            match connect(&(broker.host.as_str(), broker.port)) {
+                Ok(stream) => self.links.push(Link::new(broker.id, stream)),
+                Err(error) => {
+                    tracing::debug!(%error, broker.host, broker.port, "no replay");
+                    return false;
+                }
+            }
+        }
+        let reading = Reading {
+            next_offset,
+            last_epoch,
+            leader: leader.broker,
+            leader_epoch: leader.epoch,
+            high_watermark: None,
+            served: 0,
+        };
+        self.readings.insert(position.partition, reading);
+        true
+    }
+
+    /// Reads a partition no more. Says whether it was read here.
+    pub fn remove(&mut self, partition: i32) -> bool {
+        self.readings.remove(&partition).is_some()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.readings.is_empty() && self.handed_over.is_empty()
+    }
+
+    /// Where the partitions are that are to be read by librdkafka from now on.
+    pub fn take_handed_over(&mut self) -> Vec<Position> {
+        std::mem::take(&mut self.handed_over)
+    }
+
+    pub fn has(&self, partition: i32) -> bool {
+        self.readings.contains_key(&partition)
+            || self.handed_over.iter().any(|position| position.partition == partition)
+    }
+
+    pub fn high_watermark(&self, partition: i32) -> Option<i64> {
+        self.readings.get(&partition)?.high_watermark
+    }
+
+    /// Waits up to `patience` for an answer, and takes its records.
+    pub fn poll(&mut self, answer: &mut Answer, patience: Duration) {
+        answer.clear();
+        self.ask();
+        let mut lost = Vec::new();
+        if let Err(error) = wait_for_any(&self.links, patience) {
+            tracing::debug!(%error, "a replay can't wait");
+            lost.extend(self.links.iter().map(|link| link.broker));
+        }
+        for link in self.links.iter_mut().filter(|link| link.is_asked) {
+            match link.read() {
+                Ok(true) => {
+                    std::mem::swap(&mut answer.bytes, &mut link.answer);
+                    answer.size = std::mem::take(&mut link.filled);
+                    link.is_asked = false;
+                    let (broker, correlation) = (link.broker, link.correlation);
+                    if !self.take(answer, correlation) {
+                        lost.push(broker);
+                    }
+                    break;
+                }
+                Ok(false) if link.heard.elapsed() < self.silence_max => {}
+                Ok(false) => lost.push(link.broker),
+                Err(error) => {
+                    tracing::debug!(%error, "a replay has lost its broker");
+                    lost.push(link.broker);
+                }
+            }
+        }
+        for broker in lost {
+            self.lose(broker);
+        }
+        // The broker works on the next answer while this one is counted.
+        self.ask();
+    }
+
+    /// Asks each broker for what is wanted of it, unless an answer is due.
+    fn ask(&mut self) {
+        let mut lost = Vec::new();
+        for link in self.links.iter_mut().filter(|link| !link.is_asked) {
+            let mut wanted: Vec<(u64, Wanted)> = self
+                .readings
+                .iter()
+                .filter(|(_, reading)| reading.leader == link.broker)
+                .map(|(&partition, reading)| {
+                    let Reading { next_offset, leader_epoch, last_epoch, served, .. } = *reading;
+                    (served, Wanted { partition, next_offset, leader_epoch, last_epoch })
+                })
+                .collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            wanted.sort_by_key(|(served, _)| *served);
+            let wanted: Vec<Wanted> = wanted.into_iter().map(|(_, wanted)| wanted).collect();
+            link.correlation = link.correlation.wrapping_add(1);
+            let topic_id = &self.metadata.topic_id;
+            let request =
+                wire::fetch_request(link.correlation, &self.client_id, topic_id, self.limits, &wanted);
+            match link.ask(&request) {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a replay can't ask its broker");
+                    lost.push(link.broker);
+                }
+            }
+        }
+        for broker in lost {
+            self.lose(broker);
+        }
+    }
+
+    /// Takes in what an answer says. Says whether it is one.
+    fn take(&mut self, answer: &mut Answer, correlation: i32) -> bool {
+        self.rounds += 1;
+        let Answer { bytes, size, parts } = answer;
+        let bytes = bytes.get(4..*size).unwrap_or_default();
+        let Ok(fetched) = wire::fetched(bytes, correlation, &self.metadata.topic_id) else {
+            tracing::debug!("a replay was given an answer that does not follow the protocol");
+            return false;
+        };
+        let mut is_empty = true;
+        for fetched in fetched {
+            let partition = fetched.partition;
+            // One that was given up meanwhile.
+            let Some(reading) = self.readings.get_mut(&partition) else { continue };
+            let mut is_over = None;
+            if fetched.error != 0 || fetched.is_diverging || fetched.has_aborted {
+                is_over = Some(format!("error {}", fetched.error));
+            } else {
+                reading.high_watermark = Some(fetched.high_watermark).filter(|offset| *offset >= 0);
+                let mut has_more = false;
+                for run in fetched.batches {
+                    let run = match run {
+                        Ok(run) => run,
+                        Err(error) => {
+                            is_over = Some(format!("the batch at offset {}: {error}", reading.next_offset));
+                            break;
+                        }
+                    };
+                    let (run, next_offset) = run;
+                    if next_offset <= reading.next_offset {
+                        continue;
+                    }
+                    parts.push(Part::new(bytes, partition, reading.next_offset, &run));
+                    reading.next_offset = next_offset;
+                    reading.last_epoch = Some(run.leader_epoch).filter(|epoch| *epoch >= 0);
+                    reading.served = self.rounds;
+                    has_more = true;
+                }
+                is_empty &= !has_more;
+                if !has_more && is_over.is_none() && reading.next_offset >= fetched.last_stable_offset {
+                    is_over = Some("the end".to_owned());
+                }
+            }
+            if let Some(reason) = is_over {
+                is_empty = false;
+                tracing::debug!(partition, reading.next_offset, reason, "handed over to the client");
+                self.handed_over.push(reading.position(partition));
+                self.readings.remove(&partition);
+            }
+        }
+        self.empty_answers = if is_empty { self.empty_answers + 1 } else { 0 };
+        self.empty_answers < EMPTY_ANSWERS_MAX
+    }
+
+    /// Hands over all that is read from a broker.
+    fn lose(&mut self, broker: i32) {
+        self.links.retain(|link| link.broker != broker);
+        let lost = self.readings.iter().filter(|(_, reading)| reading.leader == broker);
+        self.handed_over.extend(lost.map(|(&partition, reading)| reading.position(partition)));
+        self.readings.retain(|_, reading| reading.leader != broker);
+    }
+}
+
+impl Link {
+    fn new(broker: i32, stream: TcpStream) -> Link {
+        Link {
+            broker,
+            stream,
+            correlation: 0,
+            answer: Vec::new(),
+            filled: 0,
+            is_asked: false,
+            heard: Instant::now(),
+        }
+    }
+
+    fn ask(&mut self, request: &[u8]) -> io::Result<()> {
+        // So short that the connection has room for it, or is not worth waiting for.
+        self.stream.write_all(request)?;
+        (self.filled, self.is_asked, self.heard) = (0, true, Instant::now());
+        Ok(())
+    }
+
+    /// Reads what there is of the answer. Says whether that is all of it.
+    fn read(&mut self) -> io::Result<bool> {
+        loop {
+            let end = match self.answer.get(..self.filled).and_then(|answer| answer.first_chunk()) {
+                None => 4,
+                Some(size) => 4 + u32::from_be_bytes(*size) as usize,
+            };
+            if end > ANSWER_BYTES_MAX {
+                return Err(io::Error::new(ErrorKind::InvalidData, "an answer is too large"));
+            }
+            if self.filled >= 4 && self.filled == end {
+                return Ok(true);
+            }
+            // No room is made for a size that may be anything; what comes is.
+            let end = end.min(self.filled + ANSWER_BYTES_STEP);
+            if self.answer.len() < end {
+                self.answer.resize(end, 0);
+            }
+            match self.stream.read(&mut self.answer[self.filled..end]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    self.filled += count;
+                    self.heard = Instant::now();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn wait_for_any(links: &[Link], patience: Duration) -> io::Result<()> {
+    let timeout = Timespec {
+        tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: patience.subsec_nanos().into(),
+    };
+    let asked = links.iter().filter(|link| link.is_asked);
+    let mut awaited: Vec<PollFd> =
+        asked.map(|link| PollFd::from_borrowed_fd(link.stream.as_fd(), PollFlags::IN)).collect();
+    match poll(&mut awaited, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn connect(address: &impl ToSocketAddrs) -> io::Result<TcpStream> {
+    let mut failure = io::Error::from(ErrorKind::NotFound);
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_MAX) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_nonblocking(true)?;
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn ask_metadata(broker: &str, client_id: &str, topic: &str) -> io::Result<Metadata> {
+    const CORRELATION: i32 = 1;
+    const KAFKAS_PORT: u16 = 9092;
+    let address = broker.strip_prefix("PLAINTEXT://").unwrap_or(broker);
+    let stream = match address.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let port = port.parse().map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+            connect(&(host.trim_matches(['[', ']']), port))
+        }
+        _ => connect(&(address.trim_matches(['[', ']']), KAFKAS_PORT)),
+    };
+    let mut link = Link::new(-1, stream?);
+    link.ask(&wire::metadata_request(CORRELATION, client_id, topic))?;
+    let deadline = Instant::now() + ANSWER_MAX;
+    while !link.read()? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        wait_for_any(slice::from_ref(&link), left)?;
+    }
+    wire::metadata(link.answer.get(4..link.filled).unwrap_or_default(), CORRELATION)
+        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+/// The records of one answer.
+#[derive(Default)]
+pub struct Answer {
+    bytes: Vec<u8>,
+    size: usize,
+    parts: Vec<Part>,
+}
+
+/// Where a run of records lies in an answer.
+struct Part {
+    partition: i32,
+    /// A batch is given whole, also where its first records were read before.
+    from: i64,
+    base_offset: i64,
+    leader_epoch: i32,
+    count: u32,
+    records: Range<usize>,
+}
+
+impl Part {
+    fn new(bytes: &[u8], partition: i32, from: i64, run: &Run) -> Part {
+        let records = run.records.rest();
+        let start = records.as_ptr().addr() - bytes.as_ptr().addr();
+        let Run { base_offset, leader_epoch, count, .. } = *run;
+        Part { partition, from, base_offset, leader_epoch, count, records: start..start + records.len() }
+    }
+}
+
+impl Answer {
+    pub fn clear(&mut self) {
+        self.parts.clear();
+        self.size = 0;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    pub fn iter(&self) -> Records<'_> {
+        Records { bytes: self.content(), parts: self.parts.iter(), current: None }
+    }
+
+    /// What follows the size.
+    fn content(&self) -> &[u8] {
+        self.bytes.get(4..self.size).unwrap_or_default()
+    }
+}
+
+/// The records of an answer, read as they are asked for.
+pub struct Records<'a> {
+    bytes: &'a [u8],
+    parts: slice::Iter<'a, Part>,
+    current: Option<(i32, i64, Run<'a>)>,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        loop {
+            if let Some((partition, from, run)) = &mut self.current {
+                match run.next_record(*partition) {
+                    Some(Ok(record)) if record.offset < *from => continue,
+                    Some(Ok(record)) => return Some(Item::Record(record)),
+                    Some(Err(_)) => {
+                        let action = format!("can't read partition {partition} after offset {from}");
+                        let error = KafkaError::code(action, Code::BadMessage);
+                        return Some(Item::Failed { partition: Some(*partition), error });
+                    }
+                    None => {}
+                }
+            }
+            let Part { partition, from, base_offset, leader_epoch, count, records } = self.parts.next()?;
+            let records = Reader::new(self.bytes.get(records.clone()).unwrap_or_default());
+            let run = Run { base_offset: *base_offset, leader_epoch: *leader_epoch, count: *count, records };
+            self.current = Some((*partition, *from, run));
+        }
+    }
+}

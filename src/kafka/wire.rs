@@ -1,0 +1,526 @@
+//! Kafka's protocol, as far as [`super::replay`] speaks it: requests to bytes, bytes to answers. No IO.
+//!
+//! Version 12 of Metadata and 13 of Fetch, which know topics by their ids, are spoken by every Kafka from 3.1 on.
+
+use super::batches::Batches;
+
+const FETCH: i16 = 1;
+const FETCH_VERSION: i16 = 13;
+const METADATA: i16 = 3;
+const METADATA_VERSION: i16 = 12;
+
+/// Anything that an answer can't be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("an answer that does not follow the protocol")]
+pub struct Malformed;
+
+pub type TopicId = [u8; 16];
+
+/// Where a topic's partitions are.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Metadata {
+    pub brokers: Vec<Broker>,
+    pub topic_id: TopicId,
+    pub partitions: Vec<Leader>,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub struct Broker {
+    pub id: i32,
+    pub host: String,
+    pub port: u16,
+}
+
+/// A partition that has a leader.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Leader {
+    pub partition: i32,
+    pub broker: i32,
+    pub epoch: i32,
+}
+
+/// What is asked of one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub partition: i32,
+    pub next_offset: i64,
+    pub leader_epoch: i32,
+    /// That of the last record read, so that the broker can tell a log that was cut.
+    pub last_epoch: Option<i32>,
+}
+
+/// Limits of a fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub wait_ms: i32,
+    pub min_bytes: i32,
+    pub bytes: i32,
+    pub partition_bytes: i32,
+}
+
+/// What came of one partition.
+#[derive(Debug)]
+pub struct Fetched<'a> {
+    pub partition: i32,
+    /// Kafka's number of an error; 0 where there is none.
+    pub error: i16,
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    /// Records of aborted transactions are among them.
+    pub has_aborted: bool,
+    /// The log does not hold what was read before, or the leader is another.
+    pub is_diverging: bool,
+    pub batches: Batches<'a>,
+}
+
+/// A request, from its size on.
+pub fn metadata_request(correlation: i32, client_id: &str, topic: &str) -> Vec<u8> {
+    let mut request = Request::new(METADATA, METADATA_VERSION, correlation, client_id);
+    request.count(1);
+    request.bytes(&[0; 16]);
+    request.text(topic);
+    request.no_tags();
+    // No topic comes into being by asking for it, and nobody's rights are asked for.
+    request.bytes(&[0, 0]);
+    request.no_tags();
+    request.done()
+}
+
+pub fn fetch_request(
+    correlation: i32,
+    client_id: &str,
+    topic_id: &TopicId,
+    limits: Limits,
+    wanted: &[Wanted],
+) -> Vec<u8> {
+    const CONSUMER: i32 = -1;
+    const READ_COMMITTED: u8 = 1;
+    const NO_SESSION: (i32, i32) = (0, -1);
+    const UNKNOWN: i64 = -1;
+    let mut request = Request::new(FETCH, FETCH_VERSION, correlation, client_id);
+    for number in [CONSUMER, limits.wait_ms, limits.min_bytes, limits.bytes] {
+        request.int32(number);
+    }
+    request.bytes(&[READ_COMMITTED]);
+    request.int32(NO_SESSION.0);
+    request.int32(NO_SESSION.1);
+    request.count(1);
+    request.bytes(topic_id);
+    request.count(wanted.len());
+    for wanted in wanted {
+        request.int32(wanted.partition);
+        request.int32(wanted.leader_epoch);
+        request.int64(wanted.next_offset);
+        request.int32(wanted.last_epoch.unwrap_or(-1));
+        request.int64(UNKNOWN);
+        request.int32(limits.partition_bytes);
+        request.no_tags();
+    }
+    request.no_tags();
+    // No topic is forgotten, and no rack preferred.
+    request.count(0);
+    request.text("");
+    request.no_tags();
+    request.done()
+}
+
+/// The answer to a [`metadata_request`], after its size.
+pub fn metadata(answer: &[u8], correlation: i32) -> Result<Metadata, Malformed> {
+    let mut reader = Reader::of_answer(answer, correlation)?;
+    reader.int32()?;
+    let brokers = reader.list(|reader| {
+        let id = reader.int32()?;
+        let host = reader.text()?.to_owned();
+        let port = u16::try_from(reader.int32()?).map_err(|_| Malformed)?;
+        reader.text()?;
+        reader.tags()?;
+        Ok(Broker { id, host, port })
+    })?;
+    reader.text()?;
+    reader.int32()?;
+    let topics = reader.list(|reader| {
+        let error = reader.int16()?;
+        reader.text()?;
+        let topic_id = reader.array()?;
+        reader.take(1)?;
+        let leaders = reader.list(|reader| {
+            let error = reader.int16()?;
+            let leader =
+                Leader { partition: reader.int32()?, broker: reader.int32()?, epoch: reader.int32()? };
+            for _ in 0..3 {
+                reader.list(Reader::int32)?;
+            }
+            reader.tags()?;
+            Ok((error == 0 && leader.broker >= 0).then_some(leader))
+        })?;
+        reader.int32()?;
+        reader.tags()?;
+        Ok((error, topic_id, leaders))
+    })?;
+    match <[_; 1]>::try_from(topics) {
+        Ok([(0, topic_id, leaders)]) if topic_id != [0; 16] => {
+            Ok(Metadata { brokers, topic_id, partitions: leaders.into_iter().flatten().collect() })
+        }
+        _ => Err(Malformed),
+    }
+}
+
+/// The answer to a [`fetch_request`], after its size.
+pub fn fetched<'a>(
+    answer: &'a [u8],
+    correlation: i32,
+    topic_id: &TopicId,
+) -> Result<Vec<Fetched<'a>>, Malformed> {
+    let mut reader = Reader::of_answer(answer, correlation)?;
+    reader.int32()?;
+    if reader.int16()? != 0 {
+        return Err(Malformed);
+    }
+    reader.int32()?;
+    let topics = reader.list(|reader| {
+        let is_ours = reader.array()? == *topic_id;
+        let partitions = reader.list(fetched_partition)?;
+        reader.tags()?;
+        if is_ours { Ok(partitions) } else { Err(Malformed) }
+    })?;
+    Ok(topics.into_iter().flatten().collect())
+}
+
+fn fetched_partition<'a>(reader: &mut Reader<'a>) -> Result<Fetched<'a>, Malformed> {
+    let partition = reader.int32()?;
+    let error = reader.int16()?;
+    let (high_watermark, last_stable_offset) = (reader.int64()?, reader.int64()?);
+    reader.int64()?;
+    let aborted = reader.list(|reader| {
+        reader.take(16)?;
+        reader.tags()
+    })?;
+    reader.int32()?;
+    let records = reader.compact_bytes()?;
+    let is_diverging = reader.tags()?;
+    Ok(Fetched {
+        partition,
+        error,
+        high_watermark,
+        last_stable_offset,
+        has_aborted: !aborted.is_empty(),
+        is_diverging,
+        batches: Batches::new(records),
+    })
+}
+
+struct Request(Vec<u8>);
+
+impl Request {
+    fn new(api: i16, version: i16, correlation: i32, client_id: &str) -> Request {
+        let mut request = Request(vec![0; 4]);
+        request.bytes(&api.to_be_bytes());
+        request.bytes(&version.to_be_bytes());
+        request.int32(correlation);
+        // The one text with a length of old.
+        let client_id = client_id.get(..client_id.len().min(i16::MAX as usize)).unwrap_or_default();
+        request.bytes(&(client_id.len() as i16).to_be_bytes());
+        request.bytes(client_id.as_bytes());
+        request.no_tags();
+        request
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn int32(&mut self, number: i32) {
+        self.bytes(&number.to_be_bytes());
+    }
+
+    fn int64(&mut self, number: i64) {
+        self.bytes(&number.to_be_bytes());
+    }
+
+    /// One more than it is, since 0 stands for what is not there.
+    fn count(&mut self, count: usize) {
+        let mut rest = count as u64 + 1;
+        while rest >= 0x80 {
+            self.0.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.0.push(rest as u8);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.bytes(text.as_bytes());
+    }
+
+    fn no_tags(&mut self) {
+        self.0.push(0);
+    }
+
+    fn done(mut self) -> Vec<u8> {
+        let size = (self.0.len() - 4) as u32;
+        self.0[..4].copy_from_slice(&size.to_be_bytes());
+        self.0
+    }
+}
+
+/// Takes one thing after the other from the front of some bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Reader(bytes)
+    }
+
+    fn of_answer(answer: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
+        let mut reader = Reader(answer);
+        if reader.int32()? != correlation {
+            return Err(Malformed);
+        }
+        reader.tags()?;
+        Ok(reader)
+    }
+
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    #[inline]
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    pub fn int16(&mut self) -> Result<i16, Malformed> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    pub fn int32(&mut self) -> Result<i32, Malformed> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    pub fn int64(&mut self) -> Result<i64, Malformed> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    /// A number of seven bits a byte, the lowest first.
+    #[inline]
+    pub fn unsigned(&mut self) -> Result<u64, Malformed> {
+        // Most are short.
+        if let [first @ 0..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*first));
+        }
+        self.long_unsigned()
+    }
+
+    fn long_unsigned(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let [byte] = self.array()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(Malformed)
+    }
+
+    /// The same for numbers below zero, too: the sign is the lowest bit.
+    #[inline]
+    pub fn signed(&mut self) -> Result<i64, Malformed> {
+        let number = self.unsigned()?;
+        Ok((number >> 1).cast_signed() ^ -((number & 1).cast_signed()))
+    }
+
+    /// A length that is one less than written; nothing where it is 0.
+    fn count(&mut self) -> Result<usize, Malformed> {
+        let count = self.unsigned()?.saturating_sub(1);
+        usize::try_from(count).map_err(|_| Malformed)
+    }
+
+    fn compact_bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let count = self.count()?;
+        self.take(count)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.compact_bytes()?).map_err(|_| Malformed)
+    }
+
+    fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        // No room is made for a count that may be anything.
+        let mut items = Vec::new();
+        for _ in 0..self.count()? {
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
+    /// Fields that came later. Says whether there are any: those of a fetched partition tell of other logs and leaders.
+    fn tags(&mut self) -> Result<bool, Malformed> {
+        let count = self.unsigned()?;
+        for _ in 0..count {
+            self.unsigned()?;
+            let length = usize::try_from(self.unsigned()?).map_err(|_| Malformed)?;
+            self.take(length)?;
+        }
+        Ok(count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::batches::tests::batch;
+    use super::*;
+    use proptest::prelude::*;
+
+    const TOPIC_ID: TopicId = *b"0123456789abcdef";
+
+    /// Writes answers with the means of requests.
+    fn answer(correlation: i32, write: impl FnOnce(&mut Request)) -> Vec<u8> {
+        let mut answer = Request(Vec::new());
+        answer.int32(correlation);
+        answer.no_tags();
+        write(&mut answer);
+        answer.0
+    }
+
+    fn fetch_answer(error: i16, partition_error: i16, is_diverging: bool) -> Vec<u8> {
+        answer(7, |answer| {
+            answer.int32(0);
+            answer.bytes(&error.to_be_bytes());
+            answer.int32(0);
+            answer.count(1);
+            answer.bytes(&TOPIC_ID);
+            answer.count(1);
+            answer.int32(3);
+            answer.bytes(&partition_error.to_be_bytes());
+            answer.int64(120);
+            answer.int64(100);
+            answer.int64(0);
+            answer.bytes(&[0]);
+            answer.int32(-1);
+            let batch = batch(90, 4, 0, &[(None, Some(b"x".to_vec()))]);
+            answer.count(batch.len());
+            answer.bytes(&batch);
+            if is_diverging {
+                let (epoch, end) = (2_i32.to_be_bytes(), 80_i64.to_be_bytes());
+                answer.bytes(&[1, 0, 13]);
+                answer.bytes(&epoch);
+                answer.bytes(&end);
+                answer.no_tags();
+            } else {
+                answer.no_tags();
+            }
+            answer.no_tags();
+            answer.no_tags();
+        })
+    }
+
+    #[test]
+    fn a_fetch_says_where_each_partition_is() {
+        for (partition_error, is_diverging) in [(0, false), (0, true), (6, false)] {
+            let answer = fetch_answer(0, partition_error, is_diverging);
+            let fetched = fetched(&answer, 7, &TOPIC_ID).unwrap();
+            let [fetched] = &fetched[..] else { panic!("{fetched:?}") };
+            assert_eq!(
+                (fetched.partition, fetched.error, fetched.is_diverging),
+                (3, partition_error, is_diverging)
+            );
+            assert_eq!((fetched.high_watermark, fetched.last_stable_offset), (120, 100));
+            assert!(!fetched.has_aborted);
+            assert_eq!(fetched.batches.map(|run| run.unwrap().1).collect::<Vec<_>>(), [91]);
+        }
+        let answer = fetch_answer(0, 0, false);
+        assert_eq!(fetched(&answer, 8, &TOPIC_ID).unwrap_err(), Malformed, "the answer to another question");
+        assert_eq!(fetched(&answer, 7, &[1; 16]).unwrap_err(), Malformed, "another topic's");
+        assert_eq!(fetched(&fetch_answer(1, 0, false), 7, &TOPIC_ID).unwrap_err(), Malformed);
+    }
+
+    fn metadata_answer(error: i16) -> Vec<u8> {
+        answer(1, |answer| {
+            answer.int32(0);
+            answer.count(1);
+            answer.int32(1);
+            answer.text("kafka.example");
+            answer.int32(9092);
+            answer.bytes(&[0, 0]);
+            answer.text("cluster");
+            answer.int32(1);
+            answer.count(1);
+            answer.bytes(&error.to_be_bytes());
+            answer.text("temperatures");
+            answer.bytes(&TOPIC_ID);
+            answer.bytes(&[0]);
+            answer.count(2);
+            for (error, partition, leader) in [(0_i16, 0, 1), (5, 1, -1)] {
+                answer.bytes(&error.to_be_bytes());
+                answer.int32(partition);
+                answer.int32(leader);
+                answer.int32(9);
+                for _ in 0..3 {
+                    answer.count(1);
+                    answer.int32(1);
+                }
+                answer.no_tags();
+            }
+            answer.int32(i32::MIN);
+            answer.no_tags();
+            answer.no_tags();
+        })
+    }
+
+    #[test]
+    fn metadata_name_leaders_and_brokers() {
+        let expected = Metadata {
+            brokers: vec![Broker { id: 1, host: "kafka.example".to_owned(), port: 9092 }],
+            topic_id: TOPIC_ID,
+            partitions: vec![Leader { partition: 0, broker: 1, epoch: 9 }],
+        };
+        assert_eq!(metadata(&metadata_answer(0), 1), Ok(expected));
+        assert_eq!(metadata(&metadata_answer(3), 1), Err(Malformed), "there is no such topic");
+    }
+
+    #[test]
+    fn numbers_of_any_length() {
+        for number in [0, 1, -1, 63, -64, 64, 300, i64::MAX, i64::MIN] {
+            let mut request = Request(Vec::new());
+            let zigzag = ((number << 1) ^ (number >> 63)).cast_unsigned();
+            // A count is written one higher.
+            match usize::try_from(zigzag).ok().and_then(|count| count.checked_sub(1)) {
+                Some(count) => request.count(count),
+                None => request.no_tags(),
+            }
+            assert_eq!(Reader::new(&request.0).signed(), Ok(number));
+        }
+        assert_eq!(Reader::new(&[0xff; 11]).unsigned(), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_cut_off_or_changed_nothing_panics(cut in any::<prop::sample::Index>(), changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)) {
+            for mut answer in [fetch_answer(0, 0, true), metadata_answer(0)] {
+                for (at, byte) in &changes {
+                    let at = at.index(answer.len());
+                    answer[at] = *byte;
+                }
+                answer.truncate(cut.index(answer.len() + 1));
+                let _ = metadata(&answer, 1);
+                if let Ok(fetched) = fetched(&answer, 7, &TOPIC_ID) {
+                    fetched.into_iter().for_each(|fetched| fetched.batches.for_each(drop));
+                }
+            }
+        }
+    }
+}
