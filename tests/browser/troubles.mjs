@@ -50,4 +50,11 @@ await steps({
     await page.locator('.state.unreadable').waitFor({ state: 'detached' });
     await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();
   },
+  async 'and all of it gone'() {
+    await ask('empty');
+    await notice('Nothing is here yet');
+    assert.equal(await page.locator('figure:visible').count(), 0);
+    await ask('mend');
+    await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();
+  },
 });

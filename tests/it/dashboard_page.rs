@@ -126,6 +126,7 @@ impl Weather {
                 let (claim, checkpoint) = &mut self.partitions[2];
                 claim.replace(checkpoint).unwrap();
             }
+            "empty" => (0..4).for_each(|partition| fs::remove_file(self.checkpoint(partition)).unwrap()),
             state => self.say(state),
         }
         String::new()

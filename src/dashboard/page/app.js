@@ -123,6 +123,7 @@ function take(said) {
   // A picture is asked for before anything else is done, which then takes no time of its own.
   draw();
   showPartitions();
+  if (!hasDays()) pictures.forEach((picture) => picture.clear());
   draw();
 }
 
@@ -451,6 +452,11 @@ class Picture extends Drawn {
     };
   }
 
+  clear(words = '') {
+    this.figure.replaceChildren(words);
+    [this.text, this.shown] = [null, null];
+  }
+
   svg() {
     return this.figure.querySelector('svg');
   }
@@ -679,15 +685,10 @@ function showMonth() {
   for (const option of select.options) option.disabled = !months.has(option.value);
   select.value = chosenMonth();
   const isRecorded = months.size === 0 || months.has(chosenMonth());
-  const { figure } = picture('history');
-  figure.classList.toggle('empty', !isRecorded);
-  if (!isRecorded) {
-    picture('history').text = null;
-    picture('history').shown = null;
-    figure.replaceChildren(`No ${chosenMonth()} is recorded yet.`);
-  } else if (!figure.querySelector('svg')) {
-    figure.replaceChildren();
-  }
+  const shown = picture('history');
+  shown.figure.classList.toggle('empty', !isRecorded);
+  if (!isRecorded) shown.clear(`No ${chosenMonth()} is recorded yet.`);
+  else if (!shown.svg()) shown.clear();
 }
 
 function stepMonth(step) {
@@ -754,7 +755,10 @@ $('month').addEventListener('change', ({ target }) => choose({ month: target.val
 $('month-before').addEventListener('click', () => stepMonth(-1));
 $('month-after').addEventListener('click', () => stepMonth(1));
 
-document.addEventListener('pointermove', (event) => showTip(markAt(event) ?? focused()));
+document.addEventListener('pointermove', (event) => {
+  const mark = markAt(event) ?? focused();
+  if (mark !== tooltip.mark) showTip(mark);
+});
 document.addEventListener('pointerdown', (event) => showTip(markAt(event)));
 // A finger leaves whenever it is lifted.
 document.addEventListener('pointerleave', ({ pointerType }) => { if (pointerType === 'mouse') showTip(focused()); });
