@@ -69,7 +69,9 @@ impl Exit {
         match self {
             Exit::Done => "done, or stopped as asked",
             Exit::Failed => "failed in a way that has no number of its own",
-            Exit::Usage => "wrong usage: an option, a partition, a client property",
+            Exit::Usage => {
+                "wrong usage: an option, a partition, a client property, an address that can't be listened at"
+            }
             Exit::Input => "a weather file can't be read, or is not what it should be",
             Exit::Kafka => "Kafka can't be reached or started, or refused something",
             Exit::Checkpoint => "a checkpoint can't be gone on with",

@@ -456,7 +456,7 @@ pub mod tests {
             Said { has_aborted: true, ..said() },
             Said { error: 6, ..said() },
         ] {
-            let answer = fetch_answer(7, 0, &[said.clone()]);
+            let answer = fetch_answer(7, 0, std::slice::from_ref(&said));
             let fetched = fetched(&answer, 7, &TOPIC_ID).unwrap();
             let [fetched] = &fetched[..] else { panic!("{fetched:?}") };
             assert_eq!((fetched.partition, fetched.error), (3, said.error));
