@@ -212,7 +212,7 @@ mod tests {
             days: 950,
             newest: Some("1990-04-30".to_owned()),
             last_durable: Some(before(silence).to_string()),
-            last_progress: None,
+            last_progress: Some(before(silence).to_string()),
             stalled_since: (state == State::Stalled).then(|| before(40).to_string()),
             checkpoint_seconds: 0.002,
             checkpoint_bytes: 4711,

@@ -45,7 +45,12 @@ fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) {
 
 /// The text up to the tests, which come last in a file, with comments emptied.
 fn code_of(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub mod tests {"];
+    let text = tests
+        .iter()
+        .filter_map(|tests| text.split(tests).next())
+        .min_by_key(|text| text.len())
+        .unwrap_or_default();
     let mut code = String::new();
     for line in text.lines() {
         let _ = writeln!(code, "{}", if line.trim_start().starts_with("//") { "" } else { line });
