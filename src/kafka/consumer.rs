@@ -337,8 +337,9 @@ impl Consumer {
 
     /// The high watermark that the last fetch brought.
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
-        if let Some(replay) = self.replay.as_ref().filter(|replay| replay.has(partition)) {
-            return replay.high_watermark(partition);
+        let of_replay = self.replay.as_ref().and_then(|replay| replay.high_watermark(partition));
+        if self.replay.as_ref().is_some_and(|replay| replay.has(partition)) {
+            return of_replay;
         }
         let (mut low, mut high) = (-1, -1);
         // SAFETY: client and name are living, and the two numbers are ours.
@@ -351,7 +352,7 @@ impl Consumer {
                 &mut high,
             )
         };
-        (Code::from(error) == Code::NoError && high >= 0).then_some(high)
+        (Code::from(error) == Code::NoError && high >= 0).then_some(high).or(of_replay)
     }
 
     /// Tells the group how far the checkpoints are, for lag displays. Nothing depends on it.

@@ -64,6 +64,8 @@ pub struct Replay {
     links: Vec<Link>,
     readings: BTreeMap<i32, Reading>,
     handed_over: Vec<Position>,
+    /// As the last answer had them, also of what is handed over: librdkafka has none before its own first answer.
+    high_watermarks: BTreeMap<i32, i64>,
     rounds: u64,
     empty_answers: u32,
     silence_max: Duration,
@@ -76,7 +78,6 @@ struct Reading {
     last_epoch: Option<i32>,
     leader: i32,
     leader_epoch: i32,
-    high_watermark: Option<i64>,
     /// The round in which it last brought something: who has waited longest is asked for first.
     served: u64,
 }
@@ -133,6 +134,7 @@ impl Replay {
             links: Vec::new(),
             readings: BTreeMap::new(),
             handed_over: Vec::new(),
+            high_watermarks: BTreeMap::new(),
             rounds: 0,
             empty_answers: 0,
             silence_max: match set(&["socket.timeout.ms"]).and_then(|value| value.parse().ok()) {
@@ -159,20 +161,15 @@ impl Replay {
                 }
             }
         }
-        let reading = Reading {
-            next_offset,
-            last_epoch,
-            leader: leader.broker,
-            leader_epoch: leader.epoch,
-            high_watermark: None,
-            served: 0,
-        };
+        let reading =
+            Reading { next_offset, last_epoch, leader: leader.broker, leader_epoch: leader.epoch, served: 0 };
         self.readings.insert(position.partition, reading);
         true
     }
 
     /// Reads a partition no more. Says whether it was read here.
     pub fn remove(&mut self, partition: i32) -> bool {
+        self.high_watermarks.remove(&partition);
         self.readings.remove(&partition).is_some()
     }
 
@@ -191,7 +188,7 @@ impl Replay {
     }
 
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
-        self.readings.get(&partition)?.high_watermark
+        self.high_watermarks.get(&partition).copied()
     }
 
     /// Waits up to `patience` for an answer, and takes its records.
@@ -288,7 +285,9 @@ impl Replay {
             if fetched.error != 0 || fetched.is_diverging || fetched.has_aborted {
                 is_over = Some(format!("error {}", fetched.error));
             } else {
-                reading.high_watermark = Some(fetched.high_watermark).filter(|offset| *offset >= 0);
+                if fetched.high_watermark >= 0 {
+                    self.high_watermarks.insert(partition, fetched.high_watermark);
+                }
                 let mut has_more = false;
                 for run in fetched.batches {
                     let run = match run {
@@ -538,14 +537,7 @@ mod tests {
     /// Reads partitions 0 and 1 from offset 10 on.
     fn replay() -> Replay {
         let leader = |partition| Leader { partition, broker: 1, epoch: 4 };
-        let reading = Reading {
-            next_offset: 10,
-            last_epoch: None,
-            leader: 1,
-            leader_epoch: 4,
-            high_watermark: None,
-            served: 0,
-        };
+        let reading = Reading { next_offset: 10, last_epoch: None, leader: 1, leader_epoch: 4, served: 0 };
         Replay {
             client_id: "almanac".to_owned(),
             limits: Limits { wait_ms: 1, min_bytes: 1, bytes: 1000, partition_bytes: 1000 },
@@ -557,6 +549,7 @@ mod tests {
             links: Vec::new(),
             readings: (0..2).map(|partition| (partition, reading)).collect(),
             handed_over: Vec::new(),
+            high_watermarks: BTreeMap::new(),
             rounds: 0,
             empty_answers: 0,
             silence_max: SILENCE_MAX,

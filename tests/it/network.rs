@@ -41,6 +41,9 @@ const MEMORY_MAX_MIB: usize = 200;
 
 /// How long a reader may take, once with the damage and once after it.
 const PROGRESS_MAX: Duration = Duration::from_secs(60);
+/// A member that was cut off while it joined has to wait until that membership has expired, 10 s later, maybe more than
+/// once.
+const JOIN_MAX: Duration = Duration::from_secs(120);
 
 /// How long the client waits for an answer that the damage has swallowed; by default a minute.
 const ANSWER_MAX: [&str; 2] = ["-X", "socket.timeout.ms=2000"];
@@ -601,7 +604,7 @@ fn storm(network: &Network, days: usize, random: &mut Random) -> String {
     revive(&mut member, for_member, &["consumer"], "group");
     for (running, dir) in [(&mut consumer, "files"), (&mut member, "group")] {
         let records = network.kafka.records(&direct.topic);
-        eventually_within(PROGRESS_MAX, "the checkpoints pass every record", || {
+        eventually_within(JOIN_MAX, "the checkpoints pass every record", || {
             assert!(running.is_running(), "{}", running.stderr());
             direct.passed(dir) == records
         });
