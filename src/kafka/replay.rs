@@ -273,11 +273,22 @@ impl Replay {
             tracing::debug!("a replay was given an answer that does not follow the protocol");
             return false;
         };
+        // An answer has each partition asked for, once. Nothing protects their numbers on the way, and where two partitions
+        // are at the same offset, records of one would pass for those of the other.
+        let sorted = |mut partitions: Vec<i32>| {
+            partitions.sort_unstable();
+            partitions
+        };
+        let answered = sorted(fetched.iter().map(|fetched| fetched.partition).collect());
+        if answered != sorted(asked.iter().map(|(partition, _)| *partition).collect()) {
+            tracing::debug!(?answered, "a replay was given an answer about other partitions");
+            return false;
+        }
         let mut is_empty = true;
         for fetched in fetched {
             let partition = fetched.partition;
             let Some(reading) = self.readings.get_mut(&partition) else { continue };
-            // One that was given up meanwhile, and perhaps taken on again from elsewhere; or one never asked for.
+            // One that was given up meanwhile, and perhaps taken on again from elsewhere.
             if !asked.contains(&(partition, reading.next_offset)) {
                 continue;
             }
@@ -564,11 +575,15 @@ mod tests {
         Said { partition, last_stable_offset: 100, batches, ..Said::default() }
     }
 
-    /// Partition and offset of each record that an answer brings.
-    fn taken(replay: &mut Replay, said: &[Said], asked: &[(i32, i64)]) -> Vec<(i32, i64)> {
+    fn answer(said: &[Said]) -> Answer {
         let content = fetch_answer(CORRELATION, 0, said);
         let bytes = [&(content.len() as u32).to_be_bytes()[..], &content].concat();
-        let mut answer = Answer { size: bytes.len(), bytes, parts: Vec::new() };
+        Answer { size: bytes.len(), bytes, parts: Vec::new() }
+    }
+
+    /// Partition and offset of each record that an answer brings.
+    fn taken(replay: &mut Replay, said: &[Said], asked: &[(i32, i64)]) -> Vec<(i32, i64)> {
+        let mut answer = answer(said);
         assert!(replay.take(&mut answer, CORRELATION, asked));
         let offset = |item| match item {
             Item::Record(record) => (record.partition, record.offset),
@@ -601,8 +616,8 @@ mod tests {
     #[test]
     fn an_answer_to_what_is_no_longer_asked_is_left() {
         let mut replay = replay();
-        // Given up and taken on again, further back, while the answer was on its way; and one that was not asked for.
-        let said = [said(0, records(30, 1)), said(1, records(10, 1)), said(2, records(10, 1))];
+        // Given up and taken on again, further back, while the answer was on its way; and given up for good.
+        let said = [said(0, records(30, 1)), said(2, records(10, 1))];
         assert_eq!(taken(&mut replay, &said, &[(0, 30), (2, 10)]), []);
         assert_eq!(replay.readings[&0].next_offset, 10);
         assert!(replay.remove(1));
@@ -626,7 +641,7 @@ mod tests {
             (Said { last_stable_offset: 10, ..said(0, vec![]) }, vec![], (0, 10, None)),
         ] {
             let mut replay = replay();
-            assert_eq!(taken(&mut replay, &[said], &BOTH), expected);
+            assert_eq!(taken(&mut replay, &[said], &BOTH[..1]), expected);
             assert_eq!(handed_over(&mut replay), [at]);
             assert!(!replay.has(0) && replay.has(1), "the others go on");
         }
@@ -635,14 +650,23 @@ mod tests {
     #[test]
     fn answers_that_bring_nothing_end_it() {
         let mut replay = replay();
-        let content = fetch_answer(CORRELATION, 0, &[said(0, vec![])]);
-        let bytes = [&(content.len() as u32).to_be_bytes()[..], &content].concat();
-        let mut answer = Answer { size: bytes.len(), bytes, parts: Vec::new() };
+        let mut answer = answer(&[said(0, vec![]), said(1, vec![])]);
         let answers = (1..).take_while(|_| replay.take(&mut answer, CORRELATION, &BOTH)).count();
         assert_eq!(answers as u32, EMPTY_ANSWERS_MAX - 1);
         replay.lose(1);
         assert_eq!(handed_over(&mut replay), [(0, 10, None), (1, 10, None)]);
         assert!(replay.is_idle());
+    }
+
+    #[test]
+    fn an_answer_about_other_partitions_is_none() {
+        for partitions in [&[0][..], &[0, 0], &[0, 1, 1], &[0, 2], &[]] {
+            let said: Vec<Said> =
+                partitions.iter().map(|partition| said(*partition, records(10, 1))).collect();
+            let mut answer = answer(&said);
+            assert!(!replay().take(&mut answer, CORRELATION, &BOTH), "{partitions:?}");
+            assert!(answer.is_empty());
+        }
     }
 
     #[test]
