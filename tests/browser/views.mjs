@@ -134,6 +134,14 @@ await steps({
     assert.equal(await at('End'), 'December 2023');
   },
 
+  async 'a link to a section'() {
+    for (const [name, top] of [['heatmap', 12], ['stripes', 12]]) {
+      await restart(`#${name}`);
+      await marks('stripes').first().waitFor();
+      await eventually(async () => Math.round((await page.locator(`#${name}`).boundingBox()).y), top);
+    }
+  },
+
   async 'a month chosen'() {
     await restart('?month=july');
     await eventually(() => page.locator('#month').inputValue(), 'July');

@@ -38,7 +38,7 @@ const sum = (values) => values.reduce((total, value) => (value === null ? total 
 
 function degrees(celsius) {
   const value = settings.unit === 'f' ? celsius * 1.8 + 32 : celsius;
-  return value.toFixed(1).replace('-', '−');
+  return value.toFixed(1).replace(/^-0\.0$/, '0.0').replace('-', '−');
 }
 
 function duration(seconds) {
@@ -656,6 +656,7 @@ async function draw() {
   isDrawing = true;
   try {
     await next.draw();
+    arrive();
   } catch (error) {
     next.retryLater();
     // Whether the server is there shows elsewhere.
@@ -663,6 +664,14 @@ async function draw() {
   }
   isDrawing = false;
   draw();
+}
+
+/** Whether the section that the link names is still on its way into sight: pictures above it move it as they come. */
+let isArriving = location.hash !== '';
+function arrive() {
+  if (!isArriving) return;
+  $(location.hash.slice(1))?.scrollIntoView({ behavior: 'instant' });
+  isArriving = pictures.some((picture) => picture.svg() === null && picture.isWanted());
 }
 
 /** The months that are recorded, as the picture of the months has them. */
@@ -687,8 +696,13 @@ function showMonth() {
   const isRecorded = months.size === 0 || months.has(chosenMonth());
   const shown = picture('history');
   shown.figure.classList.toggle('empty', !isRecorded);
-  if (!isRecorded) shown.clear(`No ${chosenMonth()} is recorded yet.`);
+  if (!isRecorded) shown.clear(noMonth());
   else if (!shown.svg()) shown.clear();
+}
+
+function noMonth() {
+  const isAllRead = rows().every((row) => row.state !== 'unreadable');
+  return isAllRead ? `No ${chosenMonth()} is recorded yet.` : `No ${chosenMonth()} is in what can be read.`;
 }
 
 function stepMonth(step) {
@@ -774,6 +788,11 @@ document.addEventListener('keydown', (event) => {
     move(event);
   }
 });
+
+// A reader who goes elsewhere meanwhile is not brought back.
+for (const type of ['wheel', 'touchmove', 'pointerdown', 'keydown']) {
+  addEventListener(type, () => { isArriving = false; }, { once: true, passive: true });
+}
 
 const inSight = new IntersectionObserver((entries) => {
   entries.forEach(({ target, isIntersecting }) => { pictureAt(target).isVisible = isIntersecting; });
