@@ -7,7 +7,7 @@ use super::numbers::short;
 use super::page::{EMPTY, Page, SMALL_SIZE, faint, text_width};
 use super::scale::{Colour, Scale};
 use super::span::Span;
-use super::svg::Element;
+use super::svg::{Element, edge};
 use super::{Look, MONTHS, Unit, mark};
 
 // Lengths are in CSS pixels.
@@ -109,10 +109,10 @@ impl Heatmap<'_> {
     ) -> Element {
         let ground = Element::new("rect")
             .set("class", "empty")
-            .set("x", grid.left)
-            .set("y", grid.top)
-            .set("width", grid.width)
-            .set("height", grid.height)
+            .set("x", edge(grid.left))
+            .set("y", edge(grid.top))
+            .set("width", edge(grid.left + grid.width) - edge(grid.left))
+            .set("height", edge(grid.top + grid.height) - edge(grid.top))
             .set("fill", EMPTY);
         let mut marks = Vec::new();
         let mut dots = Vec::new();
@@ -123,10 +123,10 @@ impl Heatmap<'_> {
                 let (x, y) = at(slot, row);
                 let Colour(fill) = self.scale.colour(cell.average);
                 let mark = Element::new("rect")
-                    .set("x", x)
-                    .set("y", y)
-                    .set("width", width)
-                    .set("height", height)
+                    .set("x", edge(x))
+                    .set("y", edge(y))
+                    .set("width", edge(x + width) - edge(x))
+                    .set("height", edge(y + height) - edge(y))
                     .set("fill", fill);
                 marks.push(mark::of_cell(mark, cell, &self.span.slot_name(slot), self.unit));
                 if cell.missing > 0 {

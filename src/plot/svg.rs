@@ -134,6 +134,12 @@ pub fn coordinate(length: f64) -> String {
     }
 }
 
+/// Where one cell ends and the next begins: a multiple that two decimals and any float hold exactly, so that the end of
+/// the one is the beginning of the other, and no seam shows between them.
+pub fn edge(length: f64) -> f64 {
+    (length * 4.0).round() / 4.0
+}
+
 /// Text for an element or a quoted attribute. What XML can't hold at all becomes U+FFFD.
 fn escape(out: &mut String, text: &str) {
     let is_plain = |byte: u8| !matches!(byte, b'&' | b'<' | b'>' | b'"' | 0..b' ' | 0xef);
