@@ -6,9 +6,9 @@ use super::numbers::signed;
 use super::page::{Page, SMALL_SIZE, faint};
 use super::scale::{Colour, Scale};
 use super::span::Span;
-use super::svg::Element;
+use super::svg::{Element, edge};
 use super::yearly::{Year, differences};
-use super::{Look, Unit, mark};
+use super::{Look, MONTHS, Unit, mark};
 
 // Lengths are in CSS pixels.
 
@@ -25,8 +25,7 @@ pub fn picture(cells: &[Cell], look: &Look) -> Element {
     let own = (slots * (840.0 / slots).clamp(2.0, 28.0)).max(424.0) + 56.0;
     let stripes = Stripes::of(cells, look, span);
     let note = span.note("stripe").unwrap_or_default();
-    let page =
-        Page::new(look.width().unwrap_or(own), look.unit, &title(span), &[&subtitle(look.unit), &note]);
+    let page = Page::new(look.width().unwrap_or(own), look.unit, &title(span), &[&subtitle(look), &note]);
     stripes.draw(&page)
 }
 
@@ -34,8 +33,11 @@ pub fn title(span: Span) -> String {
     format!("Colder and warmer years, {}", span.name())
 }
 
-pub fn subtitle(unit: Unit) -> String {
-    format!("Difference from the record’s mean ({})", unit.symbol())
+/// Names the months where they are not all.
+pub fn subtitle(look: &Look) -> String {
+    let names: Vec<&str> = look.months().into_iter().map(|month| MONTHS[month]).collect();
+    let months = if names.len() < MONTHS.len() { format!(" of {}", names.join(", ")) } else { String::new() };
+    format!("Difference from the record’s mean{months} ({})", look.unit.symbol())
 }
 
 /// What the scale goes to, on either side of zero.
@@ -149,5 +151,6 @@ fn difference(year: &Year) -> Option<f64> {
 }
 
 fn rect(x: f64, y: f64, width: f64, height: f64) -> Element {
-    Element::new("rect").set("x", x).set("y", y).set("width", width).set("height", height)
+    let (left, right) = (edge(x), edge(x + width));
+    Element::new("rect").set("x", left).set("y", y).set("width", right - left).set("height", height)
 }

@@ -15,6 +15,17 @@ fn look(kind: Kind) -> Look {
     Look { months, ..Look::of(kind) }
 }
 
+#[test]
+fn stripes_of_some_months_say_of_which() {
+    let cells = samples::years();
+    let look = Look { months: vec![6, 7], ..Look::of(Kind::Stripes) };
+    assert!(svg(&cells, &look).unwrap().contains(">Difference from the record’s mean of July, August (°C)<"));
+    assert!(text(&cells, &look, 80, false).unwrap().contains("mean of July, August (°C)"));
+    assert!(
+        svg(&cells, &Look::of(Kind::Stripes)).unwrap().contains(">Difference from the record’s mean (°C)<")
+    );
+}
+
 /// 155 years, as long as the longest records are.
 fn long_record() -> Vec<Cell> {
     let mut cells = Vec::new();

@@ -133,7 +133,7 @@ impl Text<'_> {
             years.iter().map(stripe).collect()
         };
         let note = span.note("stripe").unwrap_or_default();
-        let subtitle = stripes::subtitle(self.look.unit);
+        let subtitle = stripes::subtitle(self.look);
         let mut lines = self.heading(&stripes::title(span), &[&subtitle, &note]);
         let rows = if self.colour { ROWS } else { 1 };
         lines.extend((1..=rows).map(|number| row(number == rows)));
