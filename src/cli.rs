@@ -380,7 +380,7 @@ pub struct Plot {
     #[arg(long, value_name = "N", env = "ALMANAC_PLOT_WIDTH",
           value_parser = clap::value_parser!(u32).range(40..=plot::WIDTH_MAX as i64))]
     pub width: Option<u32>,
-    /// Where to write it; -: to stdout [default: DIR/KIND.FORMAT; text to stdout]
+    /// Where to write it; -: to stdout [default: DIR/month.svg, DIR/heatmap.png, …; text to stdout]
     #[arg(short, long, value_name = "PATH", env = "ALMANAC_PLOT_OUTPUT")]
     pub output: Option<PathBuf>,
 }

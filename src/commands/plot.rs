@@ -57,6 +57,10 @@ fn look(options: &cli::Plot) -> Result<Look> {
         ([], _) => (0..MONTHS.len()).collect(),
         (months, _) => months.to_vec(),
     };
+    if options.format != PlotFormat::Text && options.width.is_some_and(|width| width < plot::WIDTH_MIN) {
+        let what = format!("a page is {} pixels wide at the least", plot::WIDTH_MIN);
+        return Err(usage(&what, "--format text has 40 characters and more"));
+    }
     Ok(Look { kind: options.kind, months, unit: options.unit, width: options.width })
 }
 

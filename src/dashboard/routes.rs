@@ -37,9 +37,6 @@ const ASSETS: [(&str, &str, &str); 5] = [
 /// A comment on a stream that has nothing to tell, so that both ends see whether the other is still there.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 
-const WIDTH_MIN: u32 = 240;
-const WIDTH_MAX: u32 = 4000;
-
 #[derive(Clone)]
 struct Shared {
     snapshots: Receiver<Arc<Snapshot>>,
@@ -145,7 +142,12 @@ fn look(kind: Kind, wished: &Wished) -> Result<Look, &'static str> {
         (None, Kind::Months | Kind::Heatmap | Kind::Stripes) => Some((0..MONTHS.len()).collect()),
     };
     let months = months.ok_or("month is an English name, such as July\n")?;
-    Ok(Look { kind, months, unit, width: wished.width.map(|width| width.clamp(WIDTH_MIN, WIDTH_MAX)) })
+    Ok(Look {
+        kind,
+        months,
+        unit,
+        width: wished.width.map(|width| width.clamp(plot::WIDTH_MIN, plot::WIDTH_MAX)),
+    })
 }
 
 /// As `almanac plot` would draw it now.

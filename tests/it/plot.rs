@@ -160,6 +160,13 @@ fn text_goes_to_stdout_without_colour_where_there_is_no_terminal() {
 }
 
 #[test]
+fn a_page_is_not_too_narrow() {
+    let dir = Dir::new();
+    let ended = dir.almanac(&["plot", "--width", "279"]).fails(2);
+    assert!(ended.stderr.contains("280 pixels"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_history_is_of_one_month() {
     let dir = Dir::new();
     dir.counted(0, &[("1991-07-01", 20.0)]);
