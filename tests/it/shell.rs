@@ -60,6 +60,8 @@ fn bash_completes_commands_options_and_values() {
         ("almanac verify --format j", &["json"]),
         ("almanac consumer --on-gap ", &["fail", "restart", "continue"]),
         ("almanac producer --unit ", &["c", "f", "tenths-c"]),
+        ("almanac plot --month Ju", &["June", "July"]),
+        ("almanac man st", &["status"]),
         ("almanac completions ", &["bash", "elvish", "fish", "powershell", "zsh"]),
     ] {
         let found = candidates(line);
