@@ -52,7 +52,7 @@ impl Drop for AskOnDrop<'_> {
 }
 
 /// Not in files and pipes, not on terminals without a cursor, and not with `--quiet`.
-fn has_bars() -> bool {
+pub(super) fn has_bars() -> bool {
     io::stderr().is_terminal()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
         && tracing::enabled!(target: NOTE, Level::INFO)

@@ -1,6 +1,6 @@
 //! `almanac up`: everything on one machine, in one process beside Kafka's.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
@@ -10,11 +10,12 @@ use anyhow::{Result, anyhow};
 use indicatif::ProgressBar;
 
 use super::producer::{Weather, tell};
-use super::{broker, dashboard, plot};
+use super::{broker, dashboard, plot, progress};
 use crate::broker::{Broker, HostPort, Listening, who_listens};
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::kafka::{self, Connection};
+use crate::logging;
 use crate::note;
 use crate::pipeline;
 use crate::producer::{self, Progress, TopicPlan};
@@ -260,7 +261,8 @@ struct StatusLine {
 
 impl StatusLine {
     fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
+        let bar = progress::has_bars().then(ProgressBar::new_spinner);
+        logging::set_bar(bar.is_some());
         StatusLine { bar, last: std::cell::Cell::new(None) }
     }
 
@@ -277,6 +279,7 @@ impl StatusLine {
     fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+            logging::set_bar(false);
         }
     }
 }
