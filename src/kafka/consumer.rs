@@ -100,6 +100,8 @@ pub struct Consumer {
     shared: Box<Shared>,
     /// Where to reach the brokers for a replay; nothing once that was tried, or where it is not to be.
     untried: Option<Connection>,
+    /// Of the topic that the offsets belong to, where that is known.
+    topic_id: Option<String>,
     replay: Option<Replay>,
     /// Whose turn it is, where both have partitions to read.
     is_replays_turn: bool,
@@ -110,10 +112,17 @@ pub struct Consumer {
 unsafe impl Send for Consumer {}
 
 impl Consumer {
-    /// A consumer whose offsets are given by the caller, at every assignment.
-    pub fn new(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
+    /// A consumer whose offsets are given by the caller, at every assignment: those of the topic that has this id, if
+    /// it is known.
+    pub fn new(
+        connection: &Connection,
+        group: &str,
+        topic: &str,
+        topic_id: Option<&str>,
+    ) -> Result<Self, KafkaError> {
         let mut consumer = Self::from_config(&connection.consumer(group), topic)?;
         consumer.untried = Some(connection.clone());
+        consumer.topic_id = topic_id.map(str::to_owned);
         Ok(consumer)
     }
 
@@ -165,6 +174,7 @@ impl Consumer {
                 topic: topic_name,
                 shared,
                 untried: None,
+                topic_id: None,
                 replay: None,
                 is_replays_turn: false,
             })
@@ -193,7 +203,7 @@ impl Consumer {
         if !positions.is_empty()
             && let Some(connection) = self.untried.take()
         {
-            self.replay = Replay::start(&connection, &topic);
+            self.replay = Replay::start(&connection, &topic, self.topic_id.as_deref());
         }
         let mut others = positions.to_vec();
         if let Some(replay) = &mut self.replay {

@@ -16,6 +16,8 @@ use std::os::fd::AsFd;
 use std::slice;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -27,6 +29,8 @@ use super::wire::{self, Limits, Metadata, Reader, Wanted};
 
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// After that no other broker is tried. A group waits for who is trying.
+const START_MAX: Duration = Duration::from_secs(3);
 /// How long a broker may say nothing while an answer is due.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Larger answers are no answers to what is asked here.
@@ -104,8 +108,9 @@ struct Link {
 }
 
 impl Replay {
-    /// Nothing where the brokers are reached in a way that only librdkafka knows, or can't be reached.
-    pub fn start(connection: &Connection, topic: &str) -> Option<Replay> {
+    /// Nothing where the brokers are reached in a way that only librdkafka knows, or can't be reached, or have another
+    /// topic of this name by now.
+    pub fn start(connection: &Connection, topic: &str, topic_id: Option<&str>) -> Option<Replay> {
         if !is_for(connection) {
             return None;
         }
@@ -123,10 +128,16 @@ impl Replay {
             bytes: number(&["fetch.max.bytes"], 4 << 20),
             partition_bytes: number(&["max.partition.fetch.bytes", "fetch.message.max.bytes"], 1 << 20),
         };
-        let metadata = connection.brokers.split(',').find_map(|broker| {
+        let started = Instant::now();
+        let in_time = |_: &&str| started.elapsed() < START_MAX;
+        let metadata = connection.brokers.split(',').take_while(in_time).find_map(|broker| {
             let asked = ask_metadata(broker.trim(), client_id, topic);
             asked.inspect_err(|error| tracing::debug!(%error, broker, "no replay")).ok()
         })?;
+        if topic_id.is_some_and(|id| id != URL_SAFE_NO_PAD.encode(metadata.topic_id)) {
+            tracing::debug!(topic, "another topic of this name, so no replay");
+            return None;
+        }
         Some(Replay {
             client_id: client_id.to_owned(),
             limits,
