@@ -351,7 +351,8 @@ impl Replay {
                     has_more = true;
                 }
                 is_empty &= !has_more;
-                if !has_more && is_over.is_none() && reading.next_offset >= fetched.last_stable_offset {
+                // As it was when the broker looked, else a log that never rests would be read here for good.
+                if is_over.is_none() && reading.next_offset >= fetched.last_stable_offset {
                     is_over = Some("the end".to_owned());
                 }
             }
@@ -672,6 +673,7 @@ mod tests {
             (Said { has_aborted: true, ..said(0, good()) }, vec![], (0, 10, None)),
             // The end.
             (Said { last_stable_offset: 10, ..said(0, vec![]) }, vec![], (0, 10, None)),
+            (Said { last_stable_offset: 12, ..said(0, good()) }, first(), (0, 12, Some(3))),
         ] {
             let mut replay = replay();
             assert_eq!(taken(&mut replay, &[said], &BOTH[..1]), expected);
