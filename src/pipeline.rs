@@ -777,6 +777,9 @@ impl<'a> Session<'a> {
 
     /// For lag displays; never read back.
     fn publish_offsets(&mut self) {
+        if !self.consumer.can_publish() {
+            return;
+        }
         let offsets: Vec<(i32, i64)> = self
             .owned
             .iter_mut()

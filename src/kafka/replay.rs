@@ -737,7 +737,8 @@ mod tests {
         let mut offsets = [10; 2];
         for _ in 0..6 {
             // Both have answered whenever somebody looks.
-            for (partition, stream) in streams.iter_mut().enumerate().filter(|(partition, _)| due[*partition]) {
+            for (partition, stream) in streams.iter_mut().enumerate().filter(|(partition, _)| due[*partition])
+            {
                 answer_one(stream, partition as i32, offsets[partition]);
             }
             due = [false; 2];
