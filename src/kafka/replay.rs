@@ -309,7 +309,8 @@ impl Replay {
             partitions
         };
         let answered = sorted(fetched.iter().map(|fetched| fetched.partition).collect());
-        if !answered.is_empty() && answered != sorted(asked.iter().map(|(partition, _)| *partition).collect()) {
+        if !answered.is_empty() && answered != sorted(asked.iter().map(|(partition, _)| *partition).collect())
+        {
             tracing::debug!(?answered, "a replay was given an answer about other partitions");
             return false;
         }
