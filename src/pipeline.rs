@@ -337,7 +337,8 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn new(source: &'a Source<'a>, stop: &'a Stop, take_over: bool) -> Result<Self, PipelineError> {
         let settings = source.settings;
-        let consumer = Consumer::new(&settings.connection, &settings.group, &settings.topic)?;
+        let (topic, topic_id) = (&settings.topic, Some(&*source.topic.id));
+        let consumer = Consumer::new(&settings.connection, &settings.group, topic, topic_id)?;
         let now = Instant::now();
         Ok(Session {
             source,
@@ -776,6 +777,9 @@ impl<'a> Session<'a> {
 
     /// For lag displays; never read back.
     fn publish_offsets(&mut self) {
+        if !self.consumer.can_publish() {
+            return;
+        }
         let offsets: Vec<(i32, i64)> = self
             .owned
             .iter_mut()

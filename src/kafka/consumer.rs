@@ -23,6 +23,9 @@ use super::{Connection, KafkaError};
 const START_MAX: Duration = Duration::from_secs(5);
 const SEEK_MS: c_int = 1000;
 
+/// How soon it is seen that no commit is open any more.
+const COMMIT_LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// How long leaving the group may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
@@ -87,6 +90,15 @@ struct Shared {
     rebalances: Mutex<VecDeque<RebalanceEvent>>,
     last_error: Mutex<Option<ConnectionError>>,
     errors: AtomicU64,
+    /// Offsets told to the group, of which it has not been heard what became of them.
+    open_commits: AtomicU64,
+}
+
+// Declared with the type that C gives to the callback: the bindings' enum can't hold a code that it has no name for.
+type OnCommit =
+    unsafe extern "C" fn(*mut RDKafka, c_int, *mut sys::rd_kafka_topic_partition_list_t, *mut c_void);
+unsafe extern "C" {
+    fn rd_kafka_conf_set_offset_commit_cb(conf: *mut sys::rd_kafka_conf_t, callback: Option<OnCommit>);
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -100,7 +112,11 @@ pub struct Consumer {
     shared: Box<Shared>,
     /// Where to reach the brokers for a replay; nothing once that was tried, or where it is not to be.
     untried: Option<Connection>,
+    /// Of the topic that the offsets belong to, where that is known.
+    topic_id: Option<String>,
     replay: Option<Replay>,
+    /// What a replay has handed over, until no commit is open.
+    waiting: Vec<Position>,
     /// Whose turn it is, where both have partitions to read.
     is_replays_turn: bool,
 }
@@ -110,10 +126,17 @@ pub struct Consumer {
 unsafe impl Send for Consumer {}
 
 impl Consumer {
-    /// A consumer whose offsets are given by the caller, at every assignment.
-    pub fn new(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
+    /// A consumer whose offsets are given by the caller, at every assignment: those of the topic that has this id, if
+    /// it is known.
+    pub fn new(
+        connection: &Connection,
+        group: &str,
+        topic: &str,
+        topic_id: Option<&str>,
+    ) -> Result<Self, KafkaError> {
         let mut consumer = Self::from_config(&connection.consumer(group), topic)?;
         consumer.untried = Some(connection.clone());
+        consumer.topic_id = topic_id.map(str::to_owned);
         Ok(consumer)
     }
 
@@ -143,6 +166,7 @@ impl Consumer {
             sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref::<Shared>(&shared).cast_mut().cast());
             sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
             sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
+            rd_kafka_conf_set_offset_commit_cb(conf, Some(on_commit));
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             let client = sys::rd_kafka_new(
                 sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
@@ -165,7 +189,9 @@ impl Consumer {
                 topic: topic_name,
                 shared,
                 untried: None,
+                topic_id: None,
                 replay: None,
+                waiting: Vec::new(),
                 is_replays_turn: false,
             })
         }
@@ -193,7 +219,7 @@ impl Consumer {
         if !positions.is_empty()
             && let Some(connection) = self.untried.take()
         {
-            self.replay = Replay::start(&connection, &topic);
+            self.replay = Replay::start(&connection, &topic, self.topic_id.as_deref());
         }
         let mut others = positions.to_vec();
         if let Some(replay) = &mut self.replay {
@@ -258,6 +284,9 @@ impl Consumer {
         if let Some(replay) = &mut self.replay {
             partitions.retain(|&partition| !replay.remove(partition));
         }
+        let is_waiting = |partition: &i32| self.waiting.iter().any(|waiting| waiting.partition == *partition);
+        let (waiting, partitions): (Vec<i32>, Vec<i32>) = partitions.into_iter().partition(is_waiting);
+        self.waiting.retain(|position| !waiting.contains(&position.partition));
         let positions: Vec<Position> =
             partitions.iter().map(|&partition| Position { partition, start: StartAt::End }).collect();
         let list = self.list(&positions)?;
@@ -275,20 +304,26 @@ impl Consumer {
     /// out the record that has come to be there.
     pub fn poll(&mut self, batch: &mut Batch, timeout: Duration) {
         batch.clear();
-        let Some(replay) = self.replay.as_mut().filter(|replay| !replay.is_idle()) else {
-            return self.poll_client(batch, timeout);
-        };
+        let replay = self.replay.as_mut().filter(|replay| !replay.is_idle());
+        let mut patience = Duration::ZERO;
         // What the group has to say comes by the client, whoever reads.
         self.is_replays_turn = !self.is_replays_turn;
-        if self.is_replays_turn {
-            replay.poll(&mut batch.answer, timeout);
-            let handed_over = replay.take_handed_over();
-            if !handed_over.is_empty() {
-                batch.failure = self.add_to_client(&handed_over).err();
+        match replay {
+            Some(replay) if self.is_replays_turn => {
+                replay.poll(&mut batch.answer, timeout);
+                self.waiting.append(&mut replay.take_handed_over());
             }
+            Some(_) => {}
+            None if self.waiting.is_empty() => patience = timeout,
+            None => patience = timeout.min(COMMIT_LOOK_EVERY),
+        }
+        // Where the coordinator is away that may take long, and the client starts reading nothing before.
+        if !self.waiting.is_empty() && self.shared.open_commits.load(Ordering::Relaxed) == 0 {
+            let waiting = std::mem::take(&mut self.waiting);
+            batch.failure = self.add_to_client(&waiting).err();
         }
         if batch.answer.is_empty() {
-            self.poll_client(batch, Duration::ZERO);
+            self.poll_client(batch, patience);
         }
     }
 
@@ -355,6 +390,11 @@ impl Consumer {
         (Code::from(error) == Code::NoError && high >= 0).then_some(high).or(of_replay)
     }
 
+    /// Whether telling the group keeps nothing from being read.
+    pub fn can_publish(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Tells the group how far the checkpoints are, for lag displays. Nothing depends on it.
     pub fn publish_offsets(&self, next_offsets: &[(i32, i64)]) {
         let position = |&(partition, next_offset): &(i32, i64)| Position {
@@ -365,8 +405,10 @@ impl Consumer {
         let Ok(list) = self.list(&positions) else { return };
         // SAFETY: client and list are living; librdkafka copies the list.
         let error = unsafe { sys::rd_kafka_commit(self.client, list.0, 1) };
-        if Code::from(error) != Code::NoError {
-            tracing::debug!(error = %Code::from(error), "offsets not published to the group");
+        match Code::from(error) {
+            // Answered in a poll, thus not before this.
+            Code::NoError => drop(self.shared.open_commits.fetch_add(1, Ordering::Relaxed)),
+            code => tracing::debug!(error = %code, "offsets not published to the group"),
         }
     }
 
@@ -634,6 +676,19 @@ unsafe extern "C" fn on_error(
     if let Some(error) = ConnectionError::new(code_of(error), &reason) {
         *locked(&shared.last_error) = Some(error);
     }
+}
+
+/// Runs inside a poll, once for each commit.
+unsafe extern "C" fn on_commit(
+    _client: *mut RDKafka,
+    error: c_int,
+    _offsets: *mut sys::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: the opaque pointer set in `from_config`.
+    let shared = unsafe { &*opaque.cast::<Shared>() };
+    tracing::trace!(error, "offsets published to the group");
+    shared.open_commits.update(Ordering::Relaxed, Ordering::Relaxed, |open| open.saturating_sub(1));
 }
 
 unsafe extern "C" fn on_log(

@@ -16,6 +16,8 @@ use std::os::fd::AsFd;
 use std::slice;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -27,6 +29,8 @@ use super::wire::{self, Limits, Metadata, Reader, Wanted};
 
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// After that no other broker is tried. A group waits for who is trying.
+const START_MAX: Duration = Duration::from_secs(3);
 /// How long a broker may say nothing while an answer is due.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Larger answers are no answers to what is asked here.
@@ -104,8 +108,9 @@ struct Link {
 }
 
 impl Replay {
-    /// Nothing where the brokers are reached in a way that only librdkafka knows, or can't be reached.
-    pub fn start(connection: &Connection, topic: &str) -> Option<Replay> {
+    /// Nothing where the brokers are reached in a way that only librdkafka knows, or can't be reached, or have another
+    /// topic of this name by now.
+    pub fn start(connection: &Connection, topic: &str, topic_id: Option<&str>) -> Option<Replay> {
         if !is_for(connection) {
             return None;
         }
@@ -123,10 +128,16 @@ impl Replay {
             bytes: number(&["fetch.max.bytes"], 4 << 20),
             partition_bytes: number(&["max.partition.fetch.bytes", "fetch.message.max.bytes"], 1 << 20),
         };
-        let metadata = connection.brokers.split(',').find_map(|broker| {
+        let started = Instant::now();
+        let in_time = |_: &&str| started.elapsed() < START_MAX;
+        let metadata = connection.brokers.split(',').take_while(in_time).find_map(|broker| {
             let asked = ask_metadata(broker.trim(), client_id, topic);
             asked.inspect_err(|error| tracing::debug!(%error, broker, "no replay")).ok()
         })?;
+        if topic_id.is_some_and(|id| id != URL_SAFE_NO_PAD.encode(metadata.topic_id)) {
+            tracing::debug!(topic, "another topic of this name, so no replay");
+            return None;
+        }
         Some(Replay {
             client_id: client_id.to_owned(),
             limits,
@@ -147,7 +158,7 @@ impl Replay {
     /// Takes a partition on. Says whether it does.
     pub fn add(&mut self, position: Position) -> bool {
         let StartAt::Offset { next_offset, leader_epoch: last_epoch } = position.start else { return false };
-        let Metadata { brokers, partitions, .. } = &self.metadata;
+        let Metadata { brokers, partitions, .. } = &mut self.metadata;
         let Some(leader) = partitions.iter().find(|leader| leader.partition == position.partition) else {
             return false;
         };
@@ -157,6 +168,8 @@ impl Replay {
                 Ok(stream) => self.links.push(Link::new(broker.id, stream)),
                 Err(error) => {
                     tracing::debug!(%error, broker.host, broker.port, "no replay");
+                    // It is not waited for again for each of its partitions.
+                    brokers.retain(|broker| broker.id != leader.broker);
                     return false;
                 }
             }
@@ -170,7 +183,9 @@ impl Replay {
     /// Reads a partition no more. Says whether it was read here.
     pub fn remove(&mut self, partition: i32) -> bool {
         self.high_watermarks.remove(&partition);
-        self.readings.remove(&partition).is_some()
+        let was_read = self.readings.remove(&partition).is_some();
+        self.leave_unused();
+        was_read
     }
 
     pub fn is_idle(&self) -> bool {
@@ -200,12 +215,14 @@ impl Replay {
             tracing::debug!(%error, "a replay can't wait");
             lost.extend(self.links.iter().map(|link| link.broker));
         }
-        for link in self.links.iter_mut().filter(|link| link.is_asked) {
+        let mut served = None;
+        for (index, link) in self.links.iter_mut().enumerate().filter(|(_, link)| link.is_asked) {
             match link.read() {
                 Ok(true) => {
                     std::mem::swap(&mut answer.bytes, &mut link.answer);
                     answer.size = std::mem::take(&mut link.filled);
                     link.is_asked = false;
+                    served = Some(index);
                     let (broker, correlation) = (link.broker, link.correlation);
                     let asked = std::mem::take(&mut link.asked);
                     if !self.take(answer, correlation, &asked) {
@@ -221,11 +238,22 @@ impl Replay {
                 }
             }
         }
+        if let Some(served) = served {
+            // Looked at last the next time: else what the first broker has would come before all that the others have.
+            self.links[served..].rotate_left(1);
+        }
         for broker in lost {
             self.lose(broker);
         }
+        self.leave_unused();
         // The broker works on the next answer while this one is counted.
         self.ask();
+    }
+
+    /// Ends connections that nothing is read by: brokers end them, too, after some time.
+    fn leave_unused(&mut self) {
+        let readings = &self.readings;
+        self.links.retain(|link| readings.values().any(|reading| reading.leader == link.broker));
     }
 
     /// Asks each broker for what is wanted of it, unless an answer is due.
@@ -274,13 +302,15 @@ impl Replay {
             return false;
         };
         // An answer has each partition asked for, once. Nothing protects their numbers on the way, and where two partitions
-        // are at the same offset, records of one would pass for those of the other.
+        // are at the same offset, records of one would pass for those of the other. A broker that holds back, for a quota,
+        // sends none of them.
         let sorted = |mut partitions: Vec<i32>| {
             partitions.sort_unstable();
             partitions
         };
         let answered = sorted(fetched.iter().map(|fetched| fetched.partition).collect());
-        if answered != sorted(asked.iter().map(|(partition, _)| *partition).collect()) {
+        if !answered.is_empty() && answered != sorted(asked.iter().map(|(partition, _)| *partition).collect())
+        {
             tracing::debug!(?answered, "a replay was given an answer about other partitions");
             return false;
         }
@@ -309,8 +339,11 @@ impl Replay {
                         }
                     };
                     let (run, next_offset) = run;
-                    if next_offset <= reading.next_offset {
-                        continue;
+                    // Only the very first may begin before. No checksum covers where a batch begins.
+                    let begins_before = run.base_offset < reading.next_offset;
+                    if next_offset <= reading.next_offset || (begins_before && reading.served > 0) {
+                        is_over = Some(format!("a batch that begins at offset {}", run.base_offset));
+                        break;
                     }
                     parts.push(Part::new(bytes, partition, reading.next_offset, &run));
                     reading.next_offset = next_offset;
@@ -319,7 +352,8 @@ impl Replay {
                     has_more = true;
                 }
                 is_empty &= !has_more;
-                if !has_more && is_over.is_none() && reading.next_offset >= fetched.last_stable_offset {
+                // As it was when the broker looked, else a log that never rests would be read here for good.
+                if is_over.is_none() && reading.next_offset >= fetched.last_stable_offset {
                     is_over = Some("the end".to_owned());
                 }
             }
@@ -542,6 +576,7 @@ mod tests {
     use super::super::wire::Leader;
     use super::super::wire::tests::{Said, TOPIC_ID, fetch_answer};
     use super::*;
+    use std::net::TcpListener;
 
     const CORRELATION: i32 = 9;
 
@@ -639,12 +674,96 @@ mod tests {
             (Said { has_aborted: true, ..said(0, good()) }, vec![], (0, 10, None)),
             // The end.
             (Said { last_stable_offset: 10, ..said(0, vec![]) }, vec![], (0, 10, None)),
+            (Said { last_stable_offset: 12, ..said(0, good()) }, first(), (0, 12, Some(3))),
         ] {
             let mut replay = replay();
             assert_eq!(taken(&mut replay, &[said], &BOTH[..1]), expected);
             assert_eq!(handed_over(&mut replay), [at]);
             assert!(!replay.has(0) && replay.has(1), "the others go on");
         }
+    }
+
+    #[test]
+    fn a_batch_that_goes_back_is_read_by_another() {
+        for (second, expected) in [(records(11, 2), vec![]), (records(9, 2), vec![])] {
+            let mut replay = replay();
+            assert_eq!(taken(&mut replay, &[said(0, records(8, 4))], &BOTH[..1]), [(0, 10), (0, 11)]);
+            assert_eq!(taken(&mut replay, &[said(0, second)], &[(0, 12)]), expected);
+            assert_eq!(handed_over(&mut replay), [(0, 12, Some(3))]);
+        }
+    }
+
+    /// A broker that listens, and how to reach it.
+    fn broker(id: i32) -> (TcpListener, wire::Broker) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, wire::Broker { id, host: "127.0.0.1".to_owned(), port })
+    }
+
+    fn position(partition: i32, next_offset: i64) -> Position {
+        Position { partition, start: StartAt::Offset { next_offset, leader_epoch: None } }
+    }
+
+    /// Reads partition 0 from one broker and partition 1 from another.
+    fn replay_of_two() -> (Replay, [TcpListener; 2]) {
+        let mut replay = Replay { readings: BTreeMap::new(), ..replay() };
+        let ((first, one), (second, two)) = (broker(1), broker(2));
+        replay.metadata.brokers = vec![one, two];
+        let leader = |partition| Leader { partition, broker: partition + 1, epoch: 4 };
+        replay.metadata.partitions = (0..2).map(leader).collect();
+        (replay, [first, second])
+    }
+
+    /// Answers a question about one partition, which begins at `offset`.
+    fn answer_one(stream: &mut TcpStream, partition: i32, offset: i64) {
+        let mut size = [0; 4];
+        stream.read_exact(&mut size).unwrap();
+        let mut question = vec![0; u32::from_be_bytes(size) as usize];
+        stream.read_exact(&mut question).unwrap();
+        let correlation = i32::from_be_bytes(*question[4..].first_chunk().unwrap());
+        let content = fetch_answer(correlation, 0, &[said(partition, records(offset, 1))]);
+        let size = (content.len() as u32).to_be_bytes();
+        stream.write_all(&[&size[..], &content].concat()).unwrap();
+    }
+
+    #[test]
+    fn no_broker_comes_before_all_others() {
+        let (mut replay, listeners) = replay_of_two();
+        assert!(replay.add(position(0, 10)) && replay.add(position(1, 10)));
+        let mut streams = listeners.map(|listener| listener.accept().unwrap().0);
+        replay.ask();
+        let mut answer = Answer::default();
+        let mut served = Vec::new();
+        let mut due = [true; 2];
+        let mut offsets = [10; 2];
+        for _ in 0..6 {
+            // Both have answered whenever somebody looks.
+            for (partition, stream) in streams.iter_mut().enumerate().filter(|(partition, _)| due[*partition])
+            {
+                answer_one(stream, partition as i32, offsets[partition]);
+            }
+            due = [false; 2];
+            std::thread::sleep(Duration::from_millis(20));
+            replay.poll(&mut answer, Duration::from_secs(1));
+            for item in answer.iter() {
+                let Item::Record(record) = item else { panic!("{item:?}") };
+                served.push(record.partition);
+                due[record.partition as usize] = true;
+                offsets[record.partition as usize] = record.offset + 1;
+            }
+        }
+        assert_eq!(served, [0, 1, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_connection_goes_with_the_last_partition_read_by_it() {
+        let (mut replay, listeners) = replay_of_two();
+        assert!(replay.add(position(0, 10)) && replay.add(position(1, 10)));
+        assert!(replay.remove(1));
+        assert_eq!(replay.links.iter().map(|link| link.broker).collect::<Vec<_>>(), [1]);
+        drop(listeners);
+        assert!(!replay.add(position(1, 10)), "nobody listens");
+        assert_eq!(replay.metadata.brokers.len(), 1, "it is not tried again");
     }
 
     #[test]
@@ -660,13 +779,14 @@ mod tests {
 
     #[test]
     fn an_answer_about_other_partitions_is_none() {
-        for partitions in [&[0][..], &[0, 0], &[0, 1, 1], &[0, 2], &[]] {
+        for partitions in [&[0][..], &[0, 0], &[0, 1, 1], &[0, 2]] {
             let said: Vec<Said> =
                 partitions.iter().map(|partition| said(*partition, records(10, 1))).collect();
             let mut answer = answer(&said);
             assert!(!replay().take(&mut answer, CORRELATION, &BOTH), "{partitions:?}");
             assert!(answer.is_empty());
         }
+        assert!(replay().take(&mut answer(&[]), CORRELATION, &BOTH), "the broker holds back");
     }
 
     #[test]
