@@ -4,6 +4,9 @@
 //!     cargo bench --bench replay
 //!     cargo bench --bench replay -- --days 200000 --rounds 3
 //!
+//! Who only counts is done when the client says that this is the end, which is after the hand-over: of that loop compare
+//! the processor time, not the rate.
+//!
 //! All read the same log of a real Kafka, in turn, and the medians are compared. Kafka has one core and its client
 //! another, so that neither takes time from the other. Nothing is asserted of the time, but a wrong count is a
 //! failure.
