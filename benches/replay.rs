@@ -289,7 +289,7 @@ fn count(brokers: &str, options: &Options) -> Result<()> {
     let start = StartAt::Offset { next_offset: 0, leader_epoch: None };
     let positions: Vec<Position> = (0..PARTITIONS).map(|partition| Position { partition, start }).collect();
     let mut consumer = Consumer::new(&connection, "bare", TOPIC, None)?;
-    consumer.assign(&positions)?;
+    consumer.add(&positions)?;
     let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
     let (mut records, mut ended, mut stdout) = (0_u64, 0, std::io::stdout());
     while ended < PARTITIONS {

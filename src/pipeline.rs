@@ -14,7 +14,7 @@ use crate::stop::Stop;
 use crate::store::{self, StoreError};
 use partition::{Partition, Progress};
 
-/// Records taken from the client at a time.
+/// Records taken from the client at a time, where it is not a replay that reads.
 const BATCH_RECORDS_MAX: usize = 4096;
 
 /// How long a poll waits for a record; also how soon a wish to stop is seen.
@@ -407,9 +407,9 @@ impl<'a> Session<'a> {
             positions.push(taken.position());
             self.owned.insert(partition, taken);
         }
-        match self.consumer.assign(&positions) {
+        match self.consumer.add(&positions) {
             Err(error) if error.is_transient() => Ok(Some(End::Reopen)),
-            assigned => Ok(assigned.map(|()| None)?),
+            added => Ok(added.map(|()| None)?),
         }
     }
 

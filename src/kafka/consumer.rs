@@ -197,11 +197,6 @@ impl Consumer {
         }
     }
 
-    /// Reads just these partitions, from these positions.
-    pub fn assign(&mut self, positions: &[Position]) -> Result<(), KafkaError> {
-        self.add(positions)
-    }
-
     /// Joins the group, which then says by rebalances what to read.
     pub fn subscribe(&self) -> Result<(), KafkaError> {
         let list = PartitionList::new(1);
@@ -213,7 +208,7 @@ impl Consumer {
         self.check(error, "can't subscribe to")
     }
 
-    /// Reads these partitions as well.
+    /// Reads these partitions, from these positions, as well as what it reads already.
     pub fn add(&mut self, positions: &[Position]) -> Result<(), KafkaError> {
         let topic = self.topic.to_string_lossy();
         if !positions.is_empty()
@@ -297,9 +292,10 @@ impl Consumer {
         }
     }
 
-    /// Waits up to `timeout` for something to come, then takes what is there, up to `batch`'s capacity.
+    /// Waits up to `timeout` for something to come, then takes what is there: one answer of a replay, or from the client up
+    /// to `batch`'s capacity.
     ///
-    /// One by one: librdkafka's own call for a batch (`rd_kafka_consume_batch_queue`) takes the offset that comes
+    /// From the client one by one: librdkafka's own call for a batch (`rd_kafka_consume_batch_queue`) takes the offset that comes
     /// with the end of a partition for that of a record. After a rebalance it would go on one past it, and leave
     /// out the record that has come to be there.
     pub fn poll(&mut self, batch: &mut Batch, timeout: Duration) {
@@ -498,7 +494,8 @@ impl Drop for Consumer {
     }
 }
 
-/// Up to a fixed number of records, owned until the next poll.
+/// What a poll brought, owned until the next one: records of one answer to a replay, or from the client, of which there is
+/// a largest number.
 pub struct Batch {
     messages: Vec<*mut RDKafkaMessage>,
     capacity: usize,

@@ -62,7 +62,7 @@ pub fn read_spans(
         })
         .collect();
     let mut consumer = Consumer::reader(connection, topic)?;
-    consumer.assign(&positions)?;
+    consumer.add(&positions)?;
     let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
     let mut last_heard = Instant::now();
     while !unfinished.is_empty() {

@@ -743,7 +743,11 @@ mod tests {
                 answer_one(stream, partition as i32, offsets[partition]);
             }
             due = [false; 2];
-            std::thread::sleep(Duration::from_millis(20));
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while replay.links.iter().any(|link| link.stream.peek(&mut [0]).is_err()) {
+                assert!(Instant::now() < deadline, "nothing comes");
+                std::thread::yield_now();
+            }
             replay.poll(&mut answer, Duration::from_secs(1));
             for item in answer.iter() {
                 let Item::Record(record) = item else { panic!("{item:?}") };
