@@ -1,5 +1,6 @@
 //! consumer → checkpoint → store: batching, handing over, stopping. It adds no rules of its own to what counts.
 
+mod pace;
 mod partition;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -12,6 +13,7 @@ use crate::note;
 use crate::report::Decoder;
 use crate::stop::Stop;
 use crate::store::{self, StoreError};
+use pace::Pace;
 use partition::{Partition, Progress};
 
 /// Records taken from the client at a time, where it is not a replay that reads.
@@ -50,9 +52,6 @@ const REOPEN_AFTER: Duration = Duration::from_millis(50);
 
 /// How long to wait before the same records are asked for again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// One part in this many of the time goes into checkpoints.
-const CHECKPOINT_SHARE: u32 = 20;
 
 /// What to read, where to keep it, and how.
 #[derive(Clone, Debug)]
@@ -349,7 +348,7 @@ impl<'a> Session<'a> {
             owned: BTreeMap::new(),
             awaited: BTreeMap::new(),
             decoder: Decoder::default(),
-            pace: Pace::new(settings.checkpoint_every, now),
+            pace: Pace::new(settings.checkpoint_every, settings.stall_after, now),
             log_checked: now,
             status_written: now,
             away: None,
@@ -583,7 +582,7 @@ impl<'a> Session<'a> {
         }
         match self.is_same_log() {
             None => {
-                self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
+                self.pace.put_off(now, ANSWER_MAX);
                 return Ok(Saved::Unknown);
             }
             Some(false) => return Ok(Saved::Doubtful),
@@ -600,26 +599,25 @@ impl<'a> Session<'a> {
             Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(Saved::Doubtful),
             Err(error) if error.is_transient() => {
                 tracing::debug!(%error, "no checkpoint yet");
-                self.pace.spent(now, ANSWER_MAX / CHECKPOINT_SHARE);
+                self.pace.put_off(now, ANSWER_MAX);
                 return Ok(Saved::Unknown);
             }
             Err(error) => return Err(error.into()),
         }
-        let failures: Vec<(i32, StoreError)> = self
-            .owned
-            .iter_mut()
-            .filter_map(|(&number, partition)| match partition.save() {
-                Ok(is_saved) => {
-                    if is_saved {
-                        // What came after it could be read.
-                        self.source.memory.cut.borrow_mut().remove(&number);
-                    }
-                    None
+        let answered = Instant::now();
+        let (mut files, mut failures) = (Vec::new(), Vec::new());
+        for (&number, partition) in &mut self.owned {
+            match partition.save() {
+                Ok(None) => {}
+                Ok(Some(bytes)) => {
+                    files.push(bytes);
+                    // What came after it could be read.
+                    self.source.memory.cut.borrow_mut().remove(&number);
                 }
-                Err(error) => Some((number, error)),
-            })
-            .collect();
-        self.pace.spent(Instant::now(), now.elapsed());
+                Err(error) => failures.push((number, error)),
+            }
+        }
+        self.pace.wrote(Instant::now(), answered - now, answered.elapsed(), &files);
         for (number, error) in failures {
             self.fail(number, error.into())?;
         }
@@ -795,54 +793,4 @@ impl<'a> Session<'a> {
 struct Away {
     since: Instant,
     is_told: bool,
-}
-
-/// When the next checkpoint is due: at once, as long as checkpoints take a small share of the time.
-struct Pace {
-    every: Option<Duration>,
-    due: Instant,
-}
-
-impl Pace {
-    fn new(every: Option<Duration>, now: Instant) -> Self {
-        Pace { every, due: now + every.unwrap_or_default() }
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        now >= self.due
-    }
-
-    fn until_due(&self, now: Instant) -> Duration {
-        self.due.saturating_duration_since(now)
-    }
-
-    /// A checkpoint that took `cost` has ended.
-    fn spent(&mut self, now: Instant, cost: Duration) {
-        self.due = now + self.every.unwrap_or(cost * (CHECKPOINT_SHARE - 1));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checkpoints_take_a_twentieth_of_the_time() {
-        let start = Instant::now();
-        let mut pace = Pace::new(None, start);
-        assert!(pace.is_due(start), "the first one is due at once");
-        pace.spent(start, Duration::from_millis(10));
-        assert!(!pace.is_due(start + Duration::from_millis(189)));
-        assert!(pace.is_due(start + Duration::from_millis(190)));
-    }
-
-    #[test]
-    fn a_fixed_pace_does_not_depend_on_the_cost() {
-        let start = Instant::now();
-        let every = Duration::from_secs(5);
-        let mut pace = Pace::new(Some(every), start);
-        assert!(!pace.is_due(start));
-        pace.spent(start, Duration::from_millis(900));
-        assert_eq!(pace.until_due(start), every);
-    }
 }

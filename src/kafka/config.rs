@@ -68,8 +68,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("request.required.acks", "a report counts as sent when all in-sync replicas have it"),
     ("retries", "retries must neither reorder nor repeat"),
     ("message.send.max.retries", "retries must neither reorder nor repeat"),
-    ("max.in.flight", "retries must neither reorder nor repeat"),
-    ("max.in.flight.requests.per.connection", "retries must neither reorder nor repeat"),
+    ("max.in.flight", "retries must neither lose nor repeat"),
+    ("max.in.flight.requests.per.connection", "retries must neither lose nor repeat"),
     ("partitioner", "a month must lie in the same partition whoever wrote it"),
     ("test.mock.num.brokers", "almanac speaks to a real Kafka"),
     ("plugin.library.paths", "no foreign code is loaded"),
@@ -186,6 +186,10 @@ impl Connection {
         config
             // Default false: a retry could reorder or repeat records.
             .set("enable.idempotence", "true")
+            // Default 5: when a broker refuses a batch, those behind it are on their way already. Of a producer that is
+            // new to it, a broker takes the next one for the first, and the client the refused one for delivered: it
+            // would be lost. Else all is numbered anew, and what has arrived without its answer is sent twice.
+            .set("max.in.flight", "1")
             .set("acks", "all")
             .set("retries", "10")
             // Default CRC32: months would lie elsewhere than where Java and Python clients put them.

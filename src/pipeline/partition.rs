@@ -199,10 +199,10 @@ impl Partition {
     }
 
     /// Makes durable what has been taken: rejected records and leader epochs before the checkpoint that passes
-    /// them. Says whether there was anything.
-    pub(super) fn save(&mut self) -> Result<bool, StoreError> {
+    /// them. Says how many bytes the checkpoint has, if there was anything.
+    pub(super) fn save(&mut self) -> Result<Option<u64>, StoreError> {
         if !self.is_dirty {
-            return Ok(false);
+            return Ok(None);
         }
         let start = Instant::now();
         if !self.rejected.is_empty() {
@@ -221,7 +221,7 @@ impl Partition {
         self.tally.checkpoint_seconds = start.elapsed().as_secs_f64();
         self.progress.durable_offset = self.checkpoint.offset;
         self.progress.last = Instant::now();
-        Ok(true)
+        Ok(Some(self.tally.checkpoint_bytes))
     }
 
     /// What the session leaves for the next one.

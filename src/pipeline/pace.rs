@@ -1,0 +1,143 @@
+use std::time::{Duration, Instant};
+
+/// One part in this many of the time goes into checkpoints.
+const SHARE: u32 = 20;
+
+/// What they write on average, in bytes a second: 16 GB a day, which the disk of a laptop bears for many years. A file
+/// with a thousand years is written every other second then, and not ten times a second.
+const BYTES_PER_SECOND: f64 = 185_000.0;
+
+/// Who has written less may write so much more, and does not feel the limit before that.
+const BYTES_AHEAD_MAX: f64 = 64.0 * 1024.0 * 1024.0;
+
+/// The least that a file takes of a disk: a block of its own, and one for the directory that names it.
+const BYTES_MIN: u64 = 8192;
+
+/// The longest time without a checkpoint, whatever they cost: well below what counts as a stall.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What came before the writing counts as work up to here; the rest was waiting for the brokers' answers.
+const ASKING_MAX: Duration = Duration::from_millis(10);
+
+/// When the next checkpoint is due: at once, as long as checkpoints take a small share of the time and of the disk.
+pub(super) struct Pace {
+    every: Option<Duration>,
+    wait_max: Duration,
+    due: Instant,
+    /// Bytes that may be written at once, as of then; below 0: those written too early.
+    ahead: (f64, Instant),
+}
+
+impl Pace {
+    /// `every`: a fixed pace. `stall_after`: how long there may be none.
+    pub(super) fn new(every: Option<Duration>, stall_after: Duration, now: Instant) -> Self {
+        Pace {
+            every,
+            wait_max: WAIT_MAX.min(stall_after / 2),
+            due: now + every.unwrap_or_default(),
+            ahead: (BYTES_AHEAD_MAX, now),
+        }
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.due
+    }
+
+    pub(super) fn until_due(&self, now: Instant) -> Duration {
+        self.due.saturating_duration_since(now)
+    }
+
+    /// There could be no checkpoint.
+    pub(super) fn put_off(&mut self, now: Instant, time: Duration) {
+        self.due = now + time;
+    }
+
+    /// Checkpoints were written, of so many bytes each.
+    pub(super) fn wrote(&mut self, now: Instant, asking: Duration, writing: Duration, files: &[u64]) {
+        let bytes: u64 = files.iter().map(|bytes| (*bytes).max(BYTES_MIN)).sum();
+        let (ahead, counted) = self.ahead;
+        let saved = (now - counted).as_secs_f64() * BYTES_PER_SECOND;
+        // What the longest wait does not make up for is not owed for ever.
+        let owed_max = self.wait_max.as_secs_f64() * BYTES_PER_SECOND;
+        let ahead = ((ahead + saved).min(BYTES_AHEAD_MAX) - bytes as f64).max(-owed_max);
+        self.ahead = (ahead, now);
+        let for_disk = Duration::from_secs_f64((-ahead).max(0.0) / BYTES_PER_SECOND);
+        let for_time = (asking.min(ASKING_MAX) + writing) * (SHARE - 1);
+        self.due = now + self.every.unwrap_or(for_disk.max(for_time).min(self.wait_max));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALL_AFTER: Duration = Duration::from_secs(30);
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn checkpoints_take_a_twentieth_of_the_time() {
+        let start = Instant::now();
+        let mut pace = Pace::new(None, STALL_AFTER, start);
+        assert!(pace.is_due(start), "the first one is due at once");
+        pace.wrote(start, MS, 9 * MS, &[1000]);
+        assert!(!pace.is_due(start + 189 * MS));
+        assert!(pace.is_due(start + 190 * MS));
+    }
+
+    #[test]
+    fn waiting_for_an_answer_is_not_work() {
+        let start = Instant::now();
+        let mut pace = Pace::new(None, STALL_AFTER, start);
+        pace.wrote(start, 3000 * MS, 10 * MS, &[1000]);
+        assert_eq!(pace.until_due(start), 380 * MS);
+        pace.put_off(start, 2000 * MS);
+        assert_eq!(pace.until_due(start), 2000 * MS);
+    }
+
+    #[test]
+    fn there_is_a_checkpoint_before_it_is_a_stall() {
+        let start = Instant::now();
+        for (stall_after, wait_max) in [(STALL_AFTER, 10_000), (6000 * MS, 3000)] {
+            let mut pace = Pace::new(None, stall_after, start);
+            pace.wrote(start, MS, 5000 * MS, &[1000]);
+            assert_eq!(pace.until_due(start), wait_max * MS);
+            let mut pace = Pace::new(None, stall_after, start);
+            pace.wrote(start, MS, MS, &[1 << 40]);
+            assert_eq!(pace.until_due(start), wait_max * MS);
+            // And it is over when that time is over.
+            pace.wrote(start + wait_max * MS, Duration::ZERO, Duration::ZERO, &[1000]);
+            assert!(pace.until_due(start + wait_max * MS) < 50 * MS);
+        }
+    }
+
+    #[test]
+    fn a_day_of_checkpoints_is_borne_by_a_disk() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        for bytes in [300, 4_000, 40_000, 400_000, 1_700_000] {
+            let start = Instant::now();
+            let mut pace = Pace::new(None, STALL_AFTER, start);
+            let (mut now, mut written) = (start, 0);
+            // Ten reports a second.
+            while now < start + DAY {
+                now += 100 * MS;
+                if pace.is_due(now) {
+                    written += bytes;
+                    pace.wrote(now, MS, MS, &[bytes]);
+                }
+            }
+            assert!(written < 17_000_000_000, "{written} bytes by checkpoints of {bytes}");
+            let share_of_seconds = written as f64 / bytes as f64 / 86_400.0;
+            assert!(share_of_seconds > 0.1, "{share_of_seconds} checkpoints of {bytes} bytes a second");
+        }
+    }
+
+    #[test]
+    fn a_fixed_pace_does_not_depend_on_the_cost() {
+        let start = Instant::now();
+        let every = Duration::from_secs(5);
+        let mut pace = Pace::new(Some(every), STALL_AFTER, start);
+        assert!(!pace.is_due(start));
+        pace.wrote(start, MS, 900 * MS, &[1 << 40]);
+        assert_eq!(pace.until_due(start), every);
+    }
+}
