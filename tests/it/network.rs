@@ -42,9 +42,9 @@ const MEMORY_MAX_MIB: usize = 200;
 
 /// How long a reader may take, once with the damage and once after it.
 const PROGRESS_MAX: Duration = Duration::from_secs(60);
-/// A member that was cut off while it joined has to wait until that membership has expired, 10 s later, maybe more than
-/// once.
-const JOIN_MAX: Duration = Duration::from_secs(120);
+/// A member that was cut off while it joined waits until that membership has expired: 10 s later, maybe more than once,
+/// and where it was new to the group, Kafka keeps it for up to five minutes.
+const JOIN_MAX: Duration = Duration::from_secs(330);
 
 /// How long the client waits for an answer that the damage has swallowed; by default a minute.
 const ANSWER_MAX: [&str; 2] = ["-X", "socket.timeout.ms=2000"];
