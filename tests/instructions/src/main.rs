@@ -14,6 +14,7 @@ use almanac::kafka::batches::Batches;
 use almanac::{checkpoint, report, stats};
 use checkpoint::Checkpoint;
 use report::{Decoder, Report};
+use stats::Statistics;
 
 #[allow(dead_code, reason = "not all of it is measured")]
 #[path = "../../../src"]
@@ -30,10 +31,11 @@ mod almanac {
 /// Does its rounds, and says how many operations each has.
 type Workload = fn(rounds: u32) -> usize;
 
-const WORKLOADS: [(&str, Workload); 6] = [
+const WORKLOADS: [(&str, Workload); 7] = [
     ("decode a record", decode_usual),
     ("decode a record with its fields in another order", decode_unusual),
     ("count a record", count),
+    ("count a report in its month", fold),
     ("read a record of a batch", read_batch),
     ("write a checkpoint of 4,000 cells", write),
     ("read a checkpoint of 4,000 cells", read),
@@ -93,17 +95,8 @@ fn decode(rounds: u32, values: &[Vec<u8>]) -> usize {
     values.len()
 }
 
-/// As a log of an at-least-once feed has them: every tenth day is there twice. The latest days come first, so that room
-/// for all years is made at once: to copy cells to where there is more room takes more instructions on one processor
-/// than on another.
 fn count(rounds: u32) -> usize {
-    let mut reports: Vec<Report> = reports(100).collect();
-    reports.reverse();
-    let mut values = Vec::new();
-    for (number, report) in reports.iter().enumerate() {
-        let copies = if number % 10 == 0 { 2 } else { 1 };
-        values.extend(std::iter::repeat_n(report.encode(), copies));
-    }
+    let values: Vec<Vec<u8>> = feed().iter().map(Report::encode).collect();
     let mut decoder = Decoder::default();
     for _ in 0..rounds {
         let mut checkpoint = Checkpoint::empty(2, 0);
@@ -113,6 +106,28 @@ fn count(rounds: u32) -> usize {
         black_box(checkpoint);
     }
     values.len()
+}
+
+fn fold(rounds: u32) -> usize {
+    let reports = feed();
+    for _ in 0..rounds {
+        let mut statistics = Statistics::default();
+        for report in &reports {
+            black_box(statistics.add(black_box(report)));
+        }
+        black_box(statistics);
+    }
+    reports.len()
+}
+
+/// As an at-least-once feed has them: every tenth day is there twice. The latest days come first, so that room for all
+/// years is made at once: to copy cells to where there is more room takes more instructions on one processor than on
+/// another.
+fn feed() -> Vec<Report> {
+    let mut reports: Vec<Report> = reports(100).collect();
+    reports.reverse();
+    let copies = |(number, report)| std::iter::repeat_n(report, if number % 10 == 0 { 2 } else { 1 });
+    reports.into_iter().enumerate().flat_map(copies).collect()
 }
 
 fn read_batch(rounds: u32) -> usize {
