@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use almanac::checkpoint::Checkpoint;
-use almanac::report::Report;
 use almanac::source::Synthetic;
 use almanac::store::{self, Claim};
 use anyhow::Result;
@@ -28,7 +27,7 @@ struct Options {
     /// How often each is measured
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Where DIR is made, if not in the directory for temporary files
+    /// Directory on the disk to write to, instead of that for temporary files
     #[arg(long, value_name = "DIR")]
     within: Option<PathBuf>,
     /// Given by cargo
@@ -56,47 +55,39 @@ fn main() -> Result<()> {
             json.len() / 1000
         );
         let (mut claim, _) = Claim::new(dir.path(), partition, false)?;
-        say(
-            "encode",
-            median(options.rounds, || {
-                checkpoint.offset += 1;
-                black_box(checkpoint.to_json());
-                Ok(())
-            })?,
-        );
-        say(
-            "replace",
-            median(options.rounds, || {
-                checkpoint.offset += 1;
-                claim.replace(&checkpoint)?;
-                Ok(())
-            })?,
-        );
-        say(
-            "read",
-            median(options.rounds, || {
-                black_box(Checkpoint::from_json(&json)?);
-                Ok(())
-            })?,
-        );
+        measure("encode", options.rounds, || {
+            checkpoint.offset += 1;
+            black_box(checkpoint.to_json());
+            Ok(())
+        })?;
+        measure("replace", options.rounds, || {
+            checkpoint.offset += 1;
+            claim.replace(&checkpoint)?;
+            Ok(())
+        })?;
+        measure("read", options.rounds, || {
+            black_box(Checkpoint::from_json(&json)?);
+            Ok(())
+        })?;
     }
     Ok(())
 }
 
-/// What has counted `years` years of some months up to the year 2000 and as many after it.
+/// What has counted `years` years of some months.
 fn filled(partition: i32, months: &[i8], years: i16) -> Checkpoint {
     let mut checkpoint = Checkpoint::empty(partition, 0);
     let weather = Synthetic::new(1);
     let first = date(1990, 1, 1);
     let counted = weather.reports(first).take_while(|report| report.date.year() < first.year() + years);
-    for Report { date, degrees } in counted.filter(|report| months.contains(&report.date.month())) {
-        checkpoint.statistics.add(&Report { date, degrees });
+    for report in counted.filter(|report| months.contains(&report.date.month())) {
+        checkpoint.statistics.add(&report);
         checkpoint.offset += 1;
     }
     checkpoint
 }
 
-fn median(rounds: u32, mut work: impl FnMut() -> Result<()>) -> Result<Duration> {
+/// Prints the median.
+fn measure(what: &str, rounds: u32, mut work: impl FnMut() -> Result<()>) -> Result<()> {
     let mut times = Vec::new();
     for _ in 0..rounds {
         let before = processor_time()?;
@@ -104,14 +95,11 @@ fn median(rounds: u32, mut work: impl FnMut() -> Result<()>) -> Result<Duration>
         times.push(processor_time()? - before);
     }
     times.sort_unstable();
-    Ok(times[times.len() / 2])
+    println!("  {what:8} {:7.3} ms", times[times.len() / 2].as_secs_f64() * 1000.0);
+    Ok(())
 }
 
 /// Of this thread.
 fn processor_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::ThreadCPUTime).try_into()?)
-}
-
-fn say(what: &str, time: Duration) {
-    println!("  {what:8} {:7.3} ms", time.as_secs_f64() * 1000.0);
 }
