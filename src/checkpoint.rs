@@ -75,7 +75,11 @@ impl Checkpoint {
 
     /// The file's bytes: `partition` and `offset` first, then months and years in calendar order.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = format!("{{\"partition\":{},\"offset\":{}", self.partition, self.offset).into_bytes();
+        /// Of a full month, whose numbers have as many digits as they can; one that lacks days may take more.
+        const CELL_BYTES: usize = 192;
+        let head = format!("{{\"partition\":{},\"offset\":{}", self.partition, self.offset);
+        let mut json = Vec::with_capacity(2 * head.len() + CELL_BYTES * self.statistics.cells().count());
+        json.extend_from_slice(head.as_bytes());
         let mut open_month = None;
         for (month, year, cell) in self.statistics.cells() {
             if open_month == Some(month) {
@@ -89,9 +93,6 @@ impl Checkpoint {
                 json.extend_from_slice(b"\":{");
                 open_month = Some(month);
             }
-            json.push(b'"');
-            push_digits(&mut json, u32::from(year), 4);
-            json.extend_from_slice(b"\":");
             push_cell(&mut json, month, year, cell);
         }
         if open_month.is_some() {
@@ -107,9 +108,17 @@ impl Checkpoint {
     }
 }
 
+/// Writes a year and its cell.
 fn push_cell(json: &mut Vec<u8>, month: usize, year: u16, cell: &MonthCell) {
-    json.extend_from_slice(b"{\"count\":");
-    json.extend_from_slice(cell.count().to_string().as_bytes());
+    let [y1, y2] = two_digits(u32::from(year) / 100);
+    let [y3, y4] = two_digits(u32::from(year) % 100);
+    let [m1, m2] = two_digits(month as u32 + 1);
+    json.extend_from_slice(&[b'"', y1, y2, y3, y4, b'"']);
+    json.extend_from_slice(b":{\"count\":");
+    match two_digits(cell.count()) {
+        [b'0', ones] => json.push(ones),
+        tens_and_ones => json.extend_from_slice(&tens_and_ones),
+    }
     for (name, degrees) in [
         (&b",\"sum\":"[..], cell.sum()),
         (b",\"avg\":", cell.avg()),
@@ -119,14 +128,18 @@ fn push_cell(json: &mut Vec<u8>, month: usize, year: u16, cell: &MonthCell) {
         json.extend_from_slice(name);
         push_f64(json, degrees);
     }
+    let date = |day| {
+        let [d1, d2] = two_digits(day);
+        [b'"', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'"']
+    };
     json.extend_from_slice(b",\"start\":");
-    push_date(json, month, year, cell.first_day());
+    json.extend_from_slice(&date(cell.first_day()));
     json.extend_from_slice(b",\"end\":");
-    push_date(json, month, year, cell.last_day());
+    json.extend_from_slice(&date(cell.last_day()));
     let mut separator = &b",\"missing\":["[..];
     for day in cell.missing_days() {
         json.extend_from_slice(separator);
-        push_date(json, month, year, day);
+        json.extend_from_slice(&date(day));
         separator = b",";
     }
     if separator == b"," {
@@ -141,18 +154,9 @@ fn push_f64(json: &mut Vec<u8>, number: f64) {
     debug_assert!(written.is_ok(), "writing to memory");
 }
 
-fn push_date(json: &mut Vec<u8>, month: usize, year: u16, day: u32) {
-    json.push(b'"');
-    push_digits(json, u32::from(year), 4);
-    json.push(b'-');
-    push_digits(json, month as u32 + 1, 2);
-    json.push(b'-');
-    push_digits(json, day, 2);
-    json.push(b'"');
-}
-
-fn push_digits(json: &mut Vec<u8>, number: u32, width: u32) {
-    json.extend((0..width).rev().map(|place| b'0' + (number / 10_u32.pow(place) % 10) as u8));
+/// The digits of a number below 100.
+fn two_digits(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
 }
 
 impl<'de> Deserialize<'de> for Checkpoint {

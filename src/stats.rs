@@ -86,18 +86,30 @@ impl MonthCell {
     }
 
     /// The days counted, 1 to 31.
-    pub fn days(&self) -> impl Iterator<Item = u32> + '_ {
-        (1..=31).filter(|day| self.days & (1 << (day - 1)) != 0)
+    pub fn days(&self) -> impl Iterator<Item = u32> + use<> {
+        days_of(self.days)
     }
 
     /// The days between the first and the last that have not been counted.
-    pub fn missing_days(&self) -> impl Iterator<Item = u32> + '_ {
-        (self.first_day()..self.last_day()).filter(|day| self.days & (1 << (day - 1)) == 0)
+    pub fn missing_days(&self) -> impl Iterator<Item = u32> + use<> {
+        let up_to_last = (1 << self.last_day()) - 1;
+        let from_first = u32::MAX << self.days.trailing_zeros().min(u32::BITS - 1);
+        days_of(up_to_last & from_first & !self.days)
     }
 
     pub fn is_empty(&self) -> bool {
         self.days == 0
     }
+}
+
+/// The days whose bits are set, without a look at the others.
+fn days_of(mut bits: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let next = bits.trailing_zeros();
+        // Without its lowest bit; where there is none, it has been the last.
+        bits &= bits.checked_sub(1)?;
+        Some(next + 1)
+    })
 }
 
 /// All month cells of a partition, by month and year.
@@ -168,6 +180,7 @@ impl Statistics {
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -202,6 +215,20 @@ mod tests {
         ] {
             assert!(cell.add(day, 0.0));
             assert_eq!((cell.first_day(), cell.last_day(), missing(&cell)), (first, last, without));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn days_are_counted_or_missing_or_outside_of_the_ends(days in 0_u32..1 << 31) {
+            let cell = MonthCell::from_parts(days, 0.0, 0.0, 0.0);
+            let is_counted = |day: &u32| days & (1 << (day - 1)) != 0;
+            let counted: Vec<u32> = (1..=31).filter(is_counted).collect();
+            let ends = (counted.first().copied().unwrap_or(0), counted.last().copied().unwrap_or(0));
+            prop_assert_eq!((cell.first_day(), cell.last_day()), ends);
+            let between: Vec<u32> = (ends.0..ends.1).filter(|day| !is_counted(day)).collect();
+            prop_assert_eq!(missing(&cell), between);
+            prop_assert_eq!(cell.days().collect::<Vec<_>>(), counted);
         }
     }
 

@@ -1,7 +1,17 @@
 //! Record batches in place: bytes in, records out. No IO, no copy.
 
-use super::consumer::Record;
 use super::wire::{Malformed, Reader};
+
+/// A record as the broker gave it, valid as long as its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    pub partition: i32,
+    pub offset: i64,
+    /// Not given by brokers and log formats of old.
+    pub leader_epoch: Option<i32>,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+}
 
 /// Why batches can't be read here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

@@ -14,6 +14,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
+use super::batches::Record;
 use super::config::{log, property_error};
 use super::error::{ConnectionError, code_of};
 use super::replay::{Answer, Records, Replay};
@@ -28,17 +29,6 @@ const COMMIT_LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How long leaving the group may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
-
-/// A record as the broker gave it, valid as long as its batch.
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    pub partition: i32,
-    pub offset: i64,
-    /// Not given by brokers and log formats of old.
-    pub leader_epoch: Option<i32>,
-    pub key: Option<&'a [u8]>,
-    pub value: Option<&'a [u8]>,
-}
 
 /// One thing that a poll brought.
 #[derive(Debug)]

@@ -18,8 +18,9 @@ mod replay;
 mod wire;
 
 pub use admin::{Admin, Topic};
+pub use batches::Record;
 pub use config::{Connection, Property};
-pub use consumer::{Batch, Consumer, Item, Position, RebalanceEvent, Record, StartAt};
+pub use consumer::{Batch, Consumer, Item, Position, RebalanceEvent, StartAt};
 pub use error::KafkaError;
 pub use log::{Span, extent, read_spans};
 pub use producer::{Producer, Undelivered};

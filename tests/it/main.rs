@@ -16,6 +16,7 @@ mod fold;
 mod fuzz;
 mod group;
 mod help;
+mod instructions;
 mod kafka_away;
 mod kills;
 mod layers;
