@@ -34,6 +34,12 @@ const LOG_CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
 
+/// Checkpoints that are written at the same time.
+const WRITERS_MAX: usize = 8;
+
+/// A poll that brought fewer records has brought all there was.
+const RECORDS_OF_PLENTY: usize = 1000;
+
 /// How often `status.json` is written.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
@@ -446,6 +452,7 @@ impl<'a> Session<'a> {
             }
         }
         let now = Instant::now();
+        self.pace.set_busy(batch.iter().nth(RECORDS_OF_PLENTY).is_some());
         let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
         let is_doubtful = if self.is_dirty() && is_due {
             matches!(self.save(now)?, Saved::Doubtful)
@@ -606,10 +613,9 @@ impl<'a> Session<'a> {
         }
         let answered = Instant::now();
         let (mut files, mut failures) = (Vec::new(), Vec::new());
-        for (&number, partition) in &mut self.owned {
-            match partition.save() {
-                Ok(None) => {}
-                Ok(Some(bytes)) => {
+        for (number, saved) in save_together(&mut self.owned) {
+            match saved {
+                Ok(bytes) => {
                     files.push(bytes);
                     // What came after it could be read.
                     self.source.memory.cut.borrow_mut().remove(&number);
@@ -787,6 +793,29 @@ impl<'a> Session<'a> {
             self.consumer.publish_offsets(&offsets);
         }
     }
+}
+
+/// Makes durable what each partition has taken. Who syncs at the same time waits for the disk once, not in turn.
+fn save_together(owned: &mut BTreeMap<i32, Partition>) -> Vec<(i32, Result<u64, StoreError>)> {
+    let mut dirty: Vec<(i32, &mut Partition)> = owned
+        .iter_mut()
+        .filter(|(_, partition)| partition.is_dirty())
+        .map(|(&number, partition)| (number, partition))
+        .collect();
+    let save = |part: &mut [(i32, &mut Partition)]| -> Vec<(i32, Result<u64, StoreError>)> {
+        part.iter_mut().map(|(number, partition)| (*number, partition.save())).collect()
+    };
+    let share = dirty.len().div_ceil(WRITERS_MAX).max(1);
+    let mut parts = dirty.chunks_mut(share);
+    let first = parts.next();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || save(part))).collect();
+        let mut saved = first.map(save).unwrap_or_default();
+        for other in others {
+            saved.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        saved
+    })
 }
 
 /// Kafka does not answer.

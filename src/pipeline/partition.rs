@@ -199,11 +199,8 @@ impl Partition {
     }
 
     /// Makes durable what has been taken: rejected records and leader epochs before the checkpoint that passes
-    /// them. Says how many bytes the checkpoint has, if there was anything.
-    pub(super) fn save(&mut self) -> Result<Option<u64>, StoreError> {
-        if !self.is_dirty {
-            return Ok(None);
-        }
+    /// them. Says how many bytes the checkpoint has.
+    pub(super) fn save(&mut self) -> Result<u64, StoreError> {
         let start = Instant::now();
         if !self.rejected.is_empty() {
             self.claim.reject(&self.rejected)?;
@@ -221,7 +218,7 @@ impl Partition {
         self.tally.checkpoint_seconds = start.elapsed().as_secs_f64();
         self.progress.durable_offset = self.checkpoint.offset;
         self.progress.last = Instant::now();
-        Ok(Some(self.tally.checkpoint_bytes))
+        Ok(self.tally.checkpoint_bytes)
     }
 
     /// What the session leaves for the next one.
