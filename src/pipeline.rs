@@ -452,7 +452,7 @@ impl<'a> Session<'a> {
             }
         }
         let now = Instant::now();
-        self.pace.set_busy(batch.iter().nth(RECORDS_OF_PLENTY).is_some());
+        self.pace.set_busy(self.consumer.is_replaying() || batch.iter().nth(RECORDS_OF_PLENTY).is_some());
         let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
         let is_doubtful = if self.is_dirty() && is_due {
             matches!(self.save(now)?, Saved::Doubtful)

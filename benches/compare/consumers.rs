@@ -70,7 +70,8 @@ pub struct Comparison {
 
 pub fn compare(kafka: &Kafka, topic: &str, temp: &Path, options: &Options) -> Result<Comparison> {
     let own = [Subject::Almanac, Subject::Counting, Subject::Yardstick, Subject::Raw];
-    let peers: Vec<Subject> = PEERS.iter().filter(|peer| options.has_peer(peer)).map(|&peer| Subject::Peer(peer)).collect();
+    let peers: Vec<Subject> =
+        PEERS.iter().filter(|peer| options.has_peer(peer)).map(|&peer| Subject::Peer(peer)).collect();
     let mut rows: Vec<(Cores, Subject, Vec<Measured>)> = Vec::new();
     for round in 0..options.rounds {
         for cores in [Cores::Pinned, Cores::Any] {
@@ -85,8 +86,8 @@ pub fn compare(kafka: &Kafka, topic: &str, temp: &Path, options: &Options) -> Re
             subjects.rotate_left(first);
             for subject in subjects {
                 let dir = fresh(&temp.join("consumer"))?;
-                let measured = measure(subject, cores, kafka, topic, &dir)
-                    .with_context(|| subject.name().to_owned())?;
+                let measured =
+                    measure(subject, cores, kafka, topic, &dir).with_context(|| subject.name().to_owned())?;
                 eprintln!(
                     "round {}: {} ({cores:?}): {}/s, {} s CPU a million",
                     round + 1,

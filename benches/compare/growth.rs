@@ -43,11 +43,15 @@ pub fn more_records(kafka: &Kafka, small: &str, temp: &Path, options: &Options) 
     target("its rate beside that of fewer", Spread::of(rates).least, ">=", 0.9, " ×");
     target("its memory beside that of fewer", Spread::of(memories).most, "<=", 1.1, " ×");
     println!();
-    let (_, seconds) = timed(kafka.almanac(Cores::Any, small, &["verify", "--dir"]).arg(temp.join("verified")), || {
-        let dir = fresh(&temp.join("verified"))?;
-        measure(Subject::Almanac, Cores::Any, kafka, small, &dir).map(drop)
-    })?;
-    println!("`almanac verify` of {small_records} records: {}/s, its start and end included.\n", rate(small_records as f64 / seconds));
+    let (_, seconds) =
+        timed(kafka.almanac(Cores::Any, small, &["verify", "--dir"]).arg(temp.join("verified")), || {
+            let dir = fresh(&temp.join("verified"))?;
+            measure(Subject::Almanac, Cores::Any, kafka, small, &dir).map(drop)
+        })?;
+    println!(
+        "`almanac verify` of {small_records} records: {}/s, its start and end included.\n",
+        rate(small_records as f64 / seconds)
+    );
     kafka.admin()?.delete(LARGE, crate::kafka::ANSWER_MAX)?;
     Ok(())
 }
@@ -91,7 +95,9 @@ pub fn more_years(temp: &Path) -> Result<()> {
         ]);
     }
     println!("## A checkpoint, by the years in it\n");
-    println!("The partition with the most months (a third of all days), encoded, written, synced and renamed.\n");
+    println!(
+        "The partition with the most months (a third of all days), encoded, written, synced and renamed.\n"
+    );
     table(&["years", "bytes", "CPU ms", "ms in all"], &rows);
     target("CPU of a checkpoint with 1000 years", cpu_of_thousand, "<=", 3.0, " ms");
 
@@ -154,7 +160,12 @@ pub fn a_day_of_up(temp: &Path) -> Result<()> {
         kafka.stop()?;
         let mut command = Command::new(ALMANAC);
         command.args(["up", "--brokers", "127.0.0.1:0", "--no-dashboard", "--data"]).arg(dir.join("kafka"));
-        command.arg("--dir").arg(dir.join("files")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg("--dir")
+            .arg(dir.join("files"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut up = Running::spawn(&mut command)?;
         address(up.child.stderr.take().context("no stderr")?)?;
         let deadline = Instant::now() + Duration::from_secs(60);

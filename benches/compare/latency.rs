@@ -26,7 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 
 pub fn measure(kafka: &Kafka, temp: &Path, options: &Options) -> Result<()> {
     println!("## From acknowledged to durable and visible\n");
-    println!("`almanac consumer` beside a bare write, fsync, rename and fsync of the same bytes, in turn with it; in ms.\n");
+    println!(
+        "`almanac consumer` beside a bare write, fsync, rename and fsync of the same bytes, in turn with it; in ms.\n"
+    );
     let mut rows = Vec::new();
     let mut above = f64::NAN;
     for per_second in [10, 1000] {
@@ -65,7 +67,8 @@ fn sample(kafka: &Kafka, dir: &Path, per_second: u32, samples: usize) -> Result<
     let period = Duration::from_secs(1) / per_second;
     thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(&files, samples as u64 + 1, &is_over));
-        let bare = scope.spawn(|| replace(&files, &bare_dir, period.max(Duration::from_millis(20)), &is_over));
+        let bare =
+            scope.spawn(|| replace(&files, &bare_dir, period.max(Duration::from_millis(20)), &is_over));
         let sent = send(&producer, period, samples);
         let is_counted = sent.is_ok() && wait_for(&files, samples as u64 + 1).is_ok();
         is_over.store(true, Ordering::Relaxed);

@@ -111,7 +111,10 @@ fn main() -> Result<()> {
         ensure!(records == options.days * (1 + options.duplicates), "the log has {records} records");
         if options.has(Part::Consumers) {
             println!("## Counting a log again\n");
-            println!("{records} records, {} days and {} repeats of each.\n", options.days, options.duplicates);
+            println!(
+                "{records} records, {} days and {} repeats of each.\n",
+                options.days, options.duplicates
+            );
             let comparison = consumers::compare(&kafka, TOPIC, scratch, &options)?;
             comparison.print();
             comparison.print_targets();

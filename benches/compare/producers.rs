@@ -45,7 +45,8 @@ pub fn compare(kafka: &Kafka, options: &Options) -> Result<()> {
 
     println!("## Sending\n");
     println!("Kafka on one core, the sender on the other; from the start of the process to its end.\n");
-    let ratio = |other: &[Measured]| Spread::of(rows[0].iter().zip(other).map(|(a, b)| a.rate / b.rate)).median;
+    let ratio =
+        |other: &[Measured]| Spread::of(rows[0].iter().zip(other).map(|(a, b)| a.rate / b.rate)).median;
     let cells = senders.iter().zip(&rows).map(|((name, records), all)| {
         vec![
             (*name).to_owned(),
@@ -71,7 +72,17 @@ fn send(kafka: &Kafka, name: &str, records: u64) -> Result<Measured> {
     let mut command = match name {
         // It makes the topic itself, which is part of its job, and deletes what the one before has sent.
         ALMANAC => {
-            let days = ["producer", "--interval", "0", "--duplicates", "0", "--days", &count, "--start", "0001-01-01"];
+            let days = [
+                "producer",
+                "--interval",
+                "0",
+                "--duplicates",
+                "0",
+                "--days",
+                &count,
+                "--start",
+                "0001-01-01",
+            ];
             let repeats = ["producer", "--interval", "0", "--duplicates", "1", "--days", &count];
             // There are 3.6 million days until 9999.
             match records {
@@ -89,7 +100,16 @@ fn send(kafka: &Kafka, name: &str, records: u64) -> Result<Measured> {
             while !admin.create(TOPIC, PARTITIONS, 1, ANSWER_MAX)? {}
             while admin.describe(TOPIC, ANSWER_MAX)?.is_none() {}
             let mut command = Cores::Pinned.client(crate::peers_dir().join("run"));
-            command.args([name, "produce", "--brokers", &kafka.brokers, "--topic", TOPIC, "--records", &count]);
+            command.args([
+                name,
+                "produce",
+                "--brokers",
+                &kafka.brokers,
+                "--topic",
+                TOPIC,
+                "--records",
+                &count,
+            ]);
             if name == PERFORMANCE {
                 command.args(["--record-bytes", RECORD_BYTES]);
             }

@@ -282,6 +282,11 @@ impl Consumer {
         }
     }
 
+    /// Whether more records lie ready than the next poll brings.
+    pub fn is_replaying(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| !replay.is_idle())
+    }
+
     /// Waits up to `timeout` for something to come, then takes what is there: one answer of a replay, or from the client up
     /// to `batch`'s capacity.
     ///
