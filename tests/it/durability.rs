@@ -52,10 +52,14 @@ fn a_replacement_is_written_synced_renamed_and_its_directory_synced() {
 
     let dir = fs::canonicalize(place.dir("files")).unwrap();
     let traces = traces(&trace);
-    let lines = traces.iter().find(|lines| lines.iter().any(|line| line.starts_with("rename"))).unwrap();
     let mut replaced = [0; 4];
     let mut rejected = [0; 4];
-    for (index, rename) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("rename")) {
+    // Each replacement is the work of one thread.
+    let renames = traces.iter().flat_map(|lines| {
+        let renames = lines.iter().enumerate().filter(|(_, line)| line.starts_with("rename"));
+        renames.map(move |(index, rename)| (lines, index, rename))
+    });
+    for (lines, index, rename) in renames {
         for partition in 0..4 {
             let temp = format!(".almanac/{partition}/1/partition-{partition}.json.tmp");
             let target = dir.join(format!("partition-{partition}.json")).display().to_string();
