@@ -23,6 +23,8 @@ const TOPIC: &str = "latency";
 const COUNTED_MAX: Duration = Duration::from_secs(30);
 /// How often the files are looked at; a look is four short reads.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
+/// Reports before those that are measured, a second or so, in which the consumer settles.
+const BEFORE: usize = 20;
 
 pub fn measure(kafka: &Kafka, temp: &Path, options: &Options) -> Result<()> {
     println!("## From acknowledged to durable and visible\n");
@@ -52,6 +54,7 @@ pub fn measure(kafka: &Kafka, temp: &Path, options: &Options) -> Result<()> {
 
 /// Milliseconds, sorted: of the reports, and of the bare replacements.
 fn sample(kafka: &Kafka, dir: &Path, per_second: u32, samples: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+    let sent = samples + BEFORE;
     kafka.fill(TOPIC, 1, 0)?;
     let (files, bare_dir) = (fresh(&dir.join("files"))?, fresh(&dir.join("bare"))?);
     let mut command = kafka.almanac(Cores::Any, TOPIC, &["consumer", "0", "1", "2", "3", "--dir"]);
@@ -66,19 +69,19 @@ fn sample(kafka: &Kafka, dir: &Path, per_second: u32, samples: usize) -> Result<
     let is_over = AtomicBool::new(false);
     let period = Duration::from_secs(1) / per_second;
     thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&files, samples as u64 + 1, &is_over));
+        let watcher = scope.spawn(|| watch(&files, sent as u64 + 1, &is_over));
         let bare =
             scope.spawn(|| replace(&files, &bare_dir, period.max(Duration::from_millis(20)), &is_over));
-        let sent = send(&producer, period, samples);
-        let is_counted = sent.is_ok() && wait_for(&files, samples as u64 + 1).is_ok();
+        let acknowledged = send(&producer, period, sent);
+        let is_counted = acknowledged.is_ok() && wait_for(&files, sent as u64 + 1).is_ok();
         is_over.store(true, Ordering::Relaxed);
         let (seen, bare) = (watcher.join(), bare.join());
-        let acknowledged = sent?;
+        let acknowledged = acknowledged?;
         let seen = seen.ok().context("the watcher failed")?;
         ensure!(is_counted, "not all reports were counted");
         let mut looks = seen.iter().peekable();
         let mut reports = Vec::with_capacity(samples);
-        for (index, at) in acknowledged.iter().enumerate() {
+        for (index, at) in acknowledged.iter().enumerate().skip(BEFORE) {
             // The one that was there before makes it one more.
             while looks.next_if(|(_, passed)| *passed < index as u64 + 2).is_some() {}
             let (visible, _) = looks.peek().context("a report was never seen")?;
@@ -101,11 +104,11 @@ fn wait_for(files: &Path, records: u64) -> Result<()> {
 }
 
 /// One day after the other; gives back when each was acknowledged.
-fn send(producer: &Producer, period: Duration, samples: usize) -> Result<Vec<Instant>> {
-    let mut acknowledged = Vec::with_capacity(samples);
+fn send(producer: &Producer, period: Duration, count: usize) -> Result<Vec<Instant>> {
+    let mut acknowledged = Vec::with_capacity(count);
     let mut date: Date = "2001-01-01".parse()?;
     let mut due = Instant::now();
-    for _ in 0..samples {
+    for _ in 0..count {
         thread::sleep(due.saturating_duration_since(Instant::now()));
         due += period;
         producer.send(&Report { date, degrees: 1.5 })?;

@@ -154,6 +154,8 @@ impl Connection {
             ("fetch.message.max.bytes", "262144"),
             // Default 1000 ms: a full queue would stop its partition for a second.
             ("fetch.queue.backoff.ms", "2"),
+            // Default 500 ms: so long a partition that is added waits for the answer to a fetch of the others.
+            ("fetch.wait.max.ms", "100"),
         ] {
             let is_set = |Property { key: set, .. }: &Property| {
                 // Its other name; which of both the client would take last is left to chance.
