@@ -302,6 +302,9 @@ impl Dir {
 fn settings(data: &Path) -> Settings {
     Settings {
         listen: parse("127.0.0.1:0"),
+        advertise: None,
+        local: None,
+        member: None,
         data: data.to_owned(),
         set: Vec::new(),
         env: Environment::from_process(),
