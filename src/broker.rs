@@ -391,3 +391,18 @@ impl Display for Voter {
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not ID@HOST:PORT\nhint: for example 1@kafka-1:9093")]
 pub struct VoterError(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voters_as_kafka_writes_them() {
+        for text in ["1@kafka-1:9093", "0@[::1]:9093"] {
+            assert_eq!(text.parse::<Voter>().unwrap().to_string(), text);
+        }
+        for text in ["", "kafka-1:9093", "@kafka-1:9093", "-1@kafka-1:9093", "1@kafka-1", "1@kafka-1:0"] {
+            assert!(text.parse::<Voter>().is_err(), "{text}");
+        }
+    }
+}

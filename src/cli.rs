@@ -570,6 +570,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cluster_id_is_sixteen_bytes() {
+        assert!(parse_cluster_id("AAAAAAAAQACAAAAAAAAAAQ").is_ok());
+        for text in
+            ["", "weather", "AAAAAAAAQACAAAAAAAAAAQ==", "-AAAAAAAQACAAAAAAAAAAQ", "AAAAAAAAQACAAAAAAAAAA+"]
+        {
+            assert!(parse_cluster_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn seconds_need_no_unit() {
         for (text, millis) in [("1", 1000), ("0.5", 500), ("0.1", 100), ("5s", 5000), ("100ms", 100)] {
             assert_eq!(parse_seconds(text), Ok(Duration::from_millis(millis)), "{text}");
