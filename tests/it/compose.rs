@@ -53,8 +53,9 @@ fn one_broker_may_stop_or_die_and_nothing_changes() {
     for name in all.names_with("broker") {
         all.start(&name);
     }
-    for broker in all.running.values().flatten() {
-        broker.stderr_line_with(" answers at ");
+    for broker in all.names_with("broker") {
+        all.running[&broker][0].stderr_line_with(" answers at ");
+        all.process(&broker, "broker --check").succeeds();
     }
     let after: BTreeSet<_> = all.compose.services["producer"].depends_on.keys().cloned().collect();
     assert_eq!(after, all.names_with("broker").into_iter().collect(), "the producer waits for all brokers");
@@ -67,9 +68,6 @@ fn one_broker_may_stop_or_die_and_nothing_changes() {
     assert!(all.partitions().iter().all(|partition| partition.replicas == 3));
 
     for kill in [false, true] {
-        eventually("each replica is in sync", || {
-            all.partitions().iter().all(|partition| partition.in_sync == 3)
-        });
         // The one whose leaving moves something.
         let broker = format!("kafka-{}", all.partitions()[0].leader);
         let process = &mut all.running.get_mut(&broker).unwrap()[0];
@@ -80,6 +78,9 @@ fn one_broker_may_stop_or_die_and_nothing_changes() {
         all.goes_on(&format!("all goes on without {broker}"));
         all.start(&broker);
         all.goes_on(&format!("all goes on with {broker} again"));
+        eventually("each replica is in sync", || {
+            all.partitions().iter().all(|partition| partition.in_sync == 3)
+        });
     }
 
     let sent = all.end("producer").stderr();
@@ -129,7 +130,7 @@ struct Partition {
 impl Services {
     fn new() -> Services {
         let compose = compose();
-        let of = |name: &String| [9092, 9093].map(|port| (format!("{name}:{port}"), free_address()));
+        let of = |name: &String| [9092, 9093, 19092].map(|port| (format!("{name}:{port}"), free_address()));
         let addresses = compose.services.keys().flat_map(of).collect();
         let temp = tempfile::tempdir().unwrap();
         let place = Place { topic: TOPIC.to_owned(), brokers: String::new(), temp };
@@ -147,28 +148,29 @@ impl Services {
         services.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Starts the processes of a service, with what the image would say and the file does not.
+    /// Starts the processes of a service.
     fn start(&mut self, name: &str) {
         let service = &self.compose.services[name];
-        let words: Vec<&str> = service.command.split(' ').collect();
-        let process = || -> Almanac {
-            let process = almanac(&words)
-                .env("ALMANAC_DIR", self.place.dir("files"))
-                .env("ALMANAC_DASHBOARD", "127.0.0.1:0")
-                .env("ALMANAC_DATA", self.place.dir(name))
-                .env("ALMANAC_INTERVAL", "5ms")
-                .current_dir(self.place.temp.path());
-            let listen = service.environment.get("ALMANAC_ADVERTISE").map(|address| self.here(address));
-            let process = match listen {
-                Some(listen) => process.env("ALMANAC_LISTEN", listen),
-                None => process,
-            };
-            let environment = service.environment.iter();
-            environment.fold(process, |process, (key, value)| process.env(key, self.here(value)))
-        };
         let replicas = service.deploy.as_ref().map_or(1, |deploy| deploy.replicas);
-        let started = (0..replicas).map(|_| process().start()).collect();
+        let started = (0..replicas).map(|_| self.process(name, &service.command).start()).collect();
         self.running.insert(name.to_owned(), started);
+    }
+
+    /// A command in a service's container, with what the image sets and the file does not.
+    fn process(&self, name: &str, command: &str) -> Almanac {
+        let words: Vec<&str> = command.split(' ').collect();
+        let mut process = almanac(&words)
+            .env("ALMANAC_DIR", self.place.dir("files"))
+            .env("ALMANAC_DASHBOARD", "127.0.0.1:0")
+            .env("ALMANAC_DATA", self.place.dir(name))
+            .env("ALMANAC_LISTEN", self.here(&format!("{name}:9092")))
+            .env("ALMANAC_LOCAL", self.here(&format!("{name}:19092")))
+            .env("ALMANAC_INTERVAL", "5ms")
+            .current_dir(self.place.temp.path());
+        for (key, value) in &self.compose.services[name].environment {
+            process = process.env(key, self.here(value));
+        }
+        process
     }
 
     /// SIGTERM, to all processes of a service.
@@ -182,11 +184,17 @@ impl Services {
         processes.remove(0)
     }
 
-    /// Waits until days that are sent from now on are counted, and the page is content.
+    /// Waits until days that are sent from now on are counted in each partition, and the page is content.
     #[track_caller]
     fn goes_on(&mut self, what: &str) {
-        let before = self.place.days("files");
-        eventually(what, || self.place.days("files") > before + 50);
+        // More than is on its way already.
+        const DAYS: i64 = 30;
+        let offsets = || -> Vec<i64> {
+            self.place.checkpoints("files").iter().map(|checkpoint| checkpoint.offset).collect()
+        };
+        eventually(what, || offsets().len() == 4);
+        let before = offsets();
+        eventually(what, || offsets().iter().zip(&before).all(|(now, before)| *now >= before + DAYS));
         let line = self.running["dashboard"][0].stderr_line_with("dashboard at http://");
         let address = line.split("http://").nth(1).unwrap().trim_end_matches('/');
         eventually("the page says that all partitions keep up", || get(address, "/readyz").status == 200);
