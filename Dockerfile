@@ -1,6 +1,6 @@
 # almanac, the pinned Apache Kafka and a Java for it. docs/IMAGE.md says how to use it, ./test-image tries it.
 
-FROM docker.io/library/debian:trixie-slim AS build
+FROM debian:trixie-slim AS build
 WORKDIR /src
 # What builds it on any other machine builds it here.
 COPY scripts/setup.sh scripts/
@@ -22,7 +22,7 @@ RUN --mount=type=cache,target=/root/.cargo/registry --mount=type=cache,target=/s
 RUN ALMANAC_CACHE=/out/jars /out/almanac broker --jars && rm -f /out/jars/*.lock
 
 
-FROM docker.io/library/debian:trixie-slim
+FROM debian:trixie-slim
 # For Kafka, and for almanac.
 RUN mkdir -p /usr/share/man/man1 && \
     apt-get update && \
