@@ -1,4 +1,5 @@
-//! A local Apache Kafka: KRaft, one node, all of its state in one directory.
+//! A local Apache Kafka: KRaft, one node, all of its state in one directory. The node is a cluster of its own, or one
+//! of a cluster whose nodes all know each other from the start.
 //!
 //! The JVM never outlives the process that started it (`process.rs` says how). Killing it loses no acknowledged
 //! record: a record is in the kernel's page cache when it is acknowledged, which outlives any process.
@@ -17,7 +18,7 @@ mod properties;
 use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::str::FromStr;
@@ -34,12 +35,15 @@ pub use self::jars::kafka_version;
 
 /// How long Kafka may take from its start to its first answer.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
-/// How long Kafka may take from SIGTERM to its end before it is killed.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long Kafka may take from SIGTERM to its end before it is killed. Container engines kill 10 s after SIGTERM, and
+/// then nothing could be said about it.
+const STOP_DEADLINE: Duration = Duration::from_secs(8);
 /// How long a listener may take to turn out to be Kafka; it may just be starting.
 const RECOGNISE_DEADLINE: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The node that is a cluster of its own.
+const ONLY_NODE: u32 = 1;
 /// A free port that was chosen can be taken before the JVM binds it; then others are chosen.
 const PORT_ATTEMPTS: u32 = 3;
 
@@ -53,13 +57,36 @@ pub struct HostPort {
 /// What a broker is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where clients connect. Port 0 picks a free one.
+    /// Where clients connect. Port 0 picks a free one. `listeners` in `set` replaces this and the next two.
     pub listen: HostPort,
+    /// What those clients are told to connect to, if it is not `listen`.
+    pub advertise: Option<HostPort>,
+    /// A second listener, for clients that reach this address but not what is advertised at the first.
+    pub local: Option<HostPort>,
+    /// Which node of which cluster this is; without it, the only one of its own.
+    pub member: Option<Member>,
     /// Holds everything that this broker keeps. Made if it is not there.
     pub data: PathBuf,
     /// Server properties that override ours; the last of a key wins.
     pub set: Vec<(String, String)>,
     pub env: Environment,
+}
+
+/// One of the nodes that make up a cluster. Each is broker and controller.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub node: u32,
+    /// The same for all nodes of the cluster: 16 bytes, as Kafka writes them.
+    pub cluster_id: String,
+    /// All nodes, this one among them, each with the address of its controller.
+    pub quorum: Vec<Voter>,
+}
+
+/// `ID@HOST:PORT`: a node, and where its controller listens.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Voter {
+    pub node: u32,
+    pub controller: HostPort,
 }
 
 /// What is looked up in the environment, as values.
@@ -88,6 +115,27 @@ impl Environment {
     }
 }
 
+impl Member {
+    /// Where this node's controller listens.
+    fn controller(&self) -> Result<&HostPort, BrokerError> {
+        let own = self.quorum.iter().find(|voter| voter.node == self.node);
+        own.map(|voter| &voter.controller).ok_or_else(|| {
+            let quorum: Vec<_> = self.quorum.iter().map(Voter::to_string).collect();
+            BrokerError::NotInQuorum { node: self.node, quorum: quorum.join(",") }
+        })
+    }
+}
+
+impl Settings {
+    fn node(&self) -> u32 {
+        self.member.as_ref().map_or(ONLY_NODE, |member| member.node)
+    }
+
+    fn cluster_id(&self) -> Option<&str> {
+        self.member.as_ref().map(|member| member.cluster_id.as_str())
+    }
+}
+
 /// A running Kafka that answers. Dropping it kills the JVM; [`Broker::stop`] ends it in good order.
 #[derive(Debug)]
 pub struct Broker {
@@ -112,18 +160,18 @@ impl Broker {
     ) -> Result<Broker, BrokerError> {
         properties::check_overrides(&settings.set)?;
         let java = java::find(&settings.env)?;
-        let data = DataDir::open(&settings.data)?;
+        let data = DataDir::open(&settings.data, settings.node())?;
         // A used port is reported before the download, not after it.
-        Listeners::choose(&settings.listen, &settings.set)?;
+        Listeners::choose(settings)?;
         let jars = jars::get(&settings.env, progress, stop)?;
         let kafka = java::Kafka { java, jars };
-        let cluster_id = data.formatted(&kafka, stop)?;
+        let cluster_id = data.formatted(&kafka, settings.cluster_id(), stop)?;
 
         let mut attempt = 1;
         loop {
-            let listeners = Listeners::choose(&settings.listen, &settings.set)?;
+            let listeners = Listeners::choose(settings)?;
             progress(&format!("starting Apache Kafka {} on {}", kafka_version(), listeners.bootstrap));
-            let (mut process, log) = data.launch(&kafka, &listeners, &settings.set)?;
+            let (mut process, log) = data.launch(&kafka, &listeners, settings)?;
             let plain = listeners.plain(&settings.set);
             let mut is_ready = || match &plain {
                 Some(address) => is_ready(address),
@@ -252,10 +300,34 @@ fn anybody_listens(address: &HostPort) -> bool {
     address.resolve().is_ok_and(|addresses| addresses.into_iter().any(connects))
 }
 
+/// The directory of Kafka's jars, which are got if they are not there.
+pub fn jars(
+    env: &Environment,
+    progress: &mut dyn FnMut(&str),
+    stop: &AtomicBool,
+) -> Result<PathBuf, BrokerError> {
+    jars::get(env, progress, stop)
+}
+
 impl HostPort {
     /// Every socket address that this means; `localhost` may be two.
     fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect())
+    }
+
+    /// Whether this stands for every address of this machine.
+    fn is_everywhere(&self) -> bool {
+        self.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())
+    }
+
+    /// Where this machine's own clients find who listens here.
+    pub fn reachable(&self) -> HostPort {
+        let host = match self.host.as_str() {
+            "::" => "::1",
+            _ if self.is_everywhere() => "127.0.0.1",
+            host => host,
+        };
+        HostPort { host: host.to_owned(), port: self.port }
     }
 
     /// Whether only this machine can connect there.
@@ -294,3 +366,43 @@ impl FromStr for HostPort {
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not HOST:PORT\nhint: for example 127.0.0.1:9092 or [::1]:9092")]
 pub struct HostPortError(String);
+
+impl FromStr for Voter {
+    type Err = VoterError;
+
+    fn from_str(text: &str) -> Result<Voter, VoterError> {
+        let parse = || {
+            let (node, controller) = text.split_once('@')?;
+            let controller: HostPort = controller.parse().ok()?;
+            // The others have to know the port, too.
+            (controller.port != 0).then_some(Voter { node: node.parse().ok()?, controller })
+        };
+        parse().ok_or_else(|| VoterError(text.to_owned()))
+    }
+}
+
+impl Display for Voter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.node, self.controller)
+    }
+}
+
+/// A text that is not `ID@HOST:PORT`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not ID@HOST:PORT\nhint: for example 1@kafka-1:9093")]
+pub struct VoterError(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voters_as_kafka_writes_them() {
+        for text in ["1@kafka-1:9093", "0@[::1]:9093"] {
+            assert_eq!(text.parse::<Voter>().unwrap().to_string(), text);
+        }
+        for text in ["", "kafka-1:9093", "@kafka-1:9093", "-1@kafka-1:9093", "1@kafka-1", "1@kafka-1:0"] {
+            assert!(text.parse::<Voter>().is_err(), "{text}");
+        }
+    }
+}

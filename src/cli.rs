@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
-use crate::broker::HostPort;
+use crate::broker::{HostPort, Voter};
 use crate::kafka::Property;
 use crate::plot;
 use crate::report::parse_date;
@@ -169,8 +169,43 @@ pub struct Broker {
     /// Where clients connect; port 0 picks a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "ALMANAC_LISTEN")]
     pub listen: HostPort,
+    /// What clients that come there are told to connect to [default: the same]
+    #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_ADVERTISE")]
+    pub advertise: Option<HostPort>,
+    /// A second address to listen at, for clients that can't reach what is advertised
+    #[arg(
+        id = "local",
+        long = "local",
+        value_name = "HOST:PORT",
+        env = "ALMANAC_LOCAL",
+        hide_short_help = true
+    )]
+    pub also_listen: Option<HostPort>,
+    /// Only say whether Kafka answers there, and start nothing
+    #[arg(long, conflicts_with = "jars")]
+    pub check: bool,
+    /// Only get Apache Kafka's jars, and print where they are
+    #[arg(long)]
+    pub jars: bool,
     #[command(flatten)]
     pub local: LocalKafka,
+    #[command(flatten)]
+    pub cluster: Cluster,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "One node of several")]
+pub struct Cluster {
+    /// All nodes of the cluster, ID@HOST:PORT each, with the address of the node's controller
+    #[arg(long, value_name = "VOTERS", env = "ALMANAC_QUORUM", value_delimiter = ',',
+          requires_all = ["node", "cluster_id"])]
+    pub quorum: Vec<Voter>,
+    /// Which of them this one is
+    #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_NODE")]
+    pub node: Option<u32>,
+    /// The id that all of them share: 22 characters, as of 16 bytes in URL-safe base64
+    #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_CLUSTER_ID", value_parser = parse_cluster_id)]
+    pub cluster_id: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -512,6 +547,17 @@ pub fn parse_partition(text: &str) -> Result<i32, String> {
         .ok_or_else(|| "a partition is a number from 0 on".to_owned())
 }
 
+/// Kafka takes others, too, until something reads them as the 16 bytes that they are meant to be.
+pub fn parse_cluster_id(text: &str) -> Result<String, String> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    match URL_SAFE_NO_PAD.decode(text) {
+        // It would be read as an option.
+        Ok(bytes) if bytes.len() == 16 && !text.starts_with('-') => Ok(text.to_owned()),
+        _ => Err("it is not 16 bytes in URL-safe base64, 22 characters without padding".to_owned()),
+    }
+}
+
 pub fn parse_month(text: &str) -> Result<usize, String> {
     crate::report::MONTHS
         .iter()
@@ -522,6 +568,16 @@ pub fn parse_month(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_id_is_sixteen_bytes() {
+        assert!(parse_cluster_id("AAAAAAAAQACAAAAAAAAAAQ").is_ok());
+        for text in
+            ["", "weather", "AAAAAAAAQACAAAAAAAAAAQ==", "-AAAAAAAQACAAAAAAAAAAQ", "AAAAAAAAQACAAAAAAAAAA+"]
+        {
+            assert!(parse_cluster_id(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn seconds_need_no_unit() {

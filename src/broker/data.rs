@@ -20,9 +20,8 @@ use super::java::Kafka;
 use super::listeners::Listeners;
 use super::process::Process;
 use super::properties::server_properties;
-use super::{BrokerError, files};
+use super::{BrokerError, Settings, files};
 
-pub const NODE_ID: u32 = 1;
 pub const LOGS: &str = "logs";
 pub const LOG4J: &str = "log4j2.xml";
 
@@ -65,6 +64,8 @@ const LOG4J_XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    /// The node whose log it holds.
+    node: u32,
     lock: File,
 }
 
@@ -74,7 +75,7 @@ pub struct LogMark(u64);
 
 impl DataDir {
     /// Makes the directory if it is not there, and locks it. A directory that is not ours is left as it is.
-    pub fn open(path: &Path) -> Result<DataDir, BrokerError> {
+    pub fn open(path: &Path, node: u32) -> Result<DataDir, BrokerError> {
         fs::create_dir_all(path).map_err(BrokerError::io("make", path))?;
         let path = path.canonicalize().map_err(BrokerError::io("find", path))?;
         if !path.join(CLUSTER_ID).exists()
@@ -83,24 +84,34 @@ impl DataDir {
             return Err(BrokerError::NotOurs { found: describe(&path, found), data: path });
         }
         let lock = lock(&path)?;
-        Ok(DataDir { path, lock })
+        Ok(DataDir { path, node, lock })
     }
 
     pub fn kafka_log(&self) -> PathBuf {
         self.path.join(KAFKA_LOG)
     }
 
-    /// The cluster id of the log, which is formatted if there is none yet.
-    pub fn formatted(&self, kafka: &Kafka, stop: &AtomicBool) -> Result<String, BrokerError> {
+    /// The cluster id of the log, which is formatted if there is none yet: for the cluster `wanted`, if one is, and
+    /// a log of another is refused.
+    pub fn formatted(
+        &self,
+        kafka: &Kafka,
+        wanted: Option<&str>,
+        stop: &AtomicBool,
+    ) -> Result<String, BrokerError> {
         let logs = self.path.join(LOGS);
         if logs.exists() {
             let cluster_id = self.recorded_cluster_id()?;
+            if let Some(wanted) = wanted.filter(|wanted| *wanted != cluster_id) {
+                let (data, wanted) = (self.path.clone(), wanted.to_owned());
+                return Err(BrokerError::NotThatCluster { data, wanted, found: cluster_id });
+            }
             self.check_meta(&logs.join("meta.properties"), &cluster_id)?;
             return Ok(cluster_id);
         }
         // Recorded before there is a log, so there is never a log of ours without its record. What an interrupted
         // format recorded is of no use to anybody.
-        let cluster_id = random_uuid()?;
+        let cluster_id = wanted.map_or_else(random_uuid, |wanted| Ok(wanted.to_owned()))?;
         files::write_synced(&self.path.join(CLUSTER_ID), &format!("{cluster_id}\n"))?;
         self.format(kafka, &cluster_id, stop)?;
         Ok(cluster_id)
@@ -110,7 +121,7 @@ impl DataDir {
         let formatting = self.path.join(FORMATTING);
         files::remove_dir(&formatting)?;
         // Without what the user set: that is for the broker to take or to refuse. The ports are not listened on.
-        self.write_config(&server_properties(FORMATTING, &Listeners::unused(), &[]))?;
+        self.write_config(&server_properties(FORMATTING, &Listeners::unused(self.node), &[]))?;
         let log = self.mark_log();
         let mut command = kafka.command("kafka.tools.StorageTool", &self.path);
         command.args(["format", "--cluster-id", cluster_id, "--config", PROPERTIES]);
@@ -127,9 +138,9 @@ impl DataDir {
         &self,
         kafka: &Kafka,
         listeners: &Listeners,
-        set: &[(String, String)],
+        settings: &Settings,
     ) -> Result<(Process, LogMark), BrokerError> {
-        self.write_config(&server_properties(LOGS, listeners, set))?;
+        self.write_config(&server_properties(LOGS, listeners, &settings.set))?;
         let log = self.mark_log();
         let mut command = kafka.command("kafka.Kafka", &self.path);
         command.arg(PROPERTIES);
@@ -168,9 +179,9 @@ impl DataDir {
             return Err(BrokerError::OtherCluster { data, recorded, found });
         }
         let node = property(&text, "node.id").unwrap_or("(none)");
-        if node != NODE_ID.to_string() {
+        if node != self.node.to_string() {
             let (meta, found) = (meta.to_owned(), node.to_owned());
-            return Err(BrokerError::OtherNode { meta, expected: NODE_ID, found });
+            return Err(BrokerError::OtherNode { meta, expected: self.node, found });
         }
         Ok(())
     }
@@ -326,11 +337,11 @@ mod tests {
     #[test]
     fn the_lock_names_its_holder() {
         let temp = tempfile::tempdir().unwrap();
-        let held = DataDir::open(temp.path()).unwrap();
-        let error = DataDir::open(temp.path()).unwrap_err().to_string();
+        let held = DataDir::open(temp.path(), 1).unwrap();
+        let error = DataDir::open(temp.path(), 1).unwrap_err().to_string();
         assert!(error.contains(&format!("is in use by pid {}\n", std::process::id())), "{error}");
         drop(held);
-        DataDir::open(temp.path()).unwrap();
+        DataDir::open(temp.path(), 1).unwrap();
     }
 
     #[test]
@@ -341,7 +352,7 @@ mod tests {
         ] {
             let temp = tempfile::tempdir().unwrap();
             fs::write(temp.path().join(file), text).unwrap();
-            let error = DataDir::open(temp.path()).unwrap_err().to_string();
+            let error = DataDir::open(temp.path(), 1).unwrap_err().to_string();
             assert!(error.contains(&format!("holds {found}, but was not made by almanac")), "{error}");
             assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
         }
@@ -350,7 +361,7 @@ mod tests {
     #[test]
     fn a_log_that_we_did_not_format_is_refused() {
         let temp = tempfile::tempdir().unwrap();
-        let data = DataDir::open(temp.path()).unwrap();
+        let data = DataDir::open(temp.path(), 1).unwrap();
         let meta = temp.path().join("meta.properties");
         let check = |text: &str| {
             fs::write(&meta, text).unwrap();

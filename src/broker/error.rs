@@ -42,9 +42,9 @@ pub enum BrokerError {
     CannotListen { address: String, source: io::Error },
     #[error(
         "{address} is every address of this machine, none that clients can come back to\n\
-             hint: --set advertised.listeners={name}://HOST:{port}"
+             hint: {hint}"
     )]
-    NothingToAdvertise { address: String, name: String, port: u16 },
+    NothingToAdvertise { address: String, hint: String },
     #[error(
         "{text:?} in `listeners` is not NAME://HOST:PORT\n\
              hint: for example --set listeners=PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.1:9093"
@@ -55,6 +55,8 @@ pub enum BrokerError {
              hint: for example --set listeners=PLAINTEXT://127.0.0.1:9092"
     )]
     NoClientListener { controller: &'static str },
+    #[error("node {node} is none of the quorum {quorum}\nhint: --node with one of its numbers")]
+    NotInQuorum { node: u32, quorum: String },
     #[error("the server property {key} is the broker's own and can't be set")]
     OwnProperty { key: String },
 
@@ -66,6 +68,9 @@ pub enum BrokerError {
     #[error("{} belongs to cluster {recorded}, but its {logs} to cluster {found}; nothing was changed\n\
              hint: put back the {logs} of cluster {recorded}, or use another --data", data.display(), logs = super::data::LOGS)]
     OtherCluster { data: PathBuf, recorded: String, found: String },
+    #[error("{} belongs to cluster {found}, not to {wanted}; nothing was changed\n\
+             hint: use another --data, or --cluster-id {found}", data.display())]
+    NotThatCluster { data: PathBuf, wanted: String, found: String },
     #[error("{} is of node {found}, and this is node {expected}; nothing was changed\n\
              hint: use another --data", meta.display())]
     OtherNode { meta: PathBuf, expected: u32, found: String },
@@ -79,6 +84,8 @@ pub enum BrokerError {
     Exited { status: ExitStatus, last_words: String, log: PathBuf },
     #[error("Kafka did not answer at {bootstrap} within {seconds} s:\n{last_words}\nhint: the whole log is {}", log.display())]
     NotReady { bootstrap: String, seconds: u64, last_words: String, log: PathBuf },
+    #[error("no Kafka answers at {address}")]
+    NoAnswer { address: String },
     #[error("can't start a process: {source}\nhint: `setpriv` is needed: sudo apt install util-linux")]
     Spawn { source: io::Error },
     #[error("can't stop Kafka: {source}")]

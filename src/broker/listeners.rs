@@ -3,10 +3,14 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::{BrokerError, HostPort};
+use super::{BrokerError, HostPort, ONLY_NODE, Settings, Voter};
 
-/// The listener that the node's broker talks to its own controller through. It is on a loopback port of its own.
+/// The listener that brokers talk to controllers through. That of a node on its own is on a loopback port.
 pub const CONTROLLER: &str = "CONTROLLER";
+
+/// The listener of `listen`, and the one of `local`.
+const PLAINTEXT: &str = "PLAINTEXT";
+const LOCAL: &str = "LOCAL";
 
 /// Kafka's own map of listener names to protocols, and the controller's.
 const PROTOCOLS: &str = "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL";
@@ -16,6 +20,8 @@ pub struct Listeners {
     /// The listeners for clients.
     clients: Vec<Listener>,
     controller: HostPort,
+    node: u32,
+    quorum: Vec<Voter>,
     /// `HOST:PORT` of the first listener, for clients on this machine.
     pub bootstrap: String,
 }
@@ -24,19 +30,18 @@ pub struct Listeners {
 struct Listener {
     name: String,
     address: HostPort,
+    /// What clients are told to connect to, if it is not `address`.
+    advertise: Option<HostPort>,
 }
 
 impl Listeners {
     /// Chooses the ports that are open to choice; checks that the others are free.
-    ///
-    /// `listen` counts unless `set` has `listeners`.
-    pub fn choose(listen: &HostPort, set: &[(String, String)]) -> Result<Listeners, BrokerError> {
-        let mut clients = match last(set, "listeners") {
-            Some(value) => parse(value)?,
-            None => vec![Listener { name: "PLAINTEXT".to_owned(), address: listen.clone() }],
+    pub fn choose(settings: &Settings) -> Result<Listeners, BrokerError> {
+        let mut clients = wanted(settings)?;
+        let mut controller = match &settings.member {
+            Some(member) => member.controller()?.clone(),
+            None => loopback(0),
         };
-        clients.retain(|listener| listener.name != CONTROLLER);
-        let mut controller = HostPort { host: Ipv4Addr::LOCALHOST.to_string(), port: 0 };
         // Held until all are chosen: a port that is let go at once can be chosen twice.
         let mut held = Vec::new();
         for address in clients.iter_mut().map(|listener| &mut listener.address).chain([&mut controller]) {
@@ -44,79 +49,146 @@ impl Listeners {
             address.port = port;
             held.push(socket);
         }
-        Listeners::of(clients, controller, last(set, "advertised.listeners").is_some())
+        Listeners::of(clients, controller, settings)
     }
 
     /// For a configuration that nothing listens by.
-    pub fn unused() -> Listeners {
-        let loopback = |port| HostPort { host: Ipv4Addr::LOCALHOST.to_string(), port };
-        let clients = vec![Listener { name: "PLAINTEXT".to_owned(), address: loopback(9092) }];
-        Listeners { clients, controller: loopback(9093), bootstrap: String::new() }
+    pub fn unused(node: u32) -> Listeners {
+        let clients = vec![Listener::new(PLAINTEXT, loopback(9092))];
+        let controller = loopback(9093);
+        let quorum = vec![Voter { node, controller: controller.clone() }];
+        Listeners { clients, controller, node, quorum, bootstrap: String::new() }
+    }
+
+    /// The same, of the first of so many nodes.
+    #[cfg(test)]
+    pub fn unused_of(nodes: u32) -> Listeners {
+        let quorum = (1..=nodes).map(|node| Voter { node, controller: loopback(9093) });
+        Listeners { quorum: quorum.collect(), ..Listeners::unused(1) }
     }
 
     fn of(
         clients: Vec<Listener>,
         controller: HostPort,
-        is_advertised: bool,
+        settings: &Settings,
     ) -> Result<Listeners, BrokerError> {
+        let set = &settings.set;
         let first = clients.first().ok_or(BrokerError::NoClientListener { controller: CONTROLLER })?;
-        let bootstrap = reachable(&first.address).to_string();
-        let everywhere = clients.iter().find(|listener| is_everywhere(&listener.address));
-        if let Some(Listener { name, address }) = everywhere.filter(|_| !is_advertised) {
-            let (address, name, port) = (address.to_string(), name.clone(), address.port);
-            return Err(BrokerError::NothingToAdvertise { address, name, port });
+        let bootstrap = first.address.reachable().to_string();
+        let everywhere = clients.iter().find(|listener| listener.advertised().is_everywhere());
+        if let Some(listener) = everywhere.filter(|_| last(set, "advertised.listeners").is_none()) {
+            let (address, port) = (listener.advertised().to_string(), listener.address.port);
+            let hint = match last(set, "listeners") {
+                Some(_) => format!("--set advertised.listeners={}://HOST:{port}", listener.name),
+                None => format!("--advertise HOST:{port}"),
+            };
+            return Err(BrokerError::NothingToAdvertise { address, hint });
         }
-        Ok(Listeners { clients, controller, bootstrap })
+        let (node, quorum) = match &settings.member {
+            Some(member) => (member.node, member.quorum.clone()),
+            None => (ONLY_NODE, vec![Voter { node: ONLY_NODE, controller: controller.clone() }]),
+        };
+        Ok(Listeners { clients, controller, node, quorum, bootstrap })
+    }
+
+    pub fn node(&self) -> u32 {
+        self.node
+    }
+
+    /// How many nodes the cluster has.
+    pub fn nodes(&self) -> usize {
+        self.quorum.len()
     }
 
     /// Kafka's properties. Values in `set` override them; of the protocol map, only what it leaves out is added.
     pub fn properties(&self, set: &[(String, String)]) -> Vec<(String, String)> {
         let Listeners { clients, controller, .. } = self;
-        let all = |listeners: &[Listener]| {
-            let all: Vec<_> =
-                listeners.iter().map(|Listener { name, address }| format!("{name}://{address}")).collect();
-            all.join(",")
+        let all = |address: fn(&Listener) -> &HostPort| {
+            let all = clients.iter().map(|listener| format!("{}://{}", listener.name, address(listener)));
+            all.collect::<Vec<_>>().join(",")
         };
-        let protocols = last(set, "listener.security.protocol.map").unwrap_or(PROTOCOLS);
-        let has_controller = protocols.split(',').any(|entry| entry.split(':').next() == Some(CONTROLLER));
-        let protocols = match has_controller {
-            true => protocols.to_owned(),
-            false => format!("{protocols},{CONTROLLER}:PLAINTEXT"),
-        };
+        let voters: Vec<_> = self.quorum.iter().map(Voter::to_string).collect();
         let mut properties = vec![
             ("controller.listener.names", CONTROLLER.to_owned()),
-            ("controller.quorum.voters", format!("{}@{controller}", super::data::NODE_ID)),
-            ("listeners", format!("{},{CONTROLLER}://{controller}", all(clients))),
-            ("listener.security.protocol.map", protocols),
+            ("controller.quorum.voters", voters.join(",")),
+            ("listeners", format!("{},{CONTROLLER}://{controller}", all(|listener| &listener.address))),
+            ("listener.security.protocol.map", self.protocols(set)),
         ];
         if last(set, "advertised.listeners").is_none() {
-            properties.push(("advertised.listeners", all(clients)));
+            properties.push(("advertised.listeners", all(Listener::advertised)));
         }
         // Kafka takes at most one of these two, and by default the listener PLAINTEXT, which may not be there.
         let names_inter_broker = ["inter.broker.listener.name", "security.inter.broker.protocol"];
         if names_inter_broker.iter().all(|key| last(set, key).is_none()) {
-            properties
-                .extend(clients.first().map(|first| ("inter.broker.listener.name", first.name.clone())));
+            properties.extend(self.between_brokers().map(|name| ("inter.broker.listener.name", name)));
         }
         properties.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
+    /// The name of the listener by which a broker is reached by brokers. A node on its own speaks to nobody but itself,
+    /// and may not reach what it advertises to others.
+    fn between_brokers(&self) -> Option<String> {
+        let local = self.clients.iter().find(|listener| listener.name == LOCAL && self.nodes() == 1);
+        local.or(self.clients.first()).map(|listener| listener.name.clone())
+    }
+
+    /// The protocol of each listener; what was set, and those of ours that it leaves out.
+    fn protocols(&self, set: &[(String, String)]) -> String {
+        let mut protocols = last(set, "listener.security.protocol.map").unwrap_or(PROTOCOLS).to_owned();
+        let has_local = self.clients.iter().any(|listener| listener.name == LOCAL);
+        for name in [LOCAL].into_iter().filter(|_| has_local).chain([CONTROLLER]) {
+            if protocols.split(',').all(|entry| entry.split(':').next() != Some(name)) {
+                protocols.push_str(&format!(",{name}:PLAINTEXT"));
+            }
+        }
+        protocols
+    }
+
     /// `HOST:PORT` of the first listener that asks for neither TLS nor a password, if there is one.
     pub fn plain(&self, set: &[(String, String)]) -> Option<String> {
-        let protocols = last(set, "listener.security.protocol.map").unwrap_or(PROTOCOLS);
+        let protocols = self.protocols(set);
         let is_plain = |listener: &&Listener| {
             let mut entries = protocols.split(',').filter_map(|entry| entry.trim().split_once(':'));
             entries.any(|(name, protocol)| {
                 name.eq_ignore_ascii_case(&listener.name) && protocol.eq_ignore_ascii_case("PLAINTEXT")
             })
         };
-        self.clients.iter().find(is_plain).map(|listener| reachable(&listener.address).to_string())
+        self.clients.iter().find(is_plain).map(|listener| listener.address.reachable().to_string())
     }
 
     /// Whether `key` of `set` has already gone into [`Listeners::properties`].
     pub fn merges(key: &str) -> bool {
         ["listeners", "listener.security.protocol.map"].contains(&key)
     }
+}
+
+impl Listener {
+    fn new(name: &str, address: HostPort) -> Listener {
+        Listener { name: name.to_owned(), address, advertise: None }
+    }
+
+    fn advertised(&self) -> &HostPort {
+        self.advertise.as_ref().unwrap_or(&self.address)
+    }
+}
+
+/// The listeners for clients, as they were asked for.
+fn wanted(settings: &Settings) -> Result<Vec<Listener>, BrokerError> {
+    if let Some(value) = last(&settings.set, "listeners") {
+        let mut clients = parse(value)?;
+        clients.retain(|listener| listener.name != CONTROLLER);
+        return Ok(clients);
+    }
+    let first = Listener {
+        advertise: settings.advertise.clone(),
+        ..Listener::new(PLAINTEXT, settings.listen.clone())
+    };
+    let local = settings.local.iter().map(|address| Listener::new(LOCAL, address.clone()));
+    Ok([first].into_iter().chain(local).collect())
+}
+
+fn loopback(port: u16) -> HostPort {
+    HostPort { host: Ipv4Addr::LOCALHOST.to_string(), port }
 }
 
 /// The value of `key` that counts.
@@ -133,7 +205,7 @@ fn parse(listeners: &str) -> Result<Vec<Listener>, BrokerError> {
             None => address.parse().ok()?,
         };
         // Names are upper case to Kafka, whatever was typed.
-        Some(Listener { name: name.to_uppercase(), address })
+        Some(Listener::new(&name.to_uppercase(), address))
     };
     let entries = listeners.split(',').map(str::trim);
     entries.map(|text| parse_one(text).ok_or(BrokerError::BadListener { text: text.to_owned() })).collect()
@@ -157,36 +229,35 @@ fn bind(address: &HostPort) -> Result<(TcpListener, u16), BrokerError> {
     })
 }
 
-fn is_everywhere(address: &HostPort) -> bool {
-    address.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified())
-}
-
-/// An address of this machine, for a listener on every address.
-fn reachable(address: &HostPort) -> HostPort {
-    let host = match address.host.as_str() {
-        "::" => "::1",
-        _ if is_everywhere(address) => "127.0.0.1",
-        host => host,
-    };
-    HostPort { host: host.to_owned(), port: address.port }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Member;
     use super::*;
 
     fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
+    fn settings(listen: &str, pairs: &[(&str, &str)]) -> Settings {
+        Settings {
+            listen: listen.parse().unwrap(),
+            advertise: None,
+            local: None,
+            member: None,
+            data: Default::default(),
+            set: set(pairs),
+            env: Default::default(),
+        }
+    }
+
+    /// Without a look at whether the ports are free.
+    fn properties_of(settings: &Settings) -> Vec<(String, String)> {
+        let listeners = Listeners::of(wanted(settings).unwrap(), loopback(9093), settings).unwrap();
+        listeners.properties(&settings.set)
+    }
+
     fn properties(listen: &str, pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        let set = set(pairs);
-        let clients = match last(&set, "listeners") {
-            Some(value) => parse(value).unwrap(),
-            None => vec![Listener { name: "PLAINTEXT".to_owned(), address: listen.parse().unwrap() }],
-        };
-        let is_advertised = last(&set, "advertised.listeners").is_some();
-        Listeners::of(clients, "127.0.0.1:9093".parse().unwrap(), is_advertised).unwrap().properties(&set)
+        properties_of(&settings(listen, pairs))
     }
 
     #[test]
@@ -224,20 +295,61 @@ mod tests {
     }
 
     #[test]
+    fn what_is_advertised_may_be_out_of_the_nodes_own_reach() {
+        let settings = Settings {
+            advertise: Some("example.org:19092".parse().unwrap()),
+            local: Some("127.0.0.1:9094".parse().unwrap()),
+            ..settings("0.0.0.0:9092", &[])
+        };
+        let expected = [
+            ("controller.listener.names", "CONTROLLER"),
+            ("controller.quorum.voters", "1@127.0.0.1:9093"),
+            ("listeners", "PLAINTEXT://0.0.0.0:9092,LOCAL://127.0.0.1:9094,CONTROLLER://127.0.0.1:9093"),
+            ("listener.security.protocol.map", &format!("{PROTOCOLS},LOCAL:PLAINTEXT,CONTROLLER:PLAINTEXT")),
+            ("advertised.listeners", "PLAINTEXT://example.org:19092,LOCAL://127.0.0.1:9094"),
+            ("inter.broker.listener.name", "LOCAL"),
+        ];
+        assert_eq!(properties_of(&settings), set(&expected));
+    }
+
+    #[test]
+    fn nodes_of_a_cluster_reach_each_other_by_what_they_advertise() {
+        let quorum = ["1@127.0.0.1:9093", "2@kafka-2:9093"].map(|voter| voter.parse().unwrap());
+        let member = Member { node: 1, cluster_id: String::new(), quorum: quorum.to_vec() };
+        let mut settings = Settings {
+            local: Some("127.0.0.1:9094".parse().unwrap()),
+            member: Some(member.clone()),
+            ..settings("127.0.0.1:9092", &[])
+        };
+        let properties = properties_of(&settings);
+        let value = |key| last(&properties, key).unwrap();
+        assert_eq!(value("controller.quorum.voters"), "1@127.0.0.1:9093,2@kafka-2:9093");
+        assert_eq!(value("inter.broker.listener.name"), "PLAINTEXT");
+
+        settings.member = Some(Member { node: 3, ..member });
+        let error = Listeners::choose(&settings).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "node 3 is none of the quorum 1@127.0.0.1:9093,2@kafka-2:9093\nhint: --node with one of its numbers"
+        );
+    }
+
+    #[test]
     fn every_address_needs_one_to_advertise() {
-        let nothing = Listeners::choose(&"0.0.0.0:0".parse().unwrap(), &[]).unwrap_err();
-        assert!(matches!(nothing, BrokerError::NothingToAdvertise { .. }), "{nothing}");
-        let advertised =
-            set(&[("listeners", "PLAINTEXT://:0"), ("advertised.listeners", "PLAINTEXT://host:1")]);
-        let listeners = Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &advertised).unwrap();
+        let error = |settings: &Settings| Listeners::choose(settings).unwrap_err().to_string();
+        let nothing = error(&settings("0.0.0.0:0", &[]));
+        assert!(nothing.contains("none that clients can come back to\nhint: --advertise HOST:"), "{nothing}");
+        let nothing = error(&settings("127.0.0.1:0", &[("listeners", "SSL://:0")]));
+        assert!(nothing.contains("\nhint: --set advertised.listeners=SSL://HOST:"), "{nothing}");
+        let advertised = [("listeners", "PLAINTEXT://:0"), ("advertised.listeners", "PLAINTEXT://host:1")];
+        let listeners = Listeners::choose(&settings("127.0.0.1:0", &advertised)).unwrap();
         assert!(listeners.bootstrap.starts_with("127.0.0.1:"), "{}", listeners.bootstrap);
     }
 
     #[test]
     fn no_port_is_chosen_twice() {
         let many = (0..300).map(|n| format!("L{n}://127.0.0.1:0")).collect::<Vec<_>>().join(",");
-        let listeners =
-            Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &set(&[("listeners", &many)])).unwrap();
+        let listeners = Listeners::choose(&settings("127.0.0.1:0", &[("listeners", &many)])).unwrap();
         let clients = listeners.clients.iter().map(|listener| listener.address.port);
         let ports: std::collections::BTreeSet<_> = clients.chain([listeners.controller.port]).collect();
         assert_eq!(ports.len(), 301);
@@ -246,8 +358,8 @@ mod tests {
     #[test]
     fn a_listener_that_anyone_can_ask_is_found() {
         let plain = |pairs: &[(&str, &str)]| {
-            let set = set(pairs);
-            Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &set).unwrap().plain(&set)
+            let settings = settings("127.0.0.1:0", pairs);
+            Listeners::choose(&settings).unwrap().plain(&settings.set)
         };
         assert!(plain(&[]).is_some());
         assert_eq!(plain(&[("listeners", "SSL://127.0.0.1:0")]), None);
@@ -260,7 +372,7 @@ mod tests {
     fn a_used_port_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let error = Listeners::choose(&address.parse().unwrap(), &[]).unwrap_err();
+        let error = Listeners::choose(&settings(&address, &[])).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("{address} is in use\nhint: --listen with another port (0 picks a free one)")

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::BrokerError;
-use super::data::NODE_ID;
 use super::listeners::Listeners;
 
 const HEADER: &str = "# Written by almanac at each start. Changes are lost; use --set KEY=VALUE.\n";
@@ -22,20 +21,30 @@ const OWN: [&str; 10] = [
     "cluster.id",
 ];
 
-/// Why these differ from Kafka's own: one node can hold one replica of its internal topics, and a few partitions
-/// of them start sooner than fifty; with nobody else about to join, a group need not wait before it begins; and a
-/// topic that comes into being because somebody asked for it has the wrong partitions and retention.
-const DEFAULTS: [(&str, &str); 12] = [
+/// Why these differ from Kafka's own: a few partitions of its internal topics start sooner than fifty; with nobody else
+/// about to join, a group need not wait before it begins; and a topic that comes into being because somebody asked for
+/// it has the wrong partitions and retention.
+const DEFAULTS: [(&str, &str); 5] = [
     ("auto.create.topics.enable", "false"),
     ("group.initial.rebalance.delay.ms", "0"),
-    ("offsets.topic.replication.factor", "1"),
     ("offsets.topic.num.partitions", "4"),
-    ("transaction.state.log.replication.factor", "1"),
-    ("transaction.state.log.min.isr", "1"),
     ("transaction.state.log.num.partitions", "4"),
-    ("share.coordinator.state.topic.replication.factor", "1"),
-    ("share.coordinator.state.topic.min.isr", "1"),
     ("share.coordinator.state.topic.num.partitions", "4"),
+];
+
+/// As many replicas of its internal topics as there are nodes, up to Kafka's own number.
+const REPLICATION: [&str; 3] = [
+    "offsets.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+    "share.coordinator.state.topic.replication.factor",
+];
+const REPLICATION_MAX: usize = 3;
+
+/// With one of the replicas away, all goes on.
+const MIN_ISR: [&str; 2] = ["transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr"];
+
+/// Where there is nobody to take over from a node, and so nothing to lose by soon taking it for dead.
+const ALONE: [(&str, &str); 2] = [
     // After a kill, the controller takes the node's new life only when the session of the former one is over. By
     // default that is 9 s.
     ("broker.session.timeout.ms", "2000"),
@@ -55,8 +64,20 @@ pub fn server_properties(log_dir: &str, listeners: &Listeners, set: &[(String, S
     for (key, value) in DEFAULTS {
         push(&mut text, key, value);
     }
+    let replication = listeners.nodes().min(REPLICATION_MAX);
+    for key in REPLICATION {
+        push(&mut text, key, &replication.to_string());
+    }
+    for key in MIN_ISR {
+        push(&mut text, key, &replication.saturating_sub(1).max(1).to_string());
+    }
+    if listeners.nodes() == 1 {
+        for (key, value) in ALONE {
+            push(&mut text, key, value);
+        }
+    }
     push(&mut text, "process.roles", "broker,controller");
-    push(&mut text, "node.id", &NODE_ID.to_string());
+    push(&mut text, "node.id", &listeners.node().to_string());
     push(&mut text, "log.dirs", log_dir);
     for (key, value) in listeners.properties(set) {
         push(&mut text, &key, &value);
@@ -116,10 +137,26 @@ mod tests {
 
     #[test]
     fn what_was_set_comes_last() {
-        let listeners = Listeners::choose(&"127.0.0.1:0".parse().unwrap(), &[]).unwrap();
+        let listeners = Listeners::unused(1);
         let set = [("auto.create.topics.enable".to_owned(), "true".to_owned())];
         let text = server_properties("logs", &listeners, &set);
         let values: Vec<_> = text.lines().filter(|line| line.starts_with("auto.create")).collect();
         assert_eq!(values, ["auto.create.topics.enable=false", "auto.create.topics.enable=true"]);
+    }
+    #[test]
+    fn a_cluster_keeps_its_topics_on_three_nodes() {
+        let of = |nodes: u32| {
+            let text = server_properties("logs", &Listeners::unused_of(nodes), &[]);
+            let value = |key: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+                line.map(str::to_owned)
+            };
+            (value(REPLICATION[0]), value(MIN_ISR[0]), value("broker.session.timeout.ms"))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(of(1), (some("1"), some("1"), some("2000")));
+        assert_eq!(of(2), (some("2"), some("1"), None));
+        assert_eq!(of(3), (some("3"), some("2"), None));
+        assert_eq!(of(5), (some("3"), some("2"), None));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::broker::{Broker, BrokerError, Environment, HostPort, Settings, kafka_version};
+use crate::broker::{self, Broker, BrokerError, Environment, HostPort, Member, Settings, kafka_version};
 use crate::cli;
 use crate::kafka::{Admin, Connection, Property};
 use crate::note;
@@ -14,8 +14,20 @@ const WATCH_EVERY: Duration = Duration::from_millis(200);
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 pub fn run(options: &cli::Broker) -> Result<()> {
+    if options.check {
+        return check(options.also_listen.as_ref().unwrap_or(&options.listen));
+    }
     let stop = Stop::on_signals()?;
-    let Some(mut broker) = start(options.listen.clone(), &options.local, &stop)? else { return Ok(()) };
+    if options.jars {
+        return jars(&stop);
+    }
+    let settings = Settings {
+        advertise: options.advertise.clone(),
+        local: options.also_listen.clone(),
+        member: member(&options.cluster),
+        ..settings(options.listen.clone(), &options.local)?
+    };
+    let Some(mut broker) = start(&settings, &stop)? else { return Ok(()) };
     note!("Apache Kafka {} answers at {}; Ctrl-C stops it", kafka_version(), broker.bootstrap());
     while !stop.wait(WATCH_EVERY) {
         refuse_dead(&mut broker)?;
@@ -23,16 +35,47 @@ pub fn run(options: &cli::Broker) -> Result<()> {
     Ok(broker.stop()?)
 }
 
-/// Starts a local Kafka and waits until it answers; nothing if asked to stop meanwhile.
-pub(super) fn start(listen: HostPort, local: &cli::LocalKafka, stop: &Stop) -> Result<Option<Broker>> {
-    let settings = Settings {
+/// A node on its own.
+pub(super) fn settings(listen: HostPort, local: &cli::LocalKafka) -> Result<Settings> {
+    Ok(Settings {
         listen,
+        advertise: None,
+        local: None,
+        member: None,
         data: super::data_dir(local)?,
         set: local.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
         env: Environment::from_process(),
-    };
+    })
+}
+
+/// Without a quorum there is neither of the two, and the other way round; clap sees to that.
+fn member(cluster: &cli::Cluster) -> Option<Member> {
+    let (node, cluster_id) = (cluster.node?, cluster.cluster_id.clone()?);
+    Some(Member { node, cluster_id, quorum: cluster.quorum.clone() })
+}
+
+/// Where a Kafka is expected, and whether one answers.
+fn check(address: &HostPort) -> Result<()> {
+    let address = address.reachable().to_string();
+    if !is_kafka(&address, &[]) {
+        return Err(BrokerError::NoAnswer { address }.into());
+    }
+    note!("Kafka answers at {address}");
+    Ok(())
+}
+
+fn jars(stop: &Stop) -> Result<()> {
+    match broker::jars(&Environment::from_process(), &mut |text| note!("{text}"), stop.flag()) {
+        Ok(jars) => super::print(&format!("{}\n", jars.display())),
+        Err(BrokerError::Stopped) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Starts a local Kafka and waits until it answers; nothing if asked to stop meanwhile.
+pub(super) fn start(settings: &Settings, stop: &Stop) -> Result<Option<Broker>> {
     let is_ready = &mut |bootstrap: &str| is_kafka(bootstrap, &[]);
-    match Broker::start(&settings, is_ready, &mut |text| note!("{text}"), stop.flag()) {
+    match Broker::start(settings, is_ready, &mut |text| note!("{text}"), stop.flag()) {
         Ok(broker) => Ok(Some(broker)),
         Err(BrokerError::Stopped) => Ok(None),
         Err(error) => Err(error.into()),

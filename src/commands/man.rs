@@ -184,7 +184,19 @@ fn examples_of(command: &str) -> &'static [(&'static str, &'static str)] {
             ("almanac up", "Everything, going on with what is there:"),
             ("almanac up --fresh --interval 10ms", "Begin again, a hundred days a second:"),
         ],
-        "broker" => &[("almanac broker --listen 127.0.0.1:9092", "Apache Kafka, for this machine only:")],
+        "broker" => &[
+            ("almanac broker --listen 127.0.0.1:9092", "Apache Kafka, for this machine only:"),
+            (
+                "almanac broker --listen 0.0.0.0:9092 --advertise kafka.example.org:9092",
+                "For others, who know this machine by that name:",
+            ),
+            (
+                "almanac broker --listen kafka-1:9092 --node 1 --cluster-id AAAAAAAAQACAAAAAAAAAAQ \
+                 --quorum 1@kafka-1:9093,2@kafka-2:9093,3@kafka-3:9093",
+                "The first of three nodes that are one cluster:",
+            ),
+            ("almanac broker --check && echo up", "Whether Kafka answers there:"),
+        ],
         "producer" => &[
             ("almanac producer --interval 10ms", "Synthetic weather, a day every 10 ms:"),
             (

@@ -37,7 +37,7 @@ pub fn run(options: &cli::Up) -> Result<()> {
     let _page = Page::open(options)?;
     let broker = match kafka {
         Kafka::IsThere => None,
-        Kafka::StartAt(listen) => match broker::start(listen, &options.local, &stop)? {
+        Kafka::StartAt(listen) => match broker::start(&broker::settings(listen, &options.local)?, &stop)? {
             Some(broker) => Some(broker),
             None => return Ok(()),
         },

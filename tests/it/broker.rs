@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
-use almanac::broker::{Broker, BrokerError, Environment, HostPort, Listening, Settings, who_listens};
+use almanac::broker::{Broker, BrokerError, Environment, HostPort, Listening, Member, Settings, who_listens};
 use tempfile::TempDir;
 
-use crate::support::{eventually, is_kafka};
+use crate::support::{almanac, eventually, free_address, is_kafka};
 
 /// Tells the process that [`owner`] runs in which data directory to own.
 const OWNED_DATA: &str = "ALMANAC_TEST_OWNED_DATA";
@@ -188,6 +188,49 @@ fn another_clusters_data_is_refused_untouched() {
 }
 
 #[test]
+fn a_cluster_keeps_its_id() {
+    let dir = Dir::new();
+    let of = |cluster_id: &str| {
+        let quorum = vec![format!("3@{}", free_address()).parse().unwrap()];
+        let member = Member { node: 3, cluster_id: cluster_id.to_owned(), quorum };
+        Settings { member: Some(member), ..dir.settings() }
+    };
+    let broker = start(&of("AAAAAAAAQACAAAAAAAAAAQ")).unwrap();
+    assert_eq!(broker.cluster_id(), "AAAAAAAAQACAAAAAAAAAAQ");
+    broker.stop().unwrap();
+    let error = start(&of("AAAAAAAAQACAAAAAAAAAAg")).unwrap_err().to_string();
+    assert!(
+        error.contains("belongs to cluster AAAAAAAAQACAAAAAAAAAAQ, not to AAAAAAAAQACAAAAAAAAAAg"),
+        "{error}"
+    );
+    let error = start(&dir.settings()).unwrap_err().to_string();
+    assert!(error.contains("is of node 3, and this is node 1"), "{error}");
+}
+
+#[test]
+fn who_comes_by_the_second_listener_does_not_need_what_is_advertised() {
+    let (dir, local) = (Dir::new(), free_address());
+    let check = || almanac(&["broker", "--check", "--local", &local]);
+    let nobody = check().fails(4);
+    assert!(nobody.stderr.contains(&format!("no Kafka answers at {local}\n")), "{}", nobody.stderr);
+    let command = [
+        "broker",
+        "--listen",
+        "127.0.0.1:0",
+        "--advertise",
+        "host.invalid:9092",
+        "--local",
+        &local,
+        "--data",
+    ];
+    let mut broker = almanac(&[&command[..], &[dir.data.to_str().unwrap()]].concat()).start();
+    broker.stderr_line_with(" answers at ");
+    check().succeeds();
+    almanac(&["producer", "--brokers", &local, "--interval", "0", "--days", "10"]).succeeds();
+    assert_eq!(broker.terminate().code, Some(0));
+}
+
+#[test]
 fn stop_while_starting() {
     let dir = Dir::new();
     let stop = AtomicBool::new(true);
@@ -302,6 +345,9 @@ impl Dir {
 fn settings(data: &Path) -> Settings {
     Settings {
         listen: parse("127.0.0.1:0"),
+        advertise: None,
+        local: None,
+        member: None,
         data: data.to_owned(),
         set: Vec::new(),
         env: Environment::from_process(),

@@ -1,0 +1,238 @@
+//! compose.yaml, with processes for containers: its very commands and variables, each broker's name an address of this
+//! machine. What only an engine can show, docs/IMAGE.md lists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use almanac::kafka::Connection;
+use futures_executor::block_on;
+use jiff::civil::Date;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use serde::Deserialize;
+
+use crate::dashboard::get;
+use crate::support::{Almanac, Kafka, Place, Running, almanac, eventually, free_address};
+
+const TOPIC: &str = "temperatures";
+
+#[derive(Deserialize)]
+struct Compose {
+    services: BTreeMap<String, Service>,
+    volumes: BTreeMap<String, Option<String>>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    image: String,
+    build: String,
+    command: String,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    #[serde(default)]
+    depends_on: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(default)]
+    volumes: Vec<String>,
+    deploy: Option<Deploy>,
+}
+
+#[derive(Deserialize)]
+struct Deploy {
+    replicas: usize,
+}
+
+fn compose() -> Compose {
+    serde_saphyr::from_str(include_str!("../../compose.yaml")).unwrap()
+}
+
+#[test]
+fn one_broker_may_stop_or_die_and_nothing_changes() {
+    let mut all = Services::new();
+    for name in all.names_with("broker") {
+        all.start(&name);
+    }
+    for broker in all.names_with("broker") {
+        all.running[&broker][0].stderr_line_with(" answers at ");
+        all.process(&broker, "broker --check").succeeds();
+    }
+    let after: BTreeSet<_> = all.compose.services["producer"].depends_on.keys().cloned().collect();
+    assert_eq!(after, all.names_with("broker").into_iter().collect(), "the producer waits for all brokers");
+    for name in ["producer", "consumer", "dashboard"] {
+        all.start(name);
+    }
+    assert_eq!(all.running["consumer"].len(), 2);
+    all.goes_on("days are counted");
+    assert_eq!(all.min_insync_replicas(), "2");
+    assert!(all.partitions().iter().all(|partition| partition.replicas == 3));
+
+    for kill in [false, true] {
+        // The one whose leaving moves something.
+        let broker = format!("kafka-{}", all.partitions()[0].leader);
+        let process = &mut all.running.get_mut(&broker).unwrap()[0];
+        match kill {
+            true => process.kill_9(),
+            false => assert_eq!(process.terminate().code, Some(0), "{}", process.stderr()),
+        }
+        all.goes_on(&format!("all goes on without {broker}"));
+        all.start(&broker);
+        all.goes_on(&format!("all goes on with {broker} again"));
+        eventually("each replica is in sync", || {
+            all.partitions().iter().all(|partition| partition.in_sync == 3)
+        });
+    }
+
+    let sent = all.end("producer").stderr();
+    let sent = sent.split("sent ").nth(1).and_then(|sent| sent.split(' ').next()).unwrap();
+    let days: BTreeSet<Date> = Kafka::dates_at(&all.connection(), TOPIC).into_iter().collect();
+    assert_eq!(sent, days.len().to_string());
+    eventually("every day is counted", || all.place.days("files") == days.len() as u64);
+    for name in ["consumer", "dashboard"] {
+        all.end(name);
+    }
+    let verified = all.place.almanac(&["verify"]).succeeds();
+    let same = verified.stdout.lines().filter(|line| line.ends_with(" the same"));
+    assert_eq!(same.count(), 4, "{}", verified.stdout);
+}
+
+#[test]
+fn what_is_to_last_is_in_volumes() {
+    let compose = compose();
+    for (name, service) in &compose.services {
+        assert_eq!((service.image.as_str(), service.build.as_str()), ("almanac", "."), "{name}");
+        let expected = match service.command.split(' ').next().unwrap() {
+            "broker" => vec![format!("{name}:/var/lib/almanac")],
+            "producer" => vec![],
+            _ => vec!["./files:/files".to_owned()],
+        };
+        assert_eq!(service.volumes, expected, "{name}");
+    }
+    let brokers = compose.services.iter().filter(|(_, service)| service.command == "broker");
+    assert!(brokers.map(|(name, _)| name).eq(compose.volumes.keys()));
+}
+
+/// The services as processes.
+struct Services {
+    compose: Compose,
+    /// What stands in the file for an address, and which of this machine it is here.
+    addresses: Vec<(String, String)>,
+    place: Place,
+    running: BTreeMap<String, Vec<Running>>,
+}
+
+struct Partition {
+    leader: i32,
+    replicas: usize,
+    in_sync: usize,
+}
+
+impl Services {
+    fn new() -> Services {
+        let compose = compose();
+        let of = |name: &String| [9092, 9093, 19092].map(|port| (format!("{name}:{port}"), free_address()));
+        let addresses = compose.services.keys().flat_map(of).collect();
+        let temp = tempfile::tempdir().unwrap();
+        let place = Place { topic: TOPIC.to_owned(), brokers: String::new(), temp };
+        let mut all = Services { compose, addresses, place, running: BTreeMap::new() };
+        all.place.brokers = all.here(&all.compose.services["producer"].environment["ALMANAC_BROKERS"]);
+        all
+    }
+
+    fn here(&self, text: &str) -> String {
+        self.addresses.iter().fold(text.to_owned(), |text, (there, here)| text.replace(there, here))
+    }
+
+    fn names_with(&self, command: &str) -> Vec<String> {
+        let services = self.compose.services.iter().filter(|(_, service)| service.command == command);
+        services.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Starts the processes of a service.
+    fn start(&mut self, name: &str) {
+        let service = &self.compose.services[name];
+        let replicas = service.deploy.as_ref().map_or(1, |deploy| deploy.replicas);
+        let started = (0..replicas).map(|_| self.process(name, &service.command).start()).collect();
+        self.running.insert(name.to_owned(), started);
+    }
+
+    /// A command in a service's container, with what the image sets and the file does not.
+    fn process(&self, name: &str, command: &str) -> Almanac {
+        let words: Vec<&str> = command.split(' ').collect();
+        let mut process = almanac(&words)
+            .env("ALMANAC_DIR", self.place.dir("files"))
+            .env("ALMANAC_DASHBOARD", "127.0.0.1:0")
+            .env("ALMANAC_DATA", self.place.dir(name))
+            .env("ALMANAC_LISTEN", self.here(&format!("{name}:9092")))
+            .env("ALMANAC_LOCAL", self.here(&format!("{name}:19092")))
+            .env("ALMANAC_INTERVAL", "5ms")
+            .current_dir(self.place.temp.path());
+        for (key, value) in &self.compose.services[name].environment {
+            process = process.env(key, self.here(value));
+        }
+        process
+    }
+
+    /// SIGTERM, to all processes of a service.
+    #[track_caller]
+    fn end(&mut self, name: &str) -> Running {
+        let mut processes = self.running.remove(name).unwrap();
+        for process in &mut processes {
+            let ended = process.terminate();
+            assert_eq!(ended.code, Some(0), "{name}: {}", ended.stderr);
+        }
+        processes.remove(0)
+    }
+
+    /// Waits until days that are sent from now on are counted in each partition, and the page is content.
+    #[track_caller]
+    fn goes_on(&mut self, what: &str) {
+        // More than is on its way already.
+        const DAYS: i64 = 30;
+        let offsets = || -> Vec<i64> {
+            self.place.checkpoints("files").iter().map(|checkpoint| checkpoint.offset).collect()
+        };
+        eventually(what, || offsets().len() == 4);
+        let before = offsets();
+        eventually(what, || offsets().iter().zip(&before).all(|(now, before)| *now >= before + DAYS));
+        let line = self.running["dashboard"][0].stderr_line_with("dashboard at http://");
+        let address = line.split("http://").nth(1).unwrap().trim_end_matches('/');
+        eventually("the page says that all partitions keep up", || get(address, "/readyz").status == 200);
+        for name in ["producer", "consumer"] {
+            for process in self.running.get_mut(name).unwrap() {
+                assert!(process.is_running(), "{what}, {name}: {}", process.stderr());
+            }
+        }
+    }
+
+    fn connection(&self) -> Connection {
+        Connection { brokers: self.place.brokers.clone(), properties: Vec::new() }
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.place.brokers);
+        config
+    }
+
+    fn min_insync_replicas(&self) -> String {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let topic = [ResourceSpecifier::Topic(TOPIC)];
+        let answer = block_on(admin.describe_configs(&topic, &AdminOptions::new())).unwrap();
+        let config = answer.into_iter().next().unwrap().unwrap();
+        config.get("min.insync.replicas").unwrap().value.clone().unwrap()
+    }
+
+    fn partitions(&self) -> Vec<Partition> {
+        let client: BaseConsumer = self.client().create().unwrap();
+        let metadata = client.fetch_metadata(Some(TOPIC), Duration::from_secs(30)).unwrap();
+        let partitions = metadata.topics()[0].partitions().iter();
+        partitions
+            .map(|partition| Partition {
+                leader: partition.leader(),
+                replicas: partition.replicas().len(),
+                in_sync: partition.isr().len(),
+            })
+            .collect()
+    }
+}
