@@ -1,0 +1,61 @@
+"""Sends reports with confluent-kafka."""
+
+import sys
+
+from confluent_kafka import KafkaException, Producer
+
+import reports
+
+# How many records go out between two looks at what has been acknowledged.
+POLL_EVERY_RECORDS = 1000
+
+
+def produce(options):
+    producer = Producer(
+        {
+            "bootstrap.servers": options.brokers,
+            "acks": "all",
+            "enable.idempotence": True,
+            # Default CRC32: months would lie elsewhere than where Java clients put them.
+            "partitioner": "murmur2_random",
+            # Default 5: a larger batch costs less for each record in it, and needs time to fill.
+            "linger.ms": 50,
+            "batch.num.messages": 100000,
+            "batch.size": 1000000,
+            "queue.buffering.max.messages": 500000,
+        }
+    )
+    acknowledged = failed = 0
+
+    def on_delivery(error, _):
+        nonlocal acknowledged, failed
+        if error is None:
+            acknowledged += 1
+            return
+        failed += 1
+        if failed == 1:
+            print(f"error: {error}", file=sys.stderr)
+
+    topic = options.topic
+    unpolled = 0
+    for key, value in reports.reports(options.records):
+        while True:
+            try:
+                producer.produce(topic, value, key, on_delivery=on_delivery)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        unpolled += 1
+        if unpolled == POLL_EVERY_RECORDS:
+            producer.poll(0)
+            unpolled = 0
+    producer.flush()
+    print(acknowledged)
+    return 0 if acknowledged == options.records else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(produce(reports.options()))
+    except (KafkaException, OSError, ValueError) as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,45 @@
+"""Sends reports with kafka-python."""
+
+import sys
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+import reports
+
+
+def produce(options):
+    producer = KafkaProducer(
+        bootstrap_servers=options.brokers,
+        acks="all",
+        enable_idempotence=True,
+        allow_auto_create_topics=False,
+        # Defaults 0 and 16384: a larger batch costs less for each record in it, and needs time to fill.
+        linger_ms=50,
+        batch_size=262144,
+    )
+    acknowledged = failed = 0
+
+    def on_acknowledged(_):
+        nonlocal acknowledged
+        acknowledged += 1
+
+    def on_failed(error):
+        nonlocal failed
+        failed += 1
+        if failed == 1:
+            print(f"error: {error!r}", file=sys.stderr)
+
+    topic = options.topic
+    for key, value in reports.reports(options.records):
+        producer.send(topic, value, key).add_callback(on_acknowledged).add_errback(on_failed)
+    producer.flush()
+    print(acknowledged)
+    return 0 if acknowledged == options.records else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(produce(reports.options()))
+    except (KafkaError, OSError, ValueError) as error:
+        sys.exit(f"error: {error!r}")
