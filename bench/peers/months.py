@@ -32,6 +32,13 @@ class Cell:
     def __init__(self, days, sum, min, max):
         self.days, self.sum, self.min, self.max = days, sum, min, max
 
+    @classmethod
+    def first(cls, day, degrees):
+        return cls(1 << day - 1, 0.0 + degrees, degrees, degrees)
+
+    def copy(self):
+        return Cell(self.days, self.sum, self.min, self.max)
+
     def add(self, day, degrees):
         self.days |= 1 << day - 1
         self.sum += degrees
@@ -64,10 +71,15 @@ class Cell:
         return cls(days, cell["sum"], cell["min"], cell["max"])
 
 
+def is_usual(value, degrees):
+    """Whether all of a value that could be parsed is a date of ten characters and these degrees, which are valid."""
+    return len(value) == _USUAL_LENGTH and degrees != 0.0 and -DEGREES_MAX <= degrees <= DEGREES_MAX
+
+
 def day_of(value, report):
     """The day of a report that is valid, or None."""
-    # A field of ours with another wire type is an unknown field to the library.
-    if len(value) != _USUAL_LENGTH or report.degrees == 0.0:
+    if not is_usual(value, report.degrees):
+        # A field of ours with another wire type is an unknown field to the library.
         if any(field.field_number in _FIELDS for field in UnknownFieldSet(report)):
             return None
     # fromisoformat takes other forms as well.
@@ -82,15 +94,16 @@ def day_of(value, report):
 class Partition:
     """A partition's cells, and the next offset to read."""
 
-    def __init__(self, number, path, first_offset, end):
-        self.number, self.path, self.end = number, path, end
+    def __init__(self, number, dir, first_offset, end):
+        self.number, self.end = number, end
+        self.path = os.path.join(dir, f"partition-{number}.json")
         self.offset, self.cells = first_offset, {}
         # The dates that have been counted: to know a repeat takes one look.
         self.seen = set()
         # Only cells that have changed since the last checkpoint are written out anew, number by number.
         self.changed, self.texts = set(), {}
         self.saved_offset = first_offset
-        if os.path.exists(path):
+        if os.path.exists(self.path):
             self._load()
 
     def fold(self, values):
@@ -113,7 +126,7 @@ class Partition:
         key = (day.month, day.year)
         cell = self.cells.get(key)
         if cell is None:
-            self.cells[key] = Cell(1 << day.day - 1, 0.0 + degrees, degrees, degrees)
+            self.cells[key] = Cell.first(day.day, degrees)
         else:
             cell.add(day.day, degrees)
         self.changed.add(key)
@@ -140,11 +153,14 @@ class Partition:
         self.offset = self.saved_offset = checkpoint["offset"]
         for month, name in enumerate(month_name):
             for year, cell in checkpoint.get(name, {}).items() if name else ():
-                key = (month, int(year))
-                self.cells[key] = Cell.from_json(cell)
-                self.changed.add(key)
-                days = (day for day in range(1, 32) if self.cells[key].has(day))
-                self.seen.update(f"{year}-{month:02}-{day:02}" for day in days)
+                self.put((month, int(year)), Cell.from_json(cell))
+
+    def put(self, key, cell):
+        """A cell as it was kept."""
+        month, year = key
+        self.cells[key] = cell
+        self.changed.add(key)
+        self.seen.update(f"{year:04}-{month:02}-{day:02}" for day in range(1, 32) if cell.has(day))
 
 
 def replace(path, content):
@@ -168,7 +184,7 @@ class Checkpoints:
     def __init__(self, options, first_offsets, ends):
         os.makedirs(options.dir, exist_ok=True)
         self.partitions = {
-            number: Partition(number, os.path.join(options.dir, f"partition-{number}.json"), first, ends[number])
+            number: Partition(number, options.dir, first, ends[number])
             for number, first in first_offsets.items()
         }
         self._seconds, self._due, self._stop = options.seconds, 0.0, math.inf
@@ -190,11 +206,15 @@ class Checkpoints:
         print(sum(partition.offset for partition in self.partitions.values()), flush=True)
 
     def finish(self):
-        """The last checkpoint; then closes stdout and waits for the end of stdin."""
         self._save(self.partitions.values())
-        # Not sys.stdout.close(), which leaves the descriptor open.
-        os.close(sys.stdout.fileno())
-        sys.stdin.buffer.read()
+        wait_for_end_of_stdin()
+
+
+def wait_for_end_of_stdin():
+    """When all is written: ends stdout, and goes on to the end of stdin, so that the process can be looked at."""
+    # Not sys.stdout.close(), which leaves the descriptor open.
+    os.close(sys.stdout.fileno())
+    sys.stdin.buffer.read()
 
 
 def options():

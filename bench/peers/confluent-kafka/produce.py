@@ -23,15 +23,14 @@ def produce(options):
             "batch.num.messages": 100000,
             "batch.size": 1000000,
             "queue.buffering.max.messages": 500000,
+            # What is not reported as failed, and has left the queue, is acknowledged.
+            "delivery.report.only.error": True,
         }
     )
-    acknowledged = failed = 0
+    failed = 0
 
-    def on_delivery(error, _):
-        nonlocal acknowledged, failed
-        if error is None:
-            acknowledged += 1
-            return
+    def on_failed(error, _):
+        nonlocal failed
         failed += 1
         if failed == 1:
             print(f"error: {error}", file=sys.stderr)
@@ -41,7 +40,7 @@ def produce(options):
     for key, value in reports.reports(options.records):
         while True:
             try:
-                producer.produce(topic, value, key, on_delivery=on_delivery)
+                producer.produce(topic, value, key, on_delivery=on_failed)
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -49,9 +48,9 @@ def produce(options):
         if unpolled == POLL_EVERY_RECORDS:
             producer.poll(0)
             unpolled = 0
-    producer.flush()
-    print(acknowledged)
-    return 0 if acknowledged == options.records else 1
+    failed += producer.flush()
+    print(options.records - failed)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

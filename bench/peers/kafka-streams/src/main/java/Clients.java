@@ -1,6 +1,7 @@
 import java.util.HashMap;
 import java.util.Map;
 import java.util.function.Consumer;
+import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -39,8 +40,8 @@ final class Clients implements KafkaClientSupplier {
     }
 
     @Override
-    public org.apache.kafka.clients.admin.Admin getAdmin(Map<String, Object> config) {
-        return org.apache.kafka.clients.admin.Admin.create(config);
+    public Admin getAdmin(Map<String, Object> config) {
+        return Admin.create(config);
     }
 
     private final class TellingProducer extends KafkaProducer<byte[], byte[]> {

@@ -1,12 +1,12 @@
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import java.util.UUID;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -22,7 +22,6 @@ import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
-import org.apache.kafka.streams.state.KeyValueBytesStoreSupplier;
 import org.apache.kafka.streams.state.StoreBuilder;
 import org.apache.kafka.streams.state.Stores;
 
@@ -77,8 +76,7 @@ public final class Consume {
         for (int i = 0; i + 1 < args.length; i += 2) {
             options.put(args[i], args[i + 1]);
         }
-        if (args.length != 8
-                || !options.keySet().equals(java.util.Set.of("--brokers", "--topic", "--dir", "--seconds"))) {
+        if (args.length != 8 || !options.keySet().equals(Set.of("--brokers", "--topic", "--dir", "--seconds"))) {
             throw new IllegalArgumentException("arguments are missing, or unknown\nhint: " + USAGE);
         }
         return options;
@@ -96,10 +94,11 @@ public final class Consume {
     }
 
     private static Topology topology(String topic) {
-        boolean rocks = Boolean.getBoolean("x.rocks");
-        KeyValueBytesStoreSupplier supplier = rocks ? Stores.persistentKeyValueStore(CountMonths.STORE) : Stores.inMemoryKeyValueStore(CountMonths.STORE);
-        StoreBuilder<?> store = Stores.keyValueStoreBuilder(supplier, Serdes.Integer(), Cell.SERDE);
-        store = Boolean.getBoolean("x.nocache") ? store.withCachingDisabled() : store.withCachingEnabled();
+        // In memory rather than in RocksDB: both come back from the changelog after a crash. With a cache, what is written
+        // to the changelog is a cell's last value before a commit, and not each.
+        StoreBuilder<?> store = Stores.keyValueStoreBuilder(
+                        Stores.inMemoryKeyValueStore(CountMonths.STORE), Serdes.Integer(), Cell.SERDE)
+                .withCachingEnabled();
         return new Topology()
                 .addSource("reports", new ByteArrayDeserializer(), new ByteArrayDeserializer(), topic)
                 .addProcessor("count", CountMonths::new, "reports")
@@ -113,19 +112,23 @@ public final class Consume {
         config.put(StreamsConfig.STATE_DIR_CONFIG, dir.resolve("state").toString());
         config.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
         config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 100);
-        config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, Integer.getInteger("x.threads", 1));
-        config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 64L << 20);
-        config.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, Integer.getInteger("x.buffered", 1000));
-        if (Boolean.getBoolean("x.tx")) config.put("enable.transactional.statestores", true);
-        config.put(StreamsConfig.mainConsumerPrefix(ConsumerConfig.MAX_POLL_RECORDS_CONFIG), Integer.getInteger("x.poll", 1000));
-        config.put(StreamsConfig.mainConsumerPrefix(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG), Integer.getInteger("x.fetch", 1 << 20));
+        // More threads are for more cores; here each would only have a transaction of its own to commit.
+        config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
+        // Default 10 MiB: all cells that change between two commits are to fit in.
+        config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 64 << 20);
+        // Defaults 1000, 1000 and 1 MiB: between two polls, and between the pauses of a partition, goes more work.
+        config.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, 50_000);
+        config.put(StreamsConfig.mainConsumerPrefix(ConsumerConfig.MAX_POLL_RECORDS_CONFIG), 10_000);
+        config.put(StreamsConfig.mainConsumerPrefix(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG), 4 << 20);
         config.put(StreamsConfig.mainConsumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
+        // A member that comes back after a crash has its partitions again at once, not after the session's time-out.
         config.put(StreamsConfig.consumerPrefix(ConsumerConfig.GROUP_INSTANCE_ID_CONFIG), "peer");
         return config;
     }
 
     private static Map<TopicPartition, Long> offsets(Admin admin, String topic, OffsetSpec spec) throws Exception {
-        int partitions = admin.describeTopics(java.util.List.of(topic)).topicNameValues().get(topic).get().partitions().size();
+        int partitions =
+                admin.describeTopics(List.of(topic)).topicNameValues().get(topic).get().partitions().size();
         Map<TopicPartition, OffsetSpec> asked = IntStream.range(0, partitions)
                 .mapToObj(partition -> new TopicPartition(topic, partition))
                 .collect(Collectors.toMap(partition -> partition, partition -> spec));
