@@ -26,16 +26,15 @@ from google.protobuf.message import DecodeError
 import months
 from report_pb2 import Report
 
-BATCH_RECORDS_MAX = 10000
-
 
 class Source(KafkaSource):
     """The usual source, until the time is over."""
 
     def __init__(self, options, progress):
         # Default of librdkafka false: the other clients, too, look whether bytes were flipped.
+        # Its admin client warns of that property; errors it may tell.
         config = {"check.crcs": "true", "log_level": "3"}
-        super().__init__([options.brokers], [options.topic], tail=False, batch_size=BATCH_RECORDS_MAX, add_config=config)
+        super().__init__([options.brokers], [options.topic], tail=False, add_config=config)
         self._progress = progress
 
     def build_part(self, step_id, for_part, resume_state):

@@ -6,7 +6,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 import months
 
-BATCH_RECORDS_MAX = 5000
+BATCH_RECORDS_MAX = 1000
 ANSWER_MAX_SECONDS = 10
 
 
@@ -21,6 +21,8 @@ def consume(options):
             "auto.offset.reset": "error",
             # Default false: the other clients, too, look whether bytes were flipped.
             "check.crcs": True,
+            # Default 1000: a partition whose queue was full would stand still for a second.
+            "fetch.queue.backoff.ms": 1,
             # The end of a partition may lie past its last record.
             "enable.partition.eof": True,
         }

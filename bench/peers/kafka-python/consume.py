@@ -7,8 +7,6 @@ from kafka.errors import KafkaError
 
 import months
 
-POLL_RECORDS_MAX = 5000
-
 
 def consume(options):
     consumer = KafkaConsumer(
@@ -19,7 +17,6 @@ def consume(options):
         auto_offset_reset="none",
         isolation_level="read_committed",
         allow_auto_create_topics=False,
-        max_poll_records=POLL_RECORDS_MAX,
     )
     numbers = consumer.partitions_for_topic(options.topic)
     if not numbers:
