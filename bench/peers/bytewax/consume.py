@@ -32,7 +32,7 @@ class Source(KafkaSource):
 
     def __init__(self, options, progress):
         # Default of librdkafka false: the other clients, too, look whether bytes were flipped.
-        # Its admin client warns of that property; errors it may tell.
+        # 3: errors; at 4 its admin client would warn of a property that is not for it.
         config = {"check.crcs": "true", "log_level": "3"}
         super().__init__([options.brokers], [options.topic], tail=False, add_config=config)
         self._progress = progress

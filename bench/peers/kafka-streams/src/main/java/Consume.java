@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.ExecutionException;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
@@ -32,10 +33,18 @@ public final class Consume {
     public static void main(String[] args) {
         try {
             run(options(args));
+        } catch (ExecutionException failure) {
+            // Only says that it happened on another thread.
+            fail(failure.getCause());
         } catch (Throwable failure) {
-            System.err.println("error: " + failure);
-            Runtime.getRuntime().halt(1);
+            fail(failure);
         }
+    }
+
+    private static void fail(Throwable failure) {
+        System.err.println("error: " + failure);
+        // Without waiting for the clients' threads.
+        Runtime.getRuntime().halt(1);
     }
 
     private static void run(Map<String, String> options) throws Throwable {
