@@ -48,7 +48,9 @@ def produce(options):
         if unpolled == POLL_EVERY_RECORDS:
             producer.poll(0)
             unpolled = 0
-    failed += producer.flush()
+    # Reports failures on its way, so it comes before what they are added to.
+    unsent = producer.flush()
+    failed += unsent
     print(options.records - failed)
     return 1 if failed else 0
 

@@ -16,7 +16,7 @@ def produce(options):
         allow_auto_create_topics=False,
         # Defaults 0 and 16384: a larger batch costs less for each record in it, and needs time to fill.
         linger_ms=50,
-        batch_size=262144,
+        batch_size=65536,
     )
     failed = 0
 
