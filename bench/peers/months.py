@@ -19,8 +19,8 @@ from report_pb2 import Report
 CHECKPOINT_EVERY_SECONDS = 0.1
 DEGREES_MAX = 1e9
 
-# Nothing that a record is turned into is part of a cycle: to look for cycles at each 700 new objects, the default, would
-# take a tenth of the time.
+# Nothing that a record is turned into is part of a cycle: to look for cycles at each 700 new objects, the default,
+# would take a tenth of the time.
 gc.set_threshold(100_000, 50, 50)
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

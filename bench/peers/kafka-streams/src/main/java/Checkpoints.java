@@ -26,7 +26,8 @@ final class Checkpoints {
 
     static void write(Path dir, Map<TopicPartition, Long> offsets, String brokers, String changelog)
             throws IOException {
-        Map<String, Object> config = Map.of(BOOTSTRAP_SERVERS_CONFIG, brokers, ISOLATION_LEVEL_CONFIG, "read_committed");
+        Map<String, Object> config =
+                Map.of(BOOTSTRAP_SERVERS_CONFIG, brokers, ISOLATION_LEVEL_CONFIG, "read_committed");
         try (KafkaConsumer<Integer, Cell> consumer =
                 new KafkaConsumer<>(config, new IntegerDeserializer(), Cell.SERDE.deserializer())) {
             for (Map.Entry<TopicPartition, Long> offset : offsets.entrySet()) {

@@ -62,8 +62,8 @@ public final class Consume {
         }
 
         Progress progress = new Progress(ends, starts);
-        try (KafkaStreams streams =
-                new KafkaStreams(topology(topic), config(application, brokers, dir), new Clients(progress::onCommitted))) {
+        Clients clients = new Clients(progress::onCommitted);
+        try (KafkaStreams streams = new KafkaStreams(topology(topic), config(application, brokers, dir), clients)) {
             streams.setUncaughtExceptionHandler(failure -> {
                 progress.fail(failure);
                 return StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
@@ -103,8 +103,8 @@ public final class Consume {
     }
 
     private static Topology topology(String topic) {
-        // In memory rather than in RocksDB: both come back from the changelog after a crash. With a cache, what is written
-        // to the changelog is a cell's last value before a commit, and not each.
+        // In memory rather than in RocksDB: both come back from the changelog after a crash. With a cache, only a cell's
+        // last value before a commit goes there, not each.
         StoreBuilder<?> store = Stores.keyValueStoreBuilder(
                         Stores.inMemoryKeyValueStore(CountMonths.STORE), Serdes.Integer(), Cell.SERDE)
                 .withCachingEnabled();

@@ -18,7 +18,8 @@ record Day(int year, int month, int day, double degrees) {
         }
         // A field of ours with another wire type is an unknown field to the library.
         UnknownFieldSet unknown = report.getUnknownFields();
-        if (unknown.hasField(ReportOuterClass.Report.DATE_FIELD_NUMBER) || unknown.hasField(ReportOuterClass.Report.DEGREES_FIELD_NUMBER)) {
+        if (unknown.hasField(ReportOuterClass.Report.DATE_FIELD_NUMBER)
+                || unknown.hasField(ReportOuterClass.Report.DEGREES_FIELD_NUMBER)) {
             return null;
         }
         String date = report.getDate();
