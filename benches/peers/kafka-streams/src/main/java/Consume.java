@@ -103,8 +103,8 @@ public final class Consume {
     }
 
     private static Topology topology(String topic) {
-        // In memory rather than in RocksDB: both come back from the changelog after a crash. With a cache, only the last
-        // value of a cell before a commit goes there, not each.
+        // In memory rather than in RocksDB: both come back from the changelog after a crash. With a cache, only
+        // the last value of a cell before a commit goes there, not each.
         StoreBuilder<?> store = Stores.keyValueStoreBuilder(
                         Stores.inMemoryKeyValueStore(CountMonths.STORE), Serdes.Integer(), Cell.SERDE)
                 .withCachingEnabled();
