@@ -131,7 +131,7 @@ impl Comparison {
                 &[
                     "",
                     "almanac's rate is … times this",
-                    "… of the CPU a record that almanac takes",
+                    "it takes … times almanac's CPU a record",
                     "records/s",
                     "client CPU s per million",
                     "broker CPU s per million",
