@@ -71,7 +71,7 @@ impl Kafka {
 }
 
 /// Where Kafka says that it answers.
-pub fn address(stderr: ChildStderr) -> Result<String> {
+fn address(stderr: ChildStderr) -> Result<String> {
     let mut said = String::new();
     let mut lines = BufReader::new(stderr).lines();
     for line in lines.by_ref() {

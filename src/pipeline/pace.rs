@@ -11,6 +11,8 @@ const BYTES_PER_SECOND: f64 = 185_000.0;
 
 /// Who has written less may write so much more, and does not feel the limit before that.
 const BYTES_AHEAD_MAX: f64 = 64.0 * 1024.0 * 1024.0;
+/// So much of that is kept for the moment when all records have been read, and a checkpoint is waited for.
+const BYTES_KEPT: f64 = BYTES_AHEAD_MAX / 2.0;
 
 /// The least that a file takes of a disk: a block of its own, and one for the directory that names it.
 const BYTES_MIN: u64 = 8192;
@@ -76,12 +78,14 @@ impl Pace {
         let owed_max = self.wait_max.as_secs_f64() * BYTES_PER_SECOND;
         let ahead = ((ahead + saved).min(BYTES_AHEAD_MAX) - bytes as f64).max(-owed_max);
         self.ahead = (ahead, now);
-        let for_disk = Duration::from_secs_f64((-ahead).max(0.0) / BYTES_PER_SECOND);
         let cost = asking.min(ASKING_MAX) + writing;
-        let wait = |share: u32| (cost * (share - 1)).max(for_disk).min(self.wait_max);
+        let wait = |share: u32, kept: f64| {
+            let for_disk = Duration::from_secs_f64((kept - ahead).max(0.0) / BYTES_PER_SECOND);
+            (cost * (share - 1)).max(for_disk).min(self.wait_max)
+        };
         self.wait = match self.every {
             Some(every) => (every, every),
-            None => (wait(SHARE_BUSY), wait(SHARE_IDLE)),
+            None => (wait(SHARE_BUSY, BYTES_KEPT), wait(SHARE_IDLE, 0.0)),
         };
         self.since = now;
     }
@@ -161,6 +165,25 @@ mod tests {
             let share_of_seconds = written as f64 / bytes as f64 / 86_400.0;
             assert!(share_of_seconds > 0.1, "{share_of_seconds} checkpoints of {bytes} bytes a second");
         }
+    }
+
+    #[test]
+    fn a_long_replay_leaves_room_for_the_checkpoint_at_its_end() {
+        let start = Instant::now();
+        let mut pace = Pace::new(None, STALL_AFTER, start);
+        pace.set_busy(true);
+        let mut now = start;
+        let mut checkpoints = 0;
+        while now < start + 30_000 * MS {
+            now += MS;
+            if pace.is_due(now) {
+                checkpoints += 1;
+                pace.wrote(now, MS, 20 * MS, &[2_000_000; 4]);
+            }
+        }
+        assert!((4..10).contains(&checkpoints), "{checkpoints}");
+        pace.set_busy(false);
+        assert!(pace.until_due(now) <= 63 * MS, "{:?}", pace.until_due(now));
     }
 
     #[test]
