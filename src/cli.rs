@@ -352,7 +352,7 @@ pub struct Consumer {
     /// How long to wait for the former owner of an assigned partition
     #[arg(long, value_name = "TIME", default_value = "10s", env = "ALMANAC_HANDOVER_TIMEOUT", value_parser = parse_duration)]
     pub handover_timeout: Duration,
-    /// Time from checkpoint to checkpoint [default: as short as takes 5 % of the time and 16 GB of disk a day]
+    /// Time from checkpoint to checkpoint [default: as short as holds nothing up, and takes 10 GB of disk a day]
     #[arg(long, value_name = "TIME", env = "ALMANAC_CHECKPOINT_EVERY", value_parser = parse_duration)]
     pub checkpoint_every: Option<Duration>,
     /// How long there may be lag and no new checkpoint before that is told

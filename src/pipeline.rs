@@ -250,6 +250,7 @@ struct Memory {
     /// At how many looks a partition may stand still.
     quiet_looks: Cell<u32>,
     upsets: Cell<Upsets>,
+    pace: Cell<Option<Pace>>,
 }
 
 /// What came between the consumer and its partitions, counted.
@@ -268,6 +269,7 @@ impl Default for Memory {
             progress: RefCell::default(),
             quiet_looks: Cell::new(QUIET_LOOKS),
             upsets: Cell::default(),
+            pace: Cell::default(),
         }
     }
 }
@@ -354,7 +356,11 @@ impl<'a> Session<'a> {
             owned: BTreeMap::new(),
             awaited: BTreeMap::new(),
             decoder: Decoder::default(),
-            pace: Pace::new(settings.checkpoint_every, settings.stall_after, now),
+            pace: source
+                .memory
+                .pace
+                .get()
+                .unwrap_or_else(|| Pace::new(settings.checkpoint_every, settings.stall_after, now)),
             log_checked: now,
             status_written: now,
             away: None,
@@ -624,6 +630,7 @@ impl<'a> Session<'a> {
             }
         }
         self.pace.wrote(Instant::now(), answered - now, answered.elapsed(), &files);
+        self.source.memory.pace.set(Some(self.pace));
         for (number, error) in failures {
             self.fail(number, error.into())?;
         }

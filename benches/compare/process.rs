@@ -102,11 +102,15 @@ pub fn peak_memory_mib(pid: u32) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
-/// Bytes that a process has caused to be written to a disk.
+/// Bytes that a process has caused to be written to a disk, less those that were gone before they were.
 pub fn written_bytes(pid: u32) -> Result<u64> {
     let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
-    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).context("no write_bytes")?;
-    Ok(line.trim().parse()?)
+    let of = |name: &str| -> Result<u64> {
+        let line =
+            io.lines().find_map(|line| line.strip_prefix(name)).context("a line is missing in /proc")?;
+        Ok(line.trim().parse()?)
+    };
+    Ok(of("write_bytes:")?.saturating_sub(of("cancelled_write_bytes:")?))
 }
 
 /// The processes that a process has started.
