@@ -13,6 +13,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY assets assets
 # Nothing of it is built, but Cargo.toml names it.
 COPY benches benches
+COPY tests/instructions tests/instructions
 COPY proto proto
 COPY kafka kafka
 COPY src src
