@@ -11,7 +11,7 @@ RUN mkdir -p /usr/share/man/man1 && \
 ENV PATH=/root/.cargo/bin:$PATH
 COPY Cargo.toml Cargo.lock ./
 COPY assets assets
-# Nothing of it is built, but Cargo.toml names it.
+# Nothing of these is built, but Cargo.toml names them.
 COPY benches benches
 COPY tests/instructions tests/instructions
 COPY proto proto
