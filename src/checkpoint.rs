@@ -47,6 +47,7 @@ impl Checkpoint {
     /// | at it, or past it   | a day not counted yet      | `Counted`       | day added  | `offset + 1`   |
     ///
     /// Offsets rise but are sparse (transaction markers, aborted records), so one past the next is in order.
+    #[inline(always)]
     pub fn apply(
         &mut self,
         offset: i64,

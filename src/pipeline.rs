@@ -37,8 +37,8 @@ const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
 /// Checkpoints that are written at the same time.
 const WRITERS_MAX: usize = 8;
 
-/// A poll that brought fewer records has brought all there was.
-const RECORDS_OF_PLENTY: usize = 1000;
+/// A partition with more records to come than this is being caught up with.
+const LAG_OF_PLENTY: i64 = 1000;
 
 /// How often `status.json` is written.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -173,7 +173,9 @@ pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
     let memory = Memory::default();
     loop {
         let admin = Admin::new(&settings.connection)?;
-        let Some((cluster_id, topic)) = wait_for_topic(settings, &admin, stop)? else { return Ok(()) };
+        let Some((cluster_id, topic)) = wait_for_topic(settings, &admin, &memory.contact, stop)? else {
+            return Ok(());
+        };
         let source = Source {
             settings,
             admin,
@@ -198,29 +200,36 @@ pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
 fn wait_for_topic(
     settings: &Settings,
     admin: &Admin,
+    contact: &Contact,
     stop: &Stop,
 ) -> Result<Option<(String, Topic)>, PipelineError> {
-    let mut told: Option<&str> = None;
+    let (mut is_kafka_told, mut is_topic_told) = (false, false);
     while !stop.is_asked() {
+        let asked = Instant::now();
         let found = admin
             .describe(&settings.topic, ANSWER_MAX)
             .and_then(|topic| topic.map(|topic| Ok((admin.cluster_id(ANSWER_MAX)?, topic))).transpose());
-        let (missing, reason) = match found {
-            Ok(Some(found)) => return Ok(Some(found)),
-            Ok(None) => ("topic", String::new()),
-            Err(KafkaError::Unreachable { reason, .. }) => ("kafka", reason),
-            Err(error) if error.is_transient() => ("kafka", error.to_string()),
+        let reason = match found {
+            Ok(found) => {
+                contact.answered();
+                if found.is_some() {
+                    return Ok(found);
+                }
+                if !std::mem::replace(&mut is_topic_told, true) {
+                    tracing::warn!("topic {} is not there yet; waiting for it", settings.topic);
+                }
+                stop.wait(POLL_MAX);
+                continue;
+            }
+            Err(KafkaError::Unreachable { reason, .. }) => reason,
+            Err(error) if error.is_transient() => error.to_string(),
             Err(error) => return Err(error.into()),
         };
-        if told != Some(missing) {
-            told = Some(missing);
-            match missing {
-                "topic" => tracing::warn!("topic {} is not there yet; waiting for it", settings.topic),
-                _ => {
-                    let brokers = &settings.connection.brokers;
-                    tracing::warn!("no Kafka at {brokers} yet; waiting for it ({reason})");
-                }
-            }
+        if contact.has_been.get() {
+            contact.failed(asked, || reason);
+        } else if !std::mem::replace(&mut is_kafka_told, true) {
+            let brokers = &settings.connection.brokers;
+            tracing::warn!("no Kafka at {brokers} yet; waiting for it ({reason})");
         }
         stop.wait(POLL_MAX);
     }
@@ -251,6 +260,38 @@ struct Memory {
     quiet_looks: Cell<u32>,
     upsets: Cell<Upsets>,
     pace: Cell<Option<Pace>>,
+    contact: Contact,
+}
+
+/// Whether Kafka answers, and what was said of it.
+#[derive(Default)]
+struct Contact {
+    has_been: Cell<bool>,
+    away_since: Cell<Option<Instant>>,
+    is_told: Cell<bool>,
+}
+
+impl Contact {
+    fn answered(&self) {
+        self.has_been.set(true);
+        self.away_since.set(None);
+        if self.is_told.replace(false) {
+            note!("Kafka answers again");
+        }
+    }
+
+    /// Says so once, and not of what is over in a moment.
+    fn failed(&self, asked: Instant, reason: impl FnOnce() -> String) {
+        let since = self.away_since.get().unwrap_or(asked);
+        self.away_since.set(Some(since));
+        if since.elapsed() >= AWAY_TOLD_AFTER && !self.is_told.replace(true) {
+            tracing::warn!("Kafka does not answer ({}); waiting for it", reason());
+        }
+    }
+
+    fn is_answering(&self) -> bool {
+        self.away_since.get().is_none()
+    }
 }
 
 /// What came between the consumer and its partitions, counted.
@@ -270,6 +311,7 @@ impl Default for Memory {
             quiet_looks: Cell::new(QUIET_LOOKS),
             upsets: Cell::default(),
             pace: Cell::default(),
+            contact: Contact::default(),
         }
     }
 }
@@ -301,10 +343,17 @@ struct Jumps {
 impl Jumps {
     /// Ends the session where the offset `found` may not come where `expected` should, so that the next one reads that
     /// place again.
+    #[inline]
     fn doubt(&self, partition: i32, expected: i64, found: i64) -> Option<End> {
         if found == expected || self.is_sparse.get() {
-            return None;
+            None
+        } else {
+            self.look_again(partition, expected, found)
         }
+    }
+
+    #[cold]
+    fn look_again(&self, partition: i32, expected: i64, found: i64) -> Option<End> {
         if self.seen.borrow_mut().insert((partition, expected, found)) {
             tracing::info!(
                 "partition {partition} goes on at offset {found} instead of {expected}; looking again"
@@ -338,7 +387,6 @@ struct Session<'a> {
     pace: Pace,
     log_checked: Instant,
     status_written: Instant,
-    away: Option<Away>,
 }
 
 impl<'a> Session<'a> {
@@ -363,7 +411,6 @@ impl<'a> Session<'a> {
                 .unwrap_or_else(|| Pace::new(settings.checkpoint_every, settings.stall_after, now)),
             log_checked: now,
             status_written: now,
-            away: None,
         })
     }
 
@@ -458,7 +505,7 @@ impl<'a> Session<'a> {
             }
         }
         let now = Instant::now();
-        self.pace.set_busy(self.consumer.is_replaying() || batch.iter().nth(RECORDS_OF_PLENTY).is_some());
+        self.pace.set_busy(self.is_catching_up());
         let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
         let is_doubtful = if self.is_dirty() && is_due {
             matches!(self.save(now)?, Saved::Doubtful)
@@ -480,6 +527,13 @@ impl<'a> Session<'a> {
         Ok(None)
     }
 
+    fn is_catching_up(&self) -> bool {
+        self.owned.iter().any(|(&number, partition)| {
+            let end = self.consumer.high_watermark(number);
+            end.is_some_and(|end| end.saturating_sub(partition.next_offset()) > LAG_OF_PLENTY)
+        })
+    }
+
     /// How long the next poll may wait.
     fn patience(&self) -> Duration {
         if self.is_dirty() { self.pace.until_due(Instant::now()).min(POLL_MAX) } else { POLL_MAX }
@@ -492,10 +546,15 @@ impl<'a> Session<'a> {
     /// Takes one thing that a poll brought; ends the session where that puts all that follows in doubt.
     fn apply(&mut self, item: Item<'_>) -> Result<Option<End>, PipelineError> {
         match item {
-            Item::Record(record) => {
+            Item::Records(records) => {
+                let number = records.partition;
                 // What comes of a partition that was just given up is not ours to count.
-                let number = record.partition;
-                if let Some(partition) = self.owned.get_mut(&number) {
+                let Some(partition) = self.owned.get_mut(&number) else { return Ok(None) };
+                for record in records {
+                    let Ok(record) = record else {
+                        let error = KafkaError::malformed(number);
+                        return self.apply(Item::Failed { partition: Some(number), error });
+                    };
                     let doubt =
                         self.source.memory.jumps.doubt(number, partition.next_offset(), record.offset);
                     if doubt.is_some() {
@@ -547,7 +606,8 @@ impl<'a> Session<'a> {
     fn is_stuck(&mut self) -> bool {
         let admin = &self.source.admin;
         let topic = &self.settings.topic;
-        let (quiet_looks, is_answering) = (&self.source.memory.quiet_looks, self.away.is_none());
+        let (quiet_looks, is_answering) =
+            (&self.source.memory.quiet_looks, self.source.memory.contact.is_answering());
         self.owned.iter_mut().any(|(&number, partition)| {
             let is_quiet = partition.quiet_looks() >= quiet_looks.get() && is_answering;
             let is_stuck = is_quiet
@@ -664,19 +724,15 @@ impl<'a> Session<'a> {
         self.log_checked = Instant::now();
         match answer {
             Ok(topic) => {
-                if self.away.take().is_some_and(|away| away.is_told) {
-                    note!("Kafka answers again");
-                }
+                self.source.memory.contact.answered();
                 Some(topic.is_some_and(|topic| topic == self.source.topic))
             }
             Err(error) => {
                 self.note_broker_errors(1);
-                let away = self.away.get_or_insert(Away { since: asked, is_told: false });
-                if !away.is_told && away.since.elapsed() >= AWAY_TOLD_AFTER {
-                    away.is_told = true;
-                    let reason = self.consumer.take_error_text().unwrap_or_else(|| error.to_string());
-                    tracing::warn!("Kafka does not answer ({reason}); waiting for it");
-                }
+                self.source
+                    .memory
+                    .contact
+                    .failed(asked, || self.consumer.take_error_text().unwrap_or_else(|| error.to_string()));
                 None
             }
         }
@@ -823,10 +879,4 @@ fn save_together(owned: &mut BTreeMap<i32, Partition>) -> Vec<(i32, Result<u64, 
         }
         saved
     })
-}
-
-/// Kafka does not answer.
-struct Away {
-    since: Instant,
-    is_told: bool,
 }

@@ -76,33 +76,40 @@ pub struct Decoder {
 
 impl Decoder {
     /// The report that `value` holds, or why it is none.
+    #[inline(always)]
     pub fn decode(&mut self, value: Option<&[u8]>) -> Result<Report, RejectReason> {
         let value = value.ok_or(RejectReason::NoValue)?;
-        let (date, degrees) = match usual(value) {
-            Some(usual) => usual,
-            None => {
-                self.wire.clear();
-                self.wire.merge(value).map_err(|_| RejectReason::MalformedProtobuf)?;
-                (self.wire.date.as_bytes(), self.wire.degrees)
-            }
-        };
-        let date = parse_date(date).ok_or(RejectReason::InvalidDate)?;
-        if !is_valid_degrees(degrees) {
+        match usual(value) {
+            Some(report) => Ok(report),
+            None => self.decode_any(value),
+        }
+    }
+
+    #[cold]
+    fn decode_any(&mut self, value: &[u8]) -> Result<Report, RejectReason> {
+        self.wire.clear();
+        self.wire.merge(value).map_err(|_| RejectReason::MalformedProtobuf)?;
+        let date = parse_date(self.wire.date.as_bytes()).ok_or(RejectReason::InvalidDate)?;
+        if !is_valid_degrees(self.wire.degrees) {
             return Err(RejectReason::InvalidDegrees);
         }
-        Ok(Report { date, degrees })
+        Ok(Report { date, degrees: self.wire.degrees })
     }
 }
 
-/// Date and degrees where they are written as by every library: both fields, once, in the order of their numbers. So
-/// most records are read without a copy and without a loop over fields that may come in any order.
-fn usual(value: &[u8]) -> Option<(&[u8], f64)> {
+/// A valid report that is written as by every library: both fields, once, in the order of their numbers. So most records
+/// are read without a copy and without a loop over fields that may come in any order.
+#[inline(always)]
+fn usual(value: &[u8]) -> Option<Report> {
     const DATE: [u8; 2] = [1 << 3 | 2, 10];
-    const DEGREES: [u8; 1] = [2 << 3 | 1];
-    let (date, degrees) = value.strip_prefix(&DATE)?.split_at_checked(10)?;
-    let degrees = degrees.strip_prefix(&DEGREES)?.try_into().ok()?;
-    // What is not UTF-8 is no message.
-    date.is_ascii().then_some((date, f64::from_le_bytes(degrees)))
+    const DEGREES: u8 = 2 << 3 | 1;
+    let &[d0, d1, ref rest @ ..] = <&[u8; 21]>::try_from(value).ok()?;
+    let (date, &[tag, ref degrees @ ..]) = rest.split_first_chunk::<10>()? else { return None };
+    let degrees = f64::from_le_bytes(degrees.try_into().ok()?);
+    if [d0, d1] != DATE || tag != DEGREES || !is_valid_degrees(degrees) {
+        return None;
+    }
+    Some(Report { date: parse_date(date)?, degrees })
 }
 
 /// Whether `degrees` can be a report's: finite, and at most [`DEGREES_MAX`] either way.
@@ -113,18 +120,30 @@ pub fn is_valid_degrees(degrees: f64) -> bool {
 /// Reads exactly `dddd-dd-dd` in ASCII digits, a real day of the years 0001 to 9999.
 ///
 /// jiff's own parser takes `20010203` and times as well, which are not valid here.
+#[inline(always)]
 pub fn parse_date(text: &[u8]) -> Option<Date> {
-    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else {
+    let (front, back) = text.split_first_chunk()?;
+    // A digit becomes its number, a dash 0, and whatever else is more than there may be.
+    let front = u64::from_le_bytes(*front) ^ u64::from_le_bytes(*b"0000-00-");
+    let back = u16::from_le_bytes(back.try_into().ok()?) ^ u16::from_le_bytes(*b"00");
+    if exceeds(front, [9, 9, 9, 9, 0, 9, 9, 0]) || exceeds(back.into(), [9, 9, 0, 0, 0, 0, 0, 0]) {
         return None;
-    };
-    let digit = |byte: u8| byte.is_ascii_digit().then(|| i16::from(byte - b'0'));
-    let year = digit(y1)? * 1000 + digit(y2)? * 100 + digit(y3)? * 10 + digit(y4)?;
-    let month = digit(m1)? * 10 + digit(m2)?;
-    let day = digit(d1)? * 10 + digit(d2)?;
+    }
+    let [y1, y2, y3, y4, _, m1, m2, _] = front.to_le_bytes();
+    let [d1, d2] = back.to_le_bytes();
+    let year = i16::from(y1) * 1000 + i16::from(y2) * 100 + i16::from(y3) * 10 + i16::from(y4);
+    let (month, day) = (m1 * 10 + m2, d1 * 10 + d2);
     if year == 0 {
         return None;
     }
-    Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
+    Date::new(year, month.cast_signed(), day.cast_signed()).ok()
+}
+
+/// Whether any of eight bytes is more than it may be, which is below 128.
+fn exceeds(bytes: u64, most: [u8; 8]) -> bool {
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    // The high bit of a byte is there already, or comes to be by what the byte is too much.
+    (bytes | bytes.wrapping_add(!HIGH_BITS - u64::from_le_bytes(most))) & HIGH_BITS != 0
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub struct MonthCell {
 
 impl MonthCell {
     /// Counts `degrees` for `day` (1 to 31) unless that day has been counted already.
+    #[inline(always)]
     pub fn add(&mut self, day: u32, degrees: f64) -> bool {
         let bit = 1 << (day - 1);
         if self.days & bit != 0 {
@@ -129,6 +130,7 @@ impl fmt::Debug for Statistics {
 
 impl Statistics {
     /// Counts a report unless its day has been counted already: the first report of a date wins.
+    #[inline(always)]
     pub fn add(&mut self, report: &Report) -> bool {
         let date = report.date;
         let month = usize::from(date.month().unsigned_abs()) - 1;
@@ -140,11 +142,16 @@ impl Statistics {
     ///
     /// # Panics
     /// If `month` is past 11.
+    #[inline(always)]
     pub fn cell_mut(&mut self, month: usize, year: u16) -> &mut MonthCell {
+        #[cold]
+        fn make_room(years: &mut Vec<MonthCell>, index: usize) {
+            years.resize(index + 1, MonthCell::default());
+        }
         let years = &mut self.months[month];
         let index = usize::from(year);
         if index >= years.len() {
-            years.resize(index + 1, MonthCell::default());
+            make_room(years, index);
         }
         &mut years[index]
     }

@@ -77,10 +77,11 @@ pub fn compare(kafka: &Kafka, topic: &str, temp: &Path, options: &Options) -> Re
         for cores in [Cores::Pinned, Cores::Any] {
             cores.hold_broker(kafka.pid)?;
             let mut subjects = own.to_vec();
-            // They take most of the time, and what they are compared with is pinned.
-            if cores == Cores::Pinned || round == 0 {
-                subjects.extend(&peers);
-            }
+            // They take most of the time, and what they are compared with is pinned. A second core is of use to this
+            // one; Python's threads take turns on one, however many there are.
+            subjects.extend(peers.iter().filter(|&&peer| {
+                cores == Cores::Pinned || round == 0 && peer == Subject::Peer("kafka-streams")
+            }));
             // Each is first as often as last, so that what the order does to them evens out.
             let first = round % subjects.len();
             subjects.rotate_left(first);
@@ -297,7 +298,12 @@ pub fn count(brokers: &str, topic: &str) -> Result<()> {
         consumer.poll(&mut batch, Duration::from_millis(100));
         for item in batch.iter() {
             match item {
-                Item::Record(_) => records += 1,
+                Item::Records(some) => {
+                    for record in some {
+                        record.context("a record that is malformed")?;
+                        records += 1;
+                    }
+                }
                 Item::EndOfPartition { .. } => {}
                 Item::Failed { error, .. } => return Err(error.into()),
             }

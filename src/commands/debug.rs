@@ -30,7 +30,15 @@ pub fn run(options: &cli::Debug) -> Result<()> {
         consumer.is_let_in()?;
         for item in batch.iter() {
             match item {
-                Item::Record(record) => printer.print(&record)?,
+                Item::Records(records) => {
+                    let partition = records.partition;
+                    for record in records {
+                        match record {
+                            Ok(record) => printer.print(&record)?,
+                            Err(error) => tracing::info!(%error, partition, "left out"),
+                        }
+                    }
+                }
                 Item::EndOfPartition { .. } => {}
                 Item::Failed { error, .. } if error.is_transient() || error.is_log_doubtful() => {
                     tracing::info!(%error, "waiting");

@@ -2,6 +2,44 @@
 
 use super::wire::{Malformed, Reader};
 
+/// Records of one partition, in the order of their offsets, read as they are asked for. After one that can't be read
+/// there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Records<'a> {
+    pub partition: i32,
+    /// A batch is given whole, also where its first records were read before.
+    from: i64,
+    run: Run<'a>,
+    /// One that a client has read already comes by itself.
+    single: Option<Record<'a>>,
+}
+
+impl<'a> Records<'a> {
+    pub fn of_run(partition: i32, from: i64, run: Run<'a>) -> Self {
+        Records { partition, from, run, single: None }
+    }
+
+    pub fn of_one(record: Record<'a>) -> Self {
+        let run = Run { base_offset: record.offset, leader_epoch: -1, count: 0, records: Reader::new(&[]) };
+        Records { partition: record.partition, from: record.offset, run, single: Some(record) }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, Malformed>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.run.next_record(self.partition) {
+                Some(Ok(record)) if record.offset < self.from => {}
+                Some(record) => return Some(record),
+                None => return self.single.take().map(Ok),
+            }
+        }
+    }
+}
+
 /// A record as the broker gave it, valid as long as its batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
@@ -91,7 +129,7 @@ fn run(base_offset: i64, batch: &[u8]) -> Result<(Run<'_>, i64), Unreadable> {
 
 impl<'a> Run<'a> {
     /// The next record of the run, taken from its front.
-    #[inline]
+    #[inline(always)]
     pub fn next_record(&mut self, partition: i32) -> Option<Result<Record<'a>, Malformed>> {
         self.count = self.count.checked_sub(1)?;
         let record = self.record(partition);
@@ -101,7 +139,7 @@ impl<'a> Run<'a> {
         Some(record)
     }
 
-    #[inline]
+    #[inline(always)]
     fn record(&mut self, partition: i32) -> Result<Record<'a>, Malformed> {
         let length = usize::try_from(self.records.signed()?).map_err(|_| Malformed)?;
         let mut record = Reader::new(self.records.take(length)?);
@@ -121,7 +159,7 @@ impl<'a> Run<'a> {
 }
 
 /// Bytes with their length before them; nothing where that is below zero.
-#[inline]
+#[inline(always)]
 fn nullable<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
     match usize::try_from(reader.signed()?) {
         Ok(length) => reader.take(length).map(Some),

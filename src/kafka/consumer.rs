@@ -14,10 +14,10 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
-use super::batches::Record;
+use super::batches::{Record, Records};
 use super::config::{log, property_error};
 use super::error::{ConnectionError, code_of};
-use super::replay::{Answer, Records, Replay};
+use super::replay::{Answer, Parts, Replay};
 use super::{Connection, KafkaError};
 
 /// How long the client may take to start reading what it is assigned, and to answer once it has.
@@ -33,7 +33,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// One thing that a poll brought.
 #[derive(Debug)]
 pub enum Item<'a> {
-    Record(Record<'a>),
+    Records(Records<'a>),
     /// Everything below `next_offset` has been read, and there is no more for now.
     EndOfPartition {
         partition: i32,
@@ -282,11 +282,6 @@ impl Consumer {
         }
     }
 
-    /// Whether more records lie ready than the next poll brings.
-    pub fn is_replaying(&self) -> bool {
-        self.replay.as_ref().is_some_and(|replay| !replay.is_idle())
-    }
-
     /// Waits up to `timeout` for something to come, then takes what is there: one answer of a replay, or from the client up
     /// to `batch`'s capacity.
     ///
@@ -511,7 +506,7 @@ impl Batch {
     }
 
     pub fn iter(&self) -> Items<'_> {
-        Items { records: self.answer.iter(), messages: self.messages.iter(), failure: self.failure.iter() }
+        Items { parts: self.answer.parts(), messages: self.messages.iter(), failure: self.failure.iter() }
     }
 
     fn clear(&mut self) {
@@ -526,7 +521,7 @@ impl Batch {
 
 /// What a batch holds, in the order in which it is to be taken.
 pub struct Items<'a> {
-    records: Records<'a>,
+    parts: Parts<'a>,
     messages: slice::Iter<'a, *mut RDKafkaMessage>,
     failure: option::Iter<'a, KafkaError>,
 }
@@ -536,8 +531,8 @@ impl<'a> Iterator for Items<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Item<'a>> {
-        if let Some(record) = self.records.next() {
-            return Some(record);
+        if let Some(records) = self.parts.next() {
+            return Some(Item::Records(records));
         }
         if let Some(message) = self.messages.next() {
             // SAFETY: each message is living until `clear`, which needs the batch to itself.
@@ -559,7 +554,7 @@ impl Drop for Batch {
 /// `message` must have come from librdkafka and not have been destroyed.
 unsafe fn item(message: &RDKafkaMessage) -> Item<'_> {
     match Code::from(message.err) {
-        Code::NoError => Item::Record(Record {
+        Code::NoError => Item::Records(Records::of_one(Record {
             partition: message.partition,
             offset: message.offset,
             // SAFETY: the message is living.
@@ -569,7 +564,7 @@ unsafe fn item(message: &RDKafkaMessage) -> Item<'_> {
             key: unsafe { bytes(message.key, message.key_len) },
             // SAFETY: the same.
             value: unsafe { bytes(message.payload, message.len) },
-        }),
+        })),
         Code::PartitionEOF => {
             Item::EndOfPartition { partition: message.partition, next_offset: message.offset }
         }

@@ -69,13 +69,18 @@ pub fn read_spans(
         consumer.poll(&mut batch, POLL_MAX);
         for item in batch.iter() {
             match item {
-                Item::Record(record) => {
-                    let end = unfinished.get(&record.partition).copied().unwrap_or(i64::MIN);
-                    if record.offset < end {
-                        each(&record);
-                    }
-                    if record.offset + 1 >= end {
-                        unfinished.remove(&record.partition);
+                Item::Records(records) => {
+                    let partition = records.partition;
+                    let end = unfinished.get(&partition).copied().unwrap_or(i64::MIN);
+                    for record in records {
+                        let record = record.map_err(|_| KafkaError::malformed(partition))?;
+                        if record.offset < end {
+                            each(&record);
+                        }
+                        if record.offset + 1 >= end {
+                            unfinished.remove(&partition);
+                            break;
+                        }
                     }
                 }
                 Item::EndOfPartition { partition, .. } => {

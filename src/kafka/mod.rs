@@ -18,7 +18,7 @@ mod replay;
 mod wire;
 
 pub use admin::{Admin, Topic};
-pub use batches::Record;
+pub use batches::{Record, Records};
 pub use config::{Connection, Property};
 pub use consumer::{Batch, Consumer, Item, Position, RebalanceEvent, StartAt};
 pub use error::KafkaError;

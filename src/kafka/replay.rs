@@ -18,13 +18,11 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rdkafka::error::RDKafkaErrorCode as Code;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::batches::Run;
+use super::batches::{Records, Run};
 use super::config::Connection;
-use super::consumer::{Item, Position, StartAt};
-use super::error::KafkaError;
+use super::consumer::{Position, StartAt};
 use super::wire::{self, Limits, Metadata, Reader, Wanted};
 
 const CONNECT_MAX: Duration = Duration::from_secs(1);
@@ -500,7 +498,6 @@ pub struct Answer {
 /// Where a run of records lies in an answer.
 struct Part {
     partition: i32,
-    /// A batch is given whole, also where its first records were read before.
     from: i64,
     base_offset: i64,
     leader_epoch: i32,
@@ -527,8 +524,8 @@ impl Answer {
         self.parts.is_empty()
     }
 
-    pub fn iter(&self) -> Records<'_> {
-        Records { bytes: self.content(), parts: self.parts.iter(), current: None }
+    pub fn parts(&self) -> Parts<'_> {
+        Parts { bytes: self.content(), parts: self.parts.iter() }
     }
 
     /// What follows the size.
@@ -537,36 +534,19 @@ impl Answer {
     }
 }
 
-/// The records of an answer, read as they are asked for.
-pub struct Records<'a> {
+/// The runs of records of an answer.
+pub struct Parts<'a> {
     bytes: &'a [u8],
     parts: slice::Iter<'a, Part>,
-    current: Option<(i32, i64, Run<'a>)>,
 }
 
-impl<'a> Iterator for Records<'a> {
-    type Item = Item<'a>;
+impl<'a> Iterator for Parts<'a> {
+    type Item = Records<'a>;
 
-    #[inline]
-    fn next(&mut self) -> Option<Item<'a>> {
-        loop {
-            if let Some((partition, from, run)) = &mut self.current {
-                match run.next_record(*partition) {
-                    Some(Ok(record)) if record.offset < *from => continue,
-                    Some(Ok(record)) => return Some(Item::Record(record)),
-                    Some(Err(_)) => {
-                        let action = format!("can't read partition {partition} after offset {from}");
-                        let error = KafkaError::code(action, Code::BadMessage);
-                        return Some(Item::Failed { partition: Some(*partition), error });
-                    }
-                    None => {}
-                }
-            }
-            let Part { partition, from, base_offset, leader_epoch, count, records } = self.parts.next()?;
-            let records = Reader::new(self.bytes.get(records.clone()).unwrap_or_default());
-            let run = Run { base_offset: *base_offset, leader_epoch: *leader_epoch, count: *count, records };
-            self.current = Some((*partition, *from, run));
-        }
+    fn next(&mut self) -> Option<Records<'a>> {
+        let Part { partition, from, base_offset, leader_epoch, count, ref records } = *self.parts.next()?;
+        let records = Reader::new(self.bytes.get(records.clone()).unwrap_or_default());
+        Some(Records::of_run(partition, from, Run { base_offset, leader_epoch, count, records }))
     }
 }
 
@@ -620,11 +600,8 @@ mod tests {
     fn taken(replay: &mut Replay, said: &[Said], asked: &[(i32, i64)]) -> Vec<(i32, i64)> {
         let mut answer = answer(said);
         assert!(replay.take(&mut answer, CORRELATION, asked));
-        let offset = |item| match item {
-            Item::Record(record) => (record.partition, record.offset),
-            other => panic!("{other:?}"),
-        };
-        answer.iter().map(offset).collect()
+        let records = answer.parts().flatten().map(Result::unwrap);
+        records.map(|record| (record.partition, record.offset)).collect()
     }
 
     fn handed_over(replay: &mut Replay) -> Vec<(i32, i64, Option<i32>)> {
@@ -749,8 +726,8 @@ mod tests {
                 std::thread::yield_now();
             }
             replay.poll(&mut answer, Duration::from_secs(1));
-            for item in answer.iter() {
-                let Item::Record(record) = item else { panic!("{item:?}") };
+            for record in answer.parts().flatten() {
+                let record = record.unwrap();
                 served.push(record.partition);
                 due[record.partition as usize] = true;
                 offsets[record.partition as usize] = record.offset + 1;

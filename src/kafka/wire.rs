@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
         self.0
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
         self.0 = rest;
@@ -311,16 +311,22 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of seven bits a byte, the lowest first.
-    #[inline]
+    #[inline(always)]
     pub fn unsigned(&mut self) -> Result<u64, Malformed> {
-        // Most are short.
-        if let [first @ 0..0x80, rest @ ..] = self.0 {
-            self.0 = rest;
-            return Ok(u64::from(*first));
-        }
-        self.long_unsigned()
+        // Most are short, and those of one kind as long as the one before.
+        let (number, rest) = match self.0 {
+            [a @ 0..0x80, rest @ ..] => (u32::from(*a), rest),
+            [a, b @ 0..0x80, rest @ ..] => (u32::from(*a & 0x7f) | u32::from(*b) << 7, rest),
+            [a, b, c @ 0..0x80, rest @ ..] => {
+                (u32::from(*a & 0x7f) | u32::from(*b & 0x7f) << 7 | u32::from(*c) << 14, rest)
+            }
+            _ => return self.long_unsigned(),
+        };
+        self.0 = rest;
+        Ok(number.into())
     }
 
+    #[cold]
     fn long_unsigned(&mut self) -> Result<u64, Malformed> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -334,7 +340,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The same for numbers below zero, too: the sign is the lowest bit.
-    #[inline]
+    #[inline(always)]
     pub fn signed(&mut self) -> Result<i64, Malformed> {
         let number = self.unsigned()?;
         Ok((number >> 1).cast_signed() ^ -((number & 1).cast_signed()))
@@ -527,6 +533,36 @@ pub mod tests {
             assert_eq!(Reader::new(&request.0).signed(), Ok(number));
         }
         assert_eq!(Reader::new(&[0xff; 11]).unsigned(), Err(Malformed));
+    }
+
+    #[test]
+    fn numbers_of_any_length_are_read() {
+        for bits in 0..64 {
+            for number in [(1_u64 << bits) - 1, 1 << bits, (1 << bits) | 1, u64::MAX >> bits] {
+                for (more, after) in [0_usize, 1, 3].into_iter().flat_map(|more| [(more, 0), (more, 9)]) {
+                    let mut bytes = Vec::new();
+                    let mut rest = number;
+                    while rest >= 0x80 {
+                        bytes.push(rest as u8 | 0x80);
+                        rest >>= 7;
+                    }
+                    bytes.push(rest as u8);
+                    // As long as it is, and longer than it has to be.
+                    if bytes.len() + more <= 10 && more > 0 {
+                        *bytes.last_mut().unwrap() |= 0x80;
+                        bytes.extend(std::iter::repeat_n(0x80, more - 1));
+                        bytes.push(0);
+                    }
+                    let length = bytes.len();
+                    bytes.extend(std::iter::repeat_n(0xff, after));
+                    let mut reader = Reader::new(&bytes);
+                    assert_eq!(reader.unsigned(), Ok(number), "{bytes:?}");
+                    assert_eq!(reader.rest().len(), after);
+                    assert_eq!(Reader::new(&bytes[..length - 1]).unsigned(), Err(Malformed));
+                }
+            }
+        }
+        assert_eq!(Reader::new(&[0xff; 20]).unsigned(), Err(Malformed), "it has no end");
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use super::{ANSWER_MAX, AWAY_TOLD_AFTER, OnGap, PAST_END_MAX, PipelineError, Sou
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Admin, KafkaError, Position, Record, StartAt};
 use crate::note;
-use crate::report::Decoder;
+use crate::report::{Decoder, RejectReason};
 use crate::status::{State, Status};
 use crate::stop::Stop;
 use crate::store::{Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreError};
@@ -142,6 +142,7 @@ impl Partition {
         noted.is_none_or(|noted| noted <= last)
     }
 
+    #[inline(always)]
     pub(super) fn apply(&mut self, record: &Record, decoder: &mut Decoder) {
         let Ok(outcome) = self.checkpoint.apply(record.offset, record.value, decoder) else { return };
         self.is_dirty = true;
@@ -149,18 +150,25 @@ impl Partition {
         match outcome {
             Outcome::Counted => self.tally.counted += 1,
             Outcome::Duplicate => self.tally.duplicates += 1,
-            Outcome::Rejected(reason) => {
-                self.tally.rejected += 1;
-                self.rejected_bytes +=
-                    [record.key, record.value].iter().flatten().map(|b| b.len()).sum::<usize>();
-                self.rejected.push(Rejected::new(record.offset, reason, record.key, record.value));
-            }
+            Outcome::Rejected(reason) => self.reject(record, reason),
         }
         let last_epoch = self.log.leader_epochs.last().map(|last| last.epoch);
         if let Some(epoch) = record.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch)) {
-            self.log.leader_epochs.push(LeaderEpoch { epoch, first_offset: record.offset });
-            self.is_log_dirty = true;
+            self.begin_epoch(LeaderEpoch { epoch, first_offset: record.offset });
         }
+    }
+
+    #[cold]
+    fn reject(&mut self, record: &Record, reason: RejectReason) {
+        self.tally.rejected += 1;
+        self.rejected_bytes += [record.key, record.value].iter().flatten().map(|b| b.len()).sum::<usize>();
+        self.rejected.push(Rejected::new(record.offset, reason, record.key, record.value));
+    }
+
+    #[cold]
+    fn begin_epoch(&mut self, epoch: LeaderEpoch) {
+        self.log.leader_epochs.push(epoch);
+        self.is_log_dirty = true;
     }
 
     pub(super) fn skip_to(&mut self, next_offset: i64) {

@@ -98,6 +98,30 @@ fn valid_dates_are_days_of_the_calendar() {
 }
 
 #[test]
+fn each_byte_of_a_date_is_looked_at() {
+    let good = *b"2001-02-03";
+    for at in 0..good.len() {
+        for byte in 0..=u8::MAX {
+            let mut changed = good;
+            changed[at] = byte;
+            let is_in_form = if good[at] == b'-' { byte == b'-' } else { byte.is_ascii_digit() };
+            let expected = std::str::from_utf8(&changed).ok().filter(|_| is_in_form);
+            assert_eq!(parse_date(&changed), expected.and_then(|text| text.parse().ok()), "{changed:?}");
+        }
+    }
+}
+
+#[test]
+fn all_months_and_days_of_two_digits_are_told_apart() {
+    for year in [0, 1, 4, 100, 400, 1900, 2000, 2001, 9999] {
+        for (month, day) in (0..=99).flat_map(|month| (0..=99).map(move |day| (month, day))) {
+            let expected = jiff::civil::Date::new(year, month, day).ok().filter(|_| year > 0);
+            assert_eq!(parse_date(format!("{year:04}-{month:02}-{day:02}").as_bytes()), expected);
+        }
+    }
+}
+
+#[test]
 fn degrees_are_finite_and_bounded() {
     let past = DEGREES_MAX.next_up();
     for degrees in [0.0, -0.0, 5e-324, 31.5235, DEGREES_MAX, -DEGREES_MAX] {
