@@ -34,6 +34,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Larger answers are no answers to what is asked here.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
 const ANSWER_BYTES_STEP: usize = 1 << 20;
+/// How many connections to a broker there are: it fills the one while what came by the other is counted.
+const LINKS_MAX: usize = 2;
 /// How many answers in a row may bring nothing.
 const EMPTY_ANSWERS_MAX: u32 = 100;
 
@@ -78,7 +80,7 @@ pub struct Replay {
 struct Reading {
     next_offset: i64,
     last_epoch: Option<i32>,
-    leader: i32,
+    link: LinkId,
     leader_epoch: i32,
     /// The round in which it last brought something: who has waited longest is asked for first.
     served: u64,
@@ -91,9 +93,12 @@ impl Reading {
     }
 }
 
+/// A broker, and which of the connections to it.
+type LinkId = (i32, usize);
+
 /// A connection to one broker, with at most one question open.
 struct Link {
-    broker: i32,
+    id: LinkId,
     stream: TcpStream,
     correlation: i32,
     /// The partitions that the question was about, and from which offset.
@@ -160,10 +165,13 @@ impl Replay {
         let Some(leader) = partitions.iter().find(|leader| leader.partition == position.partition) else {
             return false;
         };
-        if !self.links.iter().any(|link| link.broker == leader.broker) {
+        let is_read_by = |link: LinkId| self.readings.values().filter(|reading| reading.link == link).count();
+        let link = (0..LINKS_MAX).map(|number| (leader.broker, number)).min_by_key(|&link| is_read_by(link));
+        let Some(link) = link else { return false };
+        if !self.links.iter().any(|open| open.id == link) {
             let Some(broker) = brokers.iter().find(|broker| broker.id == leader.broker) else { return false };
             match connect(&(broker.host.as_str(), broker.port)) {
-                Ok(stream) => self.links.push(Link::new(broker.id, stream)),
+                Ok(stream) => self.links.push(Link::new(link, stream)),
                 Err(error) => {
                     tracing::debug!(%error, broker.host, broker.port, "no replay");
                     // It is not waited for again for each of its partitions.
@@ -172,8 +180,7 @@ impl Replay {
                 }
             }
         }
-        let reading =
-            Reading { next_offset, last_epoch, leader: leader.broker, leader_epoch: leader.epoch, served: 0 };
+        let reading = Reading { next_offset, last_epoch, link, leader_epoch: leader.epoch, served: 0 };
         self.readings.insert(position.partition, reading);
         true
     }
@@ -211,7 +218,7 @@ impl Replay {
         let mut lost = Vec::new();
         if let Err(error) = wait_for_any(&self.links, patience) {
             tracing::debug!(%error, "a replay can't wait");
-            lost.extend(self.links.iter().map(|link| link.broker));
+            lost.extend(self.links.iter().map(|link| link.id));
         }
         let mut served = None;
         for (index, link) in self.links.iter_mut().enumerate().filter(|(_, link)| link.is_asked) {
@@ -221,18 +228,18 @@ impl Replay {
                     answer.size = std::mem::take(&mut link.filled);
                     link.is_asked = false;
                     served = Some(index);
-                    let (broker, correlation) = (link.broker, link.correlation);
+                    let (id, correlation) = (link.id, link.correlation);
                     let asked = std::mem::take(&mut link.asked);
                     if !self.take(answer, correlation, &asked) {
-                        lost.push(broker);
+                        lost.push(id);
                     }
                     break;
                 }
                 Ok(false) if link.heard.elapsed() < self.silence_max => {}
-                Ok(false) => lost.push(link.broker),
+                Ok(false) => lost.push(link.id),
                 Err(error) => {
                     tracing::debug!(%error, "a replay has lost its broker");
-                    lost.push(link.broker);
+                    lost.push(link.id);
                 }
             }
         }
@@ -240,8 +247,8 @@ impl Replay {
             // Looked at last the next time: else what the first broker has would come before all that the others have.
             self.links[served..].rotate_left(1);
         }
-        for broker in lost {
-            self.lose(broker);
+        for link in lost {
+            self.lose(link);
         }
         self.leave_unused();
         // The broker works on the next answer while this one is counted.
@@ -251,7 +258,7 @@ impl Replay {
     /// Ends connections that nothing is read by: brokers end them, too, after some time.
     fn leave_unused(&mut self) {
         let readings = &self.readings;
-        self.links.retain(|link| readings.values().any(|reading| reading.leader == link.broker));
+        self.links.retain(|link| readings.values().any(|reading| reading.link == link.id));
     }
 
     /// Asks each broker for what is wanted of it, unless an answer is due.
@@ -261,7 +268,7 @@ impl Replay {
             let mut wanted: Vec<(u64, Wanted)> = self
                 .readings
                 .iter()
-                .filter(|(_, reading)| reading.leader == link.broker)
+                .filter(|(_, reading)| reading.link == link.id)
                 .map(|(&partition, reading)| {
                     let Reading { next_offset, leader_epoch, last_epoch, served, .. } = *reading;
                     (served, Wanted { partition, next_offset, leader_epoch, last_epoch })
@@ -281,12 +288,12 @@ impl Replay {
                 Ok(()) => {}
                 Err(error) => {
                     tracing::debug!(%error, "a replay can't ask its broker");
-                    lost.push(link.broker);
+                    lost.push(link.id);
                 }
             }
         }
-        for broker in lost {
-            self.lose(broker);
+        for link in lost {
+            self.lose(link);
         }
     }
 
@@ -367,11 +374,11 @@ impl Replay {
     }
 
     /// Hands over all that is read from a broker.
-    fn lose(&mut self, broker: i32) {
-        self.links.retain(|link| link.broker != broker);
-        let lost = self.readings.iter().filter(|(_, reading)| reading.leader == broker);
+    fn lose(&mut self, link: LinkId) {
+        self.links.retain(|open| open.id != link);
+        let lost = self.readings.iter().filter(|(_, reading)| reading.link == link);
         self.handed_over.extend(lost.map(|(&partition, reading)| reading.position(partition)));
-        self.readings.retain(|_, reading| reading.leader != broker);
+        self.readings.retain(|_, reading| reading.link != link);
     }
 }
 
@@ -381,9 +388,9 @@ fn is_for(connection: &Connection) -> bool {
 }
 
 impl Link {
-    fn new(broker: i32, stream: TcpStream) -> Link {
+    fn new(id: LinkId, stream: TcpStream) -> Link {
         Link {
-            broker,
+            id,
             stream,
             correlation: 0,
             asked: Vec::new(),
@@ -473,7 +480,7 @@ fn ask_metadata(broker: &str, client_id: &str, topic: &str) -> io::Result<Metada
         }
         _ => connect(&(address.trim_matches(['[', ']']), KAFKAS_PORT)),
     };
-    let mut link = Link::new(-1, stream?);
+    let mut link = Link::new((-1, 0), stream?);
     link.ask(&wire::metadata_request(CORRELATION, client_id, topic))?;
     let deadline = Instant::now() + ANSWER_MAX;
     while !link.read()? {
@@ -563,7 +570,7 @@ mod tests {
     /// Reads partitions 0 and 1 from offset 10 on.
     fn replay() -> Replay {
         let leader = |partition| Leader { partition, broker: 1, epoch: 4 };
-        let reading = Reading { next_offset: 10, last_epoch: None, leader: 1, leader_epoch: 4, served: 0 };
+        let reading = Reading { next_offset: 10, last_epoch: None, link: (1, 0), leader_epoch: 4, served: 0 };
         Replay {
             client_id: "almanac".to_owned(),
             limits: Limits { wait_ms: 1, min_bytes: 1, bytes: 1000, partition_bytes: 1000 },
@@ -737,11 +744,27 @@ mod tests {
     }
 
     #[test]
+    fn connections_to_a_broker_share_its_partitions() {
+        let (listener, broker) = broker(1);
+        let mut replay = Replay { readings: BTreeMap::new(), ..replay() };
+        replay.metadata.brokers = vec![broker];
+        replay.metadata.partitions =
+            (0..4).map(|partition| Leader { partition, broker: 1, epoch: 4 }).collect();
+        assert!([0, 2, 1, 3].into_iter().all(|partition| replay.add(position(partition, 10))));
+        let links = || replay.readings.iter().map(|(&partition, reading)| (partition, reading.link.1));
+        assert_eq!(links().collect::<Vec<_>>(), [(0, 0), (1, 0), (2, 1), (3, 1)]);
+        assert_eq!(replay.links.len(), 2);
+        assert!(replay.remove(0) && replay.remove(1) && replay.add(position(0, 10)));
+        assert_eq!(replay.readings[&0].link.1, 0, "the one that has fewer");
+        drop(listener);
+    }
+
+    #[test]
     fn a_connection_goes_with_the_last_partition_read_by_it() {
         let (mut replay, listeners) = replay_of_two();
         assert!(replay.add(position(0, 10)) && replay.add(position(1, 10)));
         assert!(replay.remove(1));
-        assert_eq!(replay.links.iter().map(|link| link.broker).collect::<Vec<_>>(), [1]);
+        assert_eq!(replay.links.iter().map(|link| link.id).collect::<Vec<_>>(), [(1, 0)]);
         drop(listeners);
         assert!(!replay.add(position(1, 10)), "nobody listens");
         assert_eq!(replay.metadata.brokers.len(), 1, "it is not tried again");
@@ -753,7 +776,7 @@ mod tests {
         let mut answer = answer(&[said(0, vec![]), said(1, vec![])]);
         let answers = (1..).take_while(|_| replay.take(&mut answer, CORRELATION, &BOTH)).count();
         assert_eq!(answers as u32, EMPTY_ANSWERS_MAX - 1);
-        replay.lose(1);
+        replay.lose((1, 0));
         assert_eq!(handed_over(&mut replay), [(0, 10, None), (1, 10, None)]);
         assert!(replay.is_idle());
     }

@@ -536,7 +536,7 @@ pub mod tests {
     }
 
     #[test]
-    fn numbers_of_any_length_are_read() {
+    fn numbers_end_where_their_bytes_say_so() {
         for bits in 0..64 {
             for number in [(1_u64 << bits) - 1, 1 << bits, (1 << bits) | 1, u64::MAX >> bits] {
                 for (more, after) in [0_usize, 1, 3].into_iter().flat_map(|more| [(more, 0), (more, 9)]) {
