@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 
 use super::producer::{Weather, tell};
 use super::{broker, dashboard, plot, progress};
-use crate::broker::{Broker, HostPort, Listening, who_listens};
+use crate::broker::{Broker, HostPort, Listening, kafka_version, who_listens};
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::kafka::{self, Connection};
@@ -31,16 +31,23 @@ const PLAIN_STATUS_EVERY: Duration = Duration::from_secs(10);
 
 pub fn run(options: &cli::Up) -> Result<()> {
     let stop = Stop::on_signals()?;
-    let connection = super::connection(&options.kafka)?;
+    let mut connection = super::connection(&options.kafka)?;
     store::prepare(&options.dir.dir)?;
     let kafka = find_kafka(options)?;
     let _page = Page::open(options)?;
     let broker = match kafka {
         Kafka::IsThere => None,
-        Kafka::StartAt(listen) => match broker::start(&broker::settings(listen, &options.local)?, &stop)? {
-            Some(broker) => Some(broker),
-            None => return Ok(()),
-        },
+        Kafka::StartAt(listen) => {
+            let is_any_port = listen.port == 0;
+            let Some(broker) = broker::start(&broker::settings(listen, &options.local)?, &stop)? else {
+                return Ok(());
+            };
+            if is_any_port {
+                connection.brokers = broker.bootstrap().to_owned();
+                note!("Apache Kafka {} answers at {}", kafka_version(), broker.bootstrap());
+            }
+            Some(broker)
+        }
     };
     let mut machine = Machine { options, connection, stop, broker };
     let result = machine.work();

@@ -54,6 +54,17 @@ fn up_continues_what_is_there_and_leaves_nothing_running() {
 }
 
 #[test]
+fn up_finds_a_free_port_where_none_is_named() {
+    let place = Place::at("127.0.0.1:0");
+    let data = place.dir("data");
+    let mut up = place.almanac(&["up", "--data", data.to_str().unwrap(), "--interval", "5ms"]).start();
+    up.stderr_line_with("answers at 127.0.0.1:");
+    eventually("days are counted", || place.owned_by(&up, "files") == 4 && place.days("files") > 100);
+    let ended = up.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
 fn what_listens_and_is_no_kafka_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
