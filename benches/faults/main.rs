@@ -372,10 +372,18 @@ fn cell(subject: &mut Subject<'_>, fault: Fault, done: u64, before: &Log, now: &
         }
         Standing::Down => words.push("**stays down**".to_owned()),
         Standing::Hangs => words.push("**hangs**".to_owned()),
-        Standing::Reading => words.push(format!("**still reading after {seconds} s**")),
-        Standing::AtEnd | Standing::GoesOn if is_as_should => words.push("exact".to_owned()),
+        Standing::Reading => words.push("**not through**".to_owned()),
+        Standing::AtEnd | Standing::GoesOn if is_as_should => {
+            let goes_on = fault.changes_log() && !is_almanac;
+            words.push(if goes_on { "gives all of the new log" } else { "exact" }.to_owned());
+        }
         Standing::AtEnd | Standing::GoesOn if is_almanac => words.push("**`verify` differs**".to_owned()),
         Standing::AtEnd | Standing::GoesOn => words.push(format!("**{}**", counts.faults().join(", "))),
+    }
+    if matches!(standing, Standing::Down | Standing::Hangs | Standing::Reading) {
+        // What is missing is what it did not come to.
+        let given = Counts { missing: 0, ..counts };
+        words.extend(given.faults().into_iter().map(|fault| format!("**{fault}**")));
     }
     if subject.has_archived() {
         words.push("the former counts archived".to_owned());
@@ -399,7 +407,7 @@ fn cell(subject: &mut Subject<'_>, fault: Fault, done: u64, before: &Log, now: &
             (false, false) => "**nothing told**".to_owned(),
         });
     }
-    if subject.took >= SLOW && standing != Standing::Reading {
+    if subject.took >= SLOW {
         words.push(format!("{seconds} s"));
     }
     match done {
