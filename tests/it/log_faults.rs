@@ -272,20 +272,6 @@ fn partitions_added_to_the_topic_are_refused_until_allowed() {
     place.almanac(&["verify"]).succeeds();
 }
 
-/// Cuts a partition's log, as a power cut can, to its first `batches` batches. Kafka must be down.
-fn cut(kafka: &Kafka, topic: &str, partition: i32, batches: usize) {
-    let segment = kafka.log_dir(topic, partition).join("00000000000000000000.log");
-    let bytes = fs::read(&segment).unwrap();
-    let mut end = 0;
-    for _ in 0..batches {
-        // Base offset, then the length of what follows.
-        let length = u32::from_be_bytes(bytes[end + 8..end + 12].try_into().unwrap());
-        end += 12 + length as usize;
-    }
-    assert!(end < bytes.len(), "there is nothing to cut off");
-    fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(end as u64).unwrap();
-}
-
 /// A report of a day of its own in a batch of its own, to partition 2.
 fn send_batches(place: &Place, first: Date, days: i64, degrees: f64) {
     let mut config = ClientConfig::new();
@@ -314,7 +300,7 @@ fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
 
     // While they run: cut to 30 of 50, and not grown yet.
     kafka.kill_9();
-    cut(&kafka, &place.topic, 2, 30);
+    kafka.cut(&place.topic, 2, 30);
     kafka.start_again();
     assert_eq!(kafka.high_watermarks(&place.topic)[2], 30);
     let ended = running.ended();
@@ -372,7 +358,7 @@ fn a_member_that_gets_its_partitions_back_finds_out_that_the_log_was_cut() {
     member.signal(Signal::STOP);
     let asleep = std::time::Instant::now();
     kafka.kill_9();
-    cut(&kafka, &place.topic, 2, 30);
+    kafka.cut(&place.topic, 2, 30);
     kafka.start_again();
     send_batches(&place, date(1995, 1, 1), 60, 5.0);
     eventually("its session is over", || asleep.elapsed().as_secs() >= 7);
@@ -393,7 +379,7 @@ fn a_log_that_was_cut_can_be_gone_on_with_at_its_end() {
     counted(&place, &kafka, &ALL);
     let before = place.files("files");
     kafka.kill_9();
-    cut(&kafka, &place.topic, 2, 30);
+    kafka.cut(&place.topic, 2, 30);
     kafka.start_again();
     let said = counted(&place, &kafka, &consumer(&["--on-gap", "continue"]));
     assert!(said.contains("partition 2 goes on at offset 30 instead of 51"), "{said}");
@@ -499,7 +485,7 @@ impl Scene {
                 let partition = i32::try_from(self.random.below(4)).unwrap();
                 let keep = self.random.below(3);
                 self.kafka.kill_9();
-                cut(&self.kafka, &self.place.topic, partition, usize::try_from(keep).unwrap());
+                self.kafka.cut(&self.place.topic, partition, usize::try_from(keep).unwrap());
                 self.kafka.start_again();
                 if self.random.below(2) == 0 {
                     // Grown again before anybody has looked.

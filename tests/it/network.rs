@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpListener;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
@@ -15,10 +14,8 @@ use almanac::report::Decoder;
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use crate::proxy::{Fault, Field, Flip, Proxy, Storm};
-use crate::support::{
-    Campaign, Kafka, Place, Random, Raw, Running, eventually, eventually_within, free_address,
-};
+use crate::proxy::{Fault, Field, Flip, Network, Proxy, Storm};
+use crate::support::{Campaign, Place, Random, Raw, Running, eventually, eventually_within};
 
 /// Trials at a time, each with a proxy of its own.
 const LANES: usize = 4;
@@ -194,34 +191,6 @@ const OUTCOMES: [Outcome; 10] = [
     Outcome::Wrong,
     Outcome::Stuck,
 ];
-
-/// A Kafka, and the ways to it: `kafka.bootstrap` directly, and one through each proxy.
-struct Network {
-    kafka: Kafka,
-    lanes: Vec<Proxy>,
-}
-
-impl Network {
-    fn start(lanes: usize) -> Network {
-        let direct = free_address();
-        let (mut listeners, mut advertised) = (format!("DIRECT://{direct}"), format!("DIRECT://{direct}"));
-        let mut protocols = "DIRECT:PLAINTEXT".to_owned();
-        let mut proxies = Vec::new();
-        for lane in 0..lanes {
-            let (front, behind) = (TcpListener::bind("127.0.0.1:0").unwrap(), free_address());
-            write!(listeners, ",LANE{lane}://{behind}").unwrap();
-            write!(advertised, ",LANE{lane}://{}", front.local_addr().unwrap()).unwrap();
-            write!(protocols, ",LANE{lane}:PLAINTEXT").unwrap();
-            proxies.push(Proxy::start(front, &behind));
-        }
-        let kafka = Kafka::start(&[
-            &format!("listeners={listeners}"),
-            &format!("advertised.listeners={advertised}"),
-            &format!("listener.security.protocol.map={protocols}"),
-        ]);
-        Network { kafka, lanes: proxies }
-    }
-}
 
 /// A log to read, and what an undisturbed reader makes of it.
 struct Ground<'a> {

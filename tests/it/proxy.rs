@@ -2,16 +2,17 @@
 //! single bits, aimed at named fields of Kafka's protocol.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 
-use crate::support::Random;
+use crate::support::{Kafka, Random, free_address};
 
 /// Where a bit is changed.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -119,6 +120,42 @@ struct Plan {
     done: HashMap<Fault, u64>,
 }
 
+/// Frames with records, on all connections.
+#[derive(Default)]
+struct Hold {
+    /// How many pass before the others wait; if not set, all do.
+    passing: Option<u64>,
+    waiting: usize,
+}
+
+/// A Kafka, and the ways to it: `kafka.bootstrap` directly, and one through each proxy.
+pub struct Network {
+    pub kafka: Kafka,
+    pub lanes: Vec<Proxy>,
+}
+
+impl Network {
+    pub fn start(lanes: usize) -> Network {
+        let direct = free_address();
+        let (mut listeners, mut advertised) = (format!("DIRECT://{direct}"), format!("DIRECT://{direct}"));
+        let mut protocols = "DIRECT:PLAINTEXT".to_owned();
+        let mut proxies = Vec::new();
+        for lane in 0..lanes {
+            let (front, behind) = (TcpListener::bind("127.0.0.1:0").unwrap(), free_address());
+            write!(listeners, ",LANE{lane}://{behind}").unwrap();
+            write!(advertised, ",LANE{lane}://{}", front.local_addr().unwrap()).unwrap();
+            write!(protocols, ",LANE{lane}:PLAINTEXT").unwrap();
+            proxies.push(Proxy::start(front, &behind));
+        }
+        let kafka = Kafka::start(&[
+            &format!("listeners={listeners}"),
+            &format!("advertised.listeners={advertised}"),
+            &format!("listener.security.protocol.map={protocols}"),
+        ]);
+        Network { kafka, lanes: proxies }
+    }
+}
+
 /// A proxy on loopback. It ends with its owner.
 pub struct Proxy {
     pub address: String,
@@ -128,6 +165,8 @@ pub struct Proxy {
 struct Shared {
     upstream: String,
     plan: Mutex<Plan>,
+    hold: Mutex<Hold>,
+    released: Condvar,
     links: Mutex<Vec<Weak<Link>>>,
     is_over: AtomicBool,
 }
@@ -159,6 +198,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
             plan: Mutex::default(),
+            hold: Mutex::default(),
+            released: Condvar::new(),
             links: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
@@ -193,7 +234,9 @@ impl Proxy {
 
     /// From now on, until [`Proxy::calm`], frames meet faults.
     pub fn storm(&self, storm: Storm) {
-        locked(&self.shared.plan).storm = Some(storm);
+        let mut plan = locked(&self.shared.plan);
+        plan.storm = Some(storm);
+        plan.done.clear();
     }
 
     /// From now on everything comes through as it is.
@@ -202,7 +245,23 @@ impl Proxy {
         (plan.flip, plan.storm) = (None, None);
     }
 
-    /// How often each fault of a storm was done.
+    /// Frames with records wait, once so many have passed, until [`Proxy::release`].
+    #[allow(dead_code, reason = "benches/faults needs it")]
+    pub fn hold_after(&self, frames: u64) {
+        locked(&self.shared.hold).passing = Some(frames);
+    }
+
+    #[allow(dead_code, reason = "benches/faults needs it")]
+    pub fn is_holding(&self) -> bool {
+        locked(&self.shared.hold).waiting > 0
+    }
+
+    pub fn release(&self) {
+        locked(&self.shared.hold).passing = None;
+        self.shared.released.notify_all();
+    }
+
+    /// How often each fault of the last storm was done.
     pub fn done(&self) -> HashMap<Fault, u64> {
         locked(&self.shared.plan).done.clone()
     }
@@ -211,6 +270,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
+        self.release();
         // Best effort: to wake up whoever waits for a connection, or for bytes.
         let _ = TcpStream::connect(&self.address);
         for link in locked(&self.shared.links).iter().filter_map(Weak::upgrade) {
@@ -264,11 +324,32 @@ impl Shared {
                 continue;
             }
             let fields = link.fields(way, &frame);
+            if has(&fields, Field::Covered) {
+                self.pass();
+            }
             match self.damage(link, &mut frame, &fields) {
                 None => write_all(to, &frame)?,
                 Some(fault) => link.send_with(fault, to, &frame)?,
             }
         }
+    }
+
+    /// Waits where frames with records are held.
+    fn pass(&self) {
+        let mut hold = locked(&self.hold);
+        match &mut hold.passing {
+            None => return,
+            Some(0) => {}
+            Some(frames) => {
+                *frames -= 1;
+                return;
+            }
+        }
+        hold.waiting += 1;
+        while hold.passing.is_some() {
+            hold = self.released.wait(hold).unwrap_or_else(PoisonError::into_inner);
+        }
+        hold.waiting -= 1;
     }
 
     /// Changes the frame as planned; gives back what is to be done to the connection.
@@ -490,8 +571,8 @@ impl Fields<'_> {
     }
 
     fn fetch_request(&mut self, version: i16) -> Option<()> {
-        // Up to 14 the replica's id; wait, bytes at least and at most, isolation, session and its epoch.
-        self.skip(if version <= 14 { 4 } else { 0 } + 12 + 1 + 8)?;
+        // Up to 14 the replica's id; wait, bytes at least and at most, isolation; from 7 on session and its epoch.
+        self.skip(if version <= 14 { 4 } else { 0 } + 12 + 1 + if version >= 7 { 8 } else { 0 })?;
         self.each(|this| {
             if version >= 13 {
                 this.skip(16)?
@@ -500,9 +581,12 @@ impl Fields<'_> {
             };
             this.each(|this| {
                 this.note(Field::AskedPartition, 4)?;
-                this.note(Field::AskedLeaderEpoch, 4)?;
+                if version >= 9 {
+                    this.note(Field::AskedLeaderEpoch, 4)?;
+                }
                 this.note(Field::AskedOffset, 8)?;
-                this.skip(if version >= 12 { 4 } else { 0 } + 12)?;
+                // The epoch of the record before, where the replica's log starts, bytes at most.
+                this.skip(if version >= 12 { 4 } else { 0 } + if version >= 5 { 8 } else { 0 } + 4)?;
                 this.tags()
             })?;
             this.tags()
@@ -511,8 +595,10 @@ impl Fields<'_> {
 
     fn fetch_response(&mut self, version: i16) -> Option<()> {
         self.skip(4)?;
-        self.note(Field::FetchError, 2)?;
-        self.skip(4)?;
+        if version >= 7 {
+            self.note(Field::FetchError, 2)?;
+            self.skip(4)?;
+        }
         self.each(|this| {
             if version >= 13 {
                 this.note(Field::FetchTopicId, 16)?;
@@ -524,12 +610,16 @@ impl Fields<'_> {
                 this.note(Field::FetchPartitionError, 2)?;
                 this.note(Field::HighWatermark, 8)?;
                 this.note(Field::LastStableOffset, 8)?;
-                this.note(Field::LogStartOffset, 8)?;
+                if version >= 5 {
+                    this.note(Field::LogStartOffset, 8)?;
+                }
                 this.each(|this| {
                     this.skip(16)?;
                     this.tags()
                 })?;
-                this.note(Field::PreferredReplica, 4)?;
+                if version >= 11 {
+                    this.note(Field::PreferredReplica, 4)?;
+                }
                 this.records(false)?;
                 this.tags()
             })?;

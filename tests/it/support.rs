@@ -131,6 +131,7 @@ pub fn kafka() -> &'static Kafka {
 pub struct Kafka {
     process: Running,
     pub bootstrap: String,
+    set: Vec<String>,
     data: TempDir,
 }
 
@@ -143,7 +144,8 @@ impl Kafka {
     pub fn start_at(listen: &str, set: &[&str]) -> Kafka {
         let data = tempfile::tempdir().unwrap();
         let (process, bootstrap) = Self::launch(data.path(), listen, set);
-        Kafka { process, bootstrap, data }
+        let set = set.iter().copied().map(str::to_owned).collect();
+        Kafka { process, bootstrap, set, data }
     }
 
     fn launch(data: &Path, listen: &str, set: &[&str]) -> (Running, String) {
@@ -155,7 +157,7 @@ impl Kafka {
         (process, bootstrap)
     }
 
-    /// Ends it in good order; [`Kafka::start_again`] goes on with its data, at the same address.
+    /// Ends it in good order; [`Kafka::start_again`] goes on with its data and properties, at the same address.
     pub fn stop(&mut self) {
         self.process.terminate();
     }
@@ -170,6 +172,25 @@ impl Kafka {
         self.data.path().join(format!("logs/{topic}-{partition}"))
     }
 
+    /// Cuts a partition's log, as a power cut can, to its first `batches` batches. It must be down.
+    pub fn cut(&self, topic: &str, partition: i32, batches: usize) {
+        let segment = self.segment(topic, partition);
+        let bytes = std::fs::read(&segment).unwrap();
+        let end = batch_ends(&bytes).take(batches).last().unwrap_or(0);
+        assert!(end < bytes.len(), "there is nothing to cut off");
+        std::fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(end as u64).unwrap();
+    }
+
+    /// How many batches a partition's log has.
+    #[allow(dead_code, reason = "benches/faults needs it")]
+    pub fn batches(&self, topic: &str, partition: i32) -> usize {
+        batch_ends(&std::fs::read(self.segment(topic, partition)).unwrap()).count()
+    }
+
+    fn segment(&self, topic: &str, partition: i32) -> PathBuf {
+        self.log_dir(topic, partition).join("00000000000000000000.log")
+    }
+
     /// Pauses its JVM, or lets it go on.
     pub fn signal(&self, signal: Signal) {
         let pid: i32 = self.jvm().file_name().unwrap().to_str().unwrap().parse().unwrap();
@@ -177,7 +198,8 @@ impl Kafka {
     }
 
     pub fn start_again(&mut self) {
-        (self.process, _) = Self::launch(self.data.path(), &self.bootstrap, &[]);
+        let set: Vec<&str> = self.set.iter().map(String::as_str).collect();
+        (self.process, _) = Self::launch(self.data.path(), &self.bootstrap, &set);
     }
 
     /// The library's own client, for what a test wants to know.
@@ -273,6 +295,17 @@ impl Kafka {
         read_spans(connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
         dates
     }
+}
+
+/// Where the batches of a segment end that were written whole.
+fn batch_ends(segment: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let next = |end: &usize| {
+        // Base offset, then the length of what follows.
+        let length: [u8; 4] = segment.get(end + 8..end + 12)?.try_into().ok()?;
+        let end = end + 12 + u32::from_be_bytes(length) as usize;
+        (end <= segment.len()).then_some(end)
+    };
+    std::iter::successors(Some(0), next).skip(1)
 }
 
 /// An address of this machine where nobody listens.
