@@ -92,7 +92,8 @@ impl Weather {
     fn say(&mut self, state: &str) {
         let ago =
             |seconds| Timestamp::now().checked_sub(SignedDuration::from_secs(seconds)).unwrap().to_string();
-        let written = ago(if state == "silent" { 60 } else { 0 });
+        // Never old, however long the page takes: a consumer would say it again each second.
+        let written = ago(if state == "silent" { 60 } else { -3600 });
         let (state, behind) = match state {
             "stalled" => ("stalled", 7),
             "silent" => ("running", 0),
