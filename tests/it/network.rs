@@ -499,6 +499,38 @@ fn no_batch_overtakes_one_that_the_broker_refused() {
     }
 }
 
+/// Hundreds of batches are taken one after the other, with nothing written between them.
+#[test]
+fn an_offset_changed_within_a_large_answer_leaves_nothing_out() {
+    let network = Network::start(1);
+    let proxy = &network.lanes[0];
+    let place = Place::on(&network.kafka);
+    // Batches of 5 kB or so: each answer has hundreds of them.
+    place.produce(&["--days", "80000", "--duplicates", "0.1", "-X", "batch.num.messages=200"]);
+    place.replay(&network.kafka, "fresh");
+    let mut jumps = 0;
+    for trial in 0..6 {
+        let dir = format!("trial-{trial}");
+        proxy.aim(Flip {
+            field: Field::BaseOffset,
+            skip: trial % 2,
+            bit: Some(trial),
+            random: Random(trial),
+        });
+        let consumer = place.almanac_in(&dir, &["consumer", "0", "1", "2", "3", "-v"]);
+        let mut consumer = consumer.env("ALMANAC_BROKERS", &proxy.address).start();
+        place.caught_up(&network.kafka, &dir);
+        let ended = consumer.terminate();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(proxy.flipped().0.is_some(), "nothing was changed");
+        jumps += usize::from(ended.stderr.contains("looking again"));
+        proxy.calm();
+        place.assert_same_files("fresh", &dir);
+    }
+    // A batch that seems to begin earlier is none.
+    assert!(jumps > 0, "no offset was changed to a later one");
+}
+
 /// Where the partitioner of all clients puts a day's month.
 fn partition_of(date: Date) -> i32 {
     match date.month() {
