@@ -75,13 +75,16 @@ pub fn compare(kafka: &Kafka, topic: &str, temp: &Path, options: &Options) -> Re
     let mut rows: Vec<(Cores, Subject, Vec<Measured>)> = Vec::new();
     for round in 0..options.rounds {
         for cores in [Cores::Pinned, Cores::Any] {
+            if options.cores.is_some_and(|only| only != cores) {
+                continue;
+            }
             cores.hold_broker(kafka.pid)?;
             let mut subjects = own.to_vec();
             // They take most of the time, and what they are compared with is pinned. A second core is of use to this
             // one; Python's threads take turns on one, however many there are.
-            subjects.extend(peers.iter().filter(|&&peer| {
-                cores == Cores::Pinned || round == 0 && peer == Subject::Peer("kafka-streams")
-            }));
+            let is_for_two = |peer| round == 0 && peer == Subject::Peer("kafka-streams");
+            let is_asked = cores == Cores::Pinned || options.cores.is_some();
+            subjects.extend(peers.iter().filter(|&&peer| is_asked || is_for_two(peer)));
             // Each is first as often as last, so that what the order does to them evens out.
             let first = round % subjects.len();
             subjects.rotate_left(first);
@@ -113,8 +116,8 @@ impl Comparison {
             (Cores::Pinned, "Kafka on one core, its client on the other"),
             (Cores::Any, "Not pinned: Kafka and its client share both cores"),
         ] {
-            println!("### {title}\n");
             let Some(almanac) = self.of(cores, Subject::Almanac) else { continue };
+            println!("### {title}\n");
             let rows = self.rows.iter().filter(|row| row.0 == cores).map(|(_, subject, all)| {
                 let spread = |of: fn(&Measured) -> f64| Spread::of(all.iter().map(of));
                 vec![

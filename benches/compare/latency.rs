@@ -29,7 +29,9 @@ const BEFORE: usize = 20;
 pub fn measure(kafka: &Kafka, temp: &Path, options: &Options) -> Result<()> {
     println!("## From acknowledged to durable and visible\n");
     println!(
-        "`almanac consumer` beside a bare write, fsync, rename and fsync of the same bytes, in turn with it; in ms.\n"
+        "`almanac consumer` beside a bare write, fsync, rename and fsync of the same bytes, in turn with it; in ms. Seen \
+         is the file\nthat is synced and renamed; the sync of its directory comes right after, and is in the bare one's \
+         time only.\n"
     );
     let mut rows = Vec::new();
     let mut above = f64::NAN;

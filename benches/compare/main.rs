@@ -40,6 +40,9 @@ pub struct Options {
     /// How often each is measured
     #[arg(long, default_value_t = 5, value_parser = rounds)]
     rounds: usize,
+    /// Count only so, with all peers; without it both, and of the peers not pinned only Kafka Streams, in one round
+    #[arg(long, value_enum)]
+    cores: Option<process::Cores>,
     /// Reports whose latency is measured, at each rate
     #[arg(long, default_value_t = 3000)]
     samples: usize,

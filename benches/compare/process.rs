@@ -12,7 +12,7 @@ const BROKER_CORE: u32 = 0;
 const CLIENT_CORE: u32 = 1;
 
 /// Where processes may run.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Cores {
     /// Kafka has one core and its client another, so that neither takes time from the other.
     Pinned,
