@@ -552,7 +552,7 @@ impl<'a> Session<'a> {
                 let Some(partition) = self.owned.get_mut(&number) else { return Ok(None) };
                 for record in records {
                     let Ok(record) = record else {
-                        let error = KafkaError::malformed(number);
+                        let error = KafkaError::malformed(number, partition.next_offset());
                         return self.apply(Item::Failed { partition: Some(number), error });
                     };
                     let doubt =

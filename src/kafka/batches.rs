@@ -7,8 +7,8 @@ use super::wire::{Malformed, Reader};
 #[derive(Clone, Copy, Debug)]
 pub struct Records<'a> {
     pub partition: i32,
-    /// A batch is given whole, also where its first records were read before.
-    from: i64,
+    /// The first offset: a batch is given whole, also where its first records were read before.
+    pub from: i64,
     run: Run<'a>,
     /// One that a client has read already comes by itself.
     single: Option<Record<'a>>,

@@ -82,8 +82,11 @@ impl KafkaError {
 
     /// A record that does not follow the protocol, in a batch whose checksum is right.
     #[cold]
-    pub fn malformed(partition: i32) -> Self {
-        KafkaError::code(format!("can't read a record of partition {partition}"), Code::BadMessage)
+    pub fn malformed(partition: i32, next_offset: i64) -> Self {
+        KafkaError::code(
+            format!("can't read partition {partition} from offset {next_offset} on"),
+            Code::BadMessage,
+        )
     }
 
     /// Whether waiting and asking again may help: the broker is away, or its metadata is on the move.

@@ -72,12 +72,14 @@ pub fn read_spans(
                 Item::Records(records) => {
                     let partition = records.partition;
                     let end = unfinished.get(&partition).copied().unwrap_or(i64::MIN);
+                    let mut next_offset = records.from;
                     for record in records {
-                        let record = record.map_err(|_| KafkaError::malformed(partition))?;
+                        let record = record.map_err(|_| KafkaError::malformed(partition, next_offset))?;
+                        next_offset = record.offset.saturating_add(1);
                         if record.offset < end {
                             each(&record);
                         }
-                        if record.offset + 1 >= end {
+                        if next_offset >= end {
                             unfinished.remove(&partition);
                             break;
                         }

@@ -34,7 +34,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Larger answers are no answers to what is asked here.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
 const ANSWER_BYTES_STEP: usize = 1 << 20;
-/// How many connections to a broker there are: it fills the one while what came by the other is counted.
+/// Connections to one broker: it fills the one while what came by the other is counted.
 const LINKS_MAX: usize = 2;
 /// How many answers in a row may bring nothing.
 const EMPTY_ANSWERS_MAX: u32 = 100;
@@ -165,8 +165,8 @@ impl Replay {
         let Some(leader) = partitions.iter().find(|leader| leader.partition == position.partition) else {
             return false;
         };
-        let is_read_by = |link: LinkId| self.readings.values().filter(|reading| reading.link == link).count();
-        let link = (0..LINKS_MAX).map(|number| (leader.broker, number)).min_by_key(|&link| is_read_by(link));
+        let read_by = |link: LinkId| self.readings.values().filter(|reading| reading.link == link).count();
+        let link = (0..LINKS_MAX).map(|number| (leader.broker, number)).min_by_key(|&link| read_by(link));
         let Some(link) = link else { return false };
         if !self.links.iter().any(|open| open.id == link) {
             let Some(broker) = brokers.iter().find(|broker| broker.id == leader.broker) else { return false };
