@@ -509,14 +509,10 @@ fn an_offset_changed_within_a_large_answer_leaves_nothing_out() {
     place.produce(&["--days", "80000", "--duplicates", "0.1", "-X", "batch.num.messages=200"]);
     place.replay(&network.kafka, "fresh");
     let mut jumps = 0;
-    for trial in 0..6 {
+    // A batch that seems to begin earlier is no jump, so there are as many trials as it takes.
+    for trial in 0..20 {
         let dir = format!("trial-{trial}");
-        proxy.aim(Flip {
-            field: Field::BaseOffset,
-            skip: trial % 2,
-            bit: Some(trial),
-            random: Random(trial),
-        });
+        proxy.aim(Flip { field: Field::BaseOffset, skip: 0, bit: Some(trial % 6), random: Random(trial) });
         let consumer = place.almanac_in(&dir, &["consumer", "0", "1", "2", "3", "-v"]);
         let mut consumer = consumer.env("ALMANAC_BROKERS", &proxy.address).start();
         place.caught_up(&network.kafka, &dir);
@@ -526,9 +522,11 @@ fn an_offset_changed_within_a_large_answer_leaves_nothing_out() {
         jumps += usize::from(ended.stderr.contains("looking again"));
         proxy.calm();
         place.assert_same_files("fresh", &dir);
+        if jumps == 2 {
+            return;
+        }
     }
-    // A batch that seems to begin earlier is none.
-    assert!(jumps > 0, "no offset was changed to a later one");
+    panic!("{jumps} offsets were changed to later ones");
 }
 
 /// Where the partitioner of all clients puts a day's month.
