@@ -2,6 +2,7 @@
 
 mod pace;
 mod partition;
+mod writing;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use crate::stop::Stop;
 use crate::store::{self, StoreError};
 use pace::Pace;
 use partition::{Partition, Progress};
+use writing::{Done, Write, Writing, write_all};
 
 /// Records taken from the client at a time, where it is not a replay that reads.
 const BATCH_RECORDS_MAX: usize = 4096;
@@ -34,8 +36,8 @@ const LOG_CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
 
-/// Checkpoints that are written at the same time.
-const WRITERS_MAX: usize = 8;
+/// How soon it is seen that checkpoints are durable that were written while records were waited for.
+const WRITING_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A partition with more records to come than this is being caught up with.
 const LAG_OF_PLENTY: i64 = 1000;
@@ -157,12 +159,13 @@ enum End {
     Reopen,
 }
 
-/// What became of an attempt to make everything durable.
-enum Saved {
-    Durable,
-    /// Nothing was written: the brokers did not say whether the log is still the same.
+/// Whether what has been taken may be made durable.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    Sound,
+    /// The brokers did not say whether the log is still the same.
     Unknown,
-    /// Nothing was written, and nothing will be: the records may be of another log, or were damaged on the way.
+    /// It may be of another log, or was damaged on the way, and is never to be written.
     Doubtful,
 }
 
@@ -383,6 +386,8 @@ struct Session<'a> {
     consumer: Consumer,
     owned: BTreeMap<i32, Partition>,
     awaited: BTreeMap<i32, Awaited>,
+    /// Checkpoints on their way, and how long the brokers were asked before.
+    writing: Option<(Writing, Duration)>,
     decoder: Decoder,
     pace: Pace,
     log_checked: Instant,
@@ -403,6 +408,7 @@ impl<'a> Session<'a> {
             consumer,
             owned: BTreeMap::new(),
             awaited: BTreeMap::new(),
+            writing: None,
             decoder: Decoder::default(),
             pace: source
                 .memory
@@ -430,6 +436,7 @@ impl<'a> Session<'a> {
             }
         };
         drop(batch);
+        self.finish_writing()?;
         self.publish_offsets();
         let progress = self.owned.iter().map(|(&number, partition)| (number, partition.progress()));
         self.source.memory.progress.borrow_mut().extend(progress);
@@ -505,14 +512,21 @@ impl<'a> Session<'a> {
             }
         }
         let now = Instant::now();
-        self.pace.set_busy(self.is_catching_up());
-        let is_due = self.pace.is_due(now) || self.owned.values().any(Partition::is_full);
-        let is_doubtful = if self.is_dirty() && is_due {
-            matches!(self.save(now)?, Saved::Doubtful)
+        let is_catching_up = self.is_catching_up();
+        self.pace.set_busy(is_catching_up);
+        if !is_catching_up || self.writing.as_ref().is_some_and(|(writing, _)| writing.is_over()) {
+            self.finish_writing()?;
+        }
+        let verdict = if self.owned.values().any(Partition::is_full) {
+            self.save(now)?
+        } else if self.is_dirty() && self.pace.is_due(now) && self.writing.is_none() {
+            if is_catching_up { self.save_beside(now)? } else { self.save(now)? }
+        } else if now - self.log_checked >= LOG_CHECK_EVERY && self.is_same_log() == Some(false) {
+            Verdict::Doubtful
         } else {
-            now - self.log_checked >= LOG_CHECK_EVERY && self.is_same_log() == Some(false)
+            Verdict::Sound
         };
-        if is_doubtful {
+        if verdict == Verdict::Doubtful {
             return Ok(Some(End::Reopen));
         }
         if now - self.status_written >= STATUS_EVERY {
@@ -536,7 +550,13 @@ impl<'a> Session<'a> {
 
     /// How long the next poll may wait.
     fn patience(&self) -> Duration {
-        if self.is_dirty() { self.pace.until_due(Instant::now()).min(POLL_MAX) } else { POLL_MAX }
+        if self.writing.is_some() {
+            WRITING_LOOK_EVERY
+        } else if self.is_dirty() {
+            self.pace.until_due(Instant::now()).min(POLL_MAX)
+        } else {
+            POLL_MAX
+        }
     }
 
     fn is_dirty(&self) -> bool {
@@ -578,7 +598,7 @@ impl<'a> Session<'a> {
             }
             Item::Failed { partition, error } if error.is_log_doubtful() => {
                 self.note_broker_errors(1);
-                return Ok(Some(self.reopen(partition, &error)));
+                return Ok(Some(self.reopen(partition, &error)?));
             }
             Item::Failed { error, .. } => return Err(error.into()),
         }
@@ -632,7 +652,8 @@ impl<'a> Session<'a> {
     }
 
     /// Goes back to what is durable: what was read since may be of another log, or have a hole.
-    fn reopen(&mut self, partition: Option<i32>, doubt: &KafkaError) -> End {
+    fn reopen(&mut self, partition: Option<i32>, doubt: &KafkaError) -> Result<End, PipelineError> {
+        self.finish_writing()?;
         if self.is_same_log() == Some(true) && !doubt.is_unknown_topic() {
             let owned = partition.and_then(|number| self.owned.get(&number).map(|owned| (number, owned)));
             if let Some((number, owned)) = owned.filter(|_| doubt.is_truncation()) {
@@ -645,42 +666,80 @@ impl<'a> Session<'a> {
                 self.stop.wait(RETRY_AFTER);
             }
         }
-        End::Reopen
+        Ok(End::Reopen)
     }
 
     /// Makes everything durable that has been taken, if the log is still the one it was taken from.
-    fn save(&mut self, now: Instant) -> Result<Saved, PipelineError> {
+    fn save(&mut self, now: Instant) -> Result<Verdict, PipelineError> {
+        self.finish_writing()?;
+        let verdict = self.judge(now)?;
+        if verdict == Verdict::Sound {
+            let asking = now.elapsed();
+            let done = write_all(self.hand_over());
+            self.take_back(asking, done)?;
+        }
+        Ok(verdict)
+    }
+
+    /// The same while records wait: what comes meanwhile is of the next checkpoint.
+    fn save_beside(&mut self, now: Instant) -> Result<Verdict, PipelineError> {
+        let verdict = self.judge(now)?;
+        if verdict == Verdict::Sound {
+            let asking = now.elapsed();
+            self.writing = Some((Writing::begin(self.hand_over()), asking));
+        }
+        Ok(verdict)
+    }
+
+    /// Holds what has been taken against what the brokers say now.
+    fn judge(&mut self, now: Instant) -> Result<Verdict, PipelineError> {
         if !self.is_dirty() {
-            return Ok(Saved::Durable);
+            return Ok(Verdict::Sound);
         }
         match self.is_same_log() {
             None => {
                 self.pace.put_off(now, ANSWER_MAX);
-                return Ok(Saved::Unknown);
+                return Ok(Verdict::Unknown);
             }
-            Some(false) => return Ok(Saved::Doubtful),
+            Some(false) => return Ok(Verdict::Doubtful),
             Some(true) => {}
         }
         match self.past_the_end().and_then(|doubt| Ok((doubt, self.check_leader_epochs()?))) {
-            Ok((None, true)) => {}
+            Ok((None, true)) => Ok(Verdict::Sound),
             Ok((Some(doubt), _)) => {
                 tracing::warn!("{doubt}; going back to the checkpoint");
                 self.stop.wait(RETRY_AFTER);
-                return Ok(Saved::Doubtful);
+                Ok(Verdict::Doubtful)
             }
-            Ok((None, false)) => return Ok(Saved::Doubtful),
-            Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(Saved::Doubtful),
+            Ok((None, false)) => Ok(Verdict::Doubtful),
+            Err(error) if error.is_log_doubtful() || error.is_of_epoch() => Ok(Verdict::Doubtful),
             Err(error) if error.is_transient() => {
                 tracing::debug!(%error, "no checkpoint yet");
                 self.pace.put_off(now, ANSWER_MAX);
-                return Ok(Saved::Unknown);
+                Ok(Verdict::Unknown)
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         }
-        let answered = Instant::now();
+    }
+
+    fn hand_over(&mut self) -> Vec<Write> {
+        self.owned.values_mut().filter_map(Partition::hand_over).collect()
+    }
+
+    /// Waits for the checkpoints that are on their way. No partition is let go of before that.
+    fn finish_writing(&mut self) -> Result<(), PipelineError> {
+        match self.writing.take().and_then(|(writing, asking)| Some((writing.finish()?, asking))) {
+            Some((done, asking)) => self.take_back(asking, done),
+            None => Ok(()),
+        }
+    }
+
+    fn take_back(&mut self, asking: Duration, done: Done) -> Result<(), PipelineError> {
         let (mut files, mut failures) = (Vec::new(), Vec::new());
-        for (number, saved) in save_together(&mut self.owned) {
-            match saved {
+        for written in done.written {
+            let number = written.claim.partition();
+            let Some(partition) = self.owned.get_mut(&number) else { continue };
+            match partition.take_back(written) {
                 Ok(bytes) => {
                     files.push(bytes);
                     // What came after it could be read.
@@ -689,12 +748,12 @@ impl<'a> Session<'a> {
                 Err(error) => failures.push((number, error)),
             }
         }
-        self.pace.wrote(Instant::now(), answered - now, answered.elapsed(), &files);
-        self.source.memory.pace.set(Some(self.pace));
-        for (number, error) in failures {
-            self.fail(number, error.into())?;
+        if files.is_empty() && failures.is_empty() {
+            return Ok(());
         }
-        Ok(Saved::Durable)
+        self.pace.wrote(done.at, asking, done.took, &files);
+        self.source.memory.pace.set(Some(self.pace));
+        failures.into_iter().try_for_each(|(number, error)| self.fail(number, error.into()))
     }
 
     /// Whether the leader epochs that are new to `log.json` can be. They are not covered by the records' checksum, and
@@ -766,6 +825,7 @@ impl<'a> Session<'a> {
     fn answer(&mut self, event: RebalanceEvent) -> Result<(), PipelineError> {
         tracing::info!(?event, "the group rebalances");
         self.source.memory.upsets.update(|upsets| Upsets { rebalances: upsets.rebalances + 1, ..upsets });
+        self.finish_writing()?;
         match event {
             RebalanceEvent::Assigned(partitions) => {
                 let from = Instant::now();
@@ -825,6 +885,7 @@ impl<'a> Session<'a> {
     }
 
     fn write_status(&mut self, now: Instant, is_stopped: bool) -> Result<(), PipelineError> {
+        self.finish_writing()?;
         let elapsed = now - self.status_written;
         self.status_written = now;
         self.note_broker_errors(self.consumer.take_error_count());
@@ -856,27 +917,4 @@ impl<'a> Session<'a> {
             self.consumer.publish_offsets(&offsets);
         }
     }
-}
-
-/// Makes durable what each partition has taken. Who syncs at the same time waits for the disk once, not in turn.
-fn save_together(owned: &mut BTreeMap<i32, Partition>) -> Vec<(i32, Result<u64, StoreError>)> {
-    let mut dirty: Vec<(i32, &mut Partition)> = owned
-        .iter_mut()
-        .filter(|(_, partition)| partition.is_dirty())
-        .map(|(&number, partition)| (number, partition))
-        .collect();
-    let save = |part: &mut [(i32, &mut Partition)]| -> Vec<(i32, Result<u64, StoreError>)> {
-        part.iter_mut().map(|(number, partition)| (*number, partition.save())).collect()
-    };
-    let share = dirty.len().div_ceil(WRITERS_MAX).max(1);
-    let mut parts = dirty.chunks_mut(share);
-    let first = parts.next();
-    std::thread::scope(|scope| {
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || save(part))).collect();
-        let mut saved = first.map(save).unwrap_or_default();
-        for other in others {
-            saved.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        saved
-    })
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::writing::{Write, Written};
 use super::{ANSWER_MAX, AWAY_TOLD_AFTER, OnGap, PAST_END_MAX, PipelineError, Source, Upsets};
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Admin, KafkaError, Position, Record, StartAt};
@@ -15,7 +16,9 @@ use crate::store::{Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreError};
 const REJECTED_BYTES_MAX: usize = 8 << 20;
 
 pub(super) struct Partition {
-    claim: Claim,
+    number: i32,
+    /// Nothing while a checkpoint is on its way.
+    claim: Option<Claim>,
     log: Log,
     checkpoint: Checkpoint,
     is_dirty: bool,
@@ -87,26 +90,32 @@ impl Partition {
         log.leader_epochs.retain(|epoch| epoch.first_offset < checkpoint.offset);
         let is_log_dirty = log.leader_epochs.len() < noted;
         let known = source.memory.progress.borrow_mut().remove(&number);
-        Ok(Some(Partition {
-            claim,
+        let progress = Progress::from(checkpoint.offset, known);
+        Ok(Some(Partition { is_log_dirty, progress, ..Partition::new(claim, log, checkpoint) }))
+    }
+
+    fn new(claim: Claim, log: Log, checkpoint: Checkpoint) -> Self {
+        Partition {
+            number: claim.partition(),
+            claim: Some(claim),
             log,
             unpublished: Some(checkpoint.offset),
-            progress: Progress::from(checkpoint.offset, known),
+            progress: Progress::from(checkpoint.offset, None),
             quiet: (0, checkpoint.offset),
             checkpoint,
             is_dirty: false,
-            is_log_dirty,
+            is_log_dirty: false,
             has_skipped: false,
             rejected: Vec::new(),
             rejected_bytes: 0,
             tally: Tally::default(),
-        }))
+        }
     }
 
     /// Where reading goes on.
     pub(super) fn position(&self) -> Position {
         Position {
-            partition: self.claim.partition(),
+            partition: self.number,
             start: StartAt::Offset {
                 next_offset: self.checkpoint.offset,
                 leader_epoch: self.log.epoch_before(self.checkpoint.offset),
@@ -206,25 +215,32 @@ impl Partition {
         self.rejected_bytes >= REJECTED_BYTES_MAX
     }
 
-    /// Makes durable what has been taken: rejected records and leader epochs before the checkpoint that passes
-    /// them. Says how many bytes the checkpoint has.
-    pub(super) fn save(&mut self) -> Result<u64, StoreError> {
-        let start = Instant::now();
-        if !self.rejected.is_empty() {
-            self.claim.reject(&self.rejected)?;
-            self.rejected.clear();
-            self.rejected_bytes = 0;
+    /// Gives away what has been taken and is not durable, to be written while the fold goes on. Nothing where there is
+    /// nothing, or the former checkpoint is still on its way.
+    pub(super) fn hand_over(&mut self) -> Option<Write> {
+        if !self.is_dirty {
+            return None;
         }
-        if self.is_log_dirty {
-            self.claim.set_log(&self.log)?;
-            self.is_log_dirty = false;
-        }
-        self.tally.checkpoint_bytes = self.claim.replace(&self.checkpoint)?;
+        let claim = self.claim.take()?;
         self.is_dirty = false;
-        self.unpublished = Some(self.checkpoint.offset);
+        self.rejected_bytes = 0;
+        Some(Write {
+            claim,
+            checkpoint: self.checkpoint.clone(),
+            rejected: std::mem::take(&mut self.rejected),
+            log: std::mem::take(&mut self.is_log_dirty).then(|| self.log.clone()),
+        })
+    }
+
+    /// Takes in what became of it. Says how many bytes the checkpoint has.
+    pub(super) fn take_back(&mut self, written: Written) -> Result<u64, StoreError> {
+        let Written { claim, offset, bytes, took } = written;
+        self.claim = Some(claim);
+        self.tally.checkpoint_bytes = bytes?;
+        self.unpublished = Some(offset);
         self.tally.last_durable = Some(jiff::Timestamp::now());
-        self.tally.checkpoint_seconds = start.elapsed().as_secs_f64();
-        self.progress.durable_offset = self.checkpoint.offset;
+        self.tally.checkpoint_seconds = took.as_secs_f64();
+        self.progress.durable_offset = offset;
         self.progress.last = Instant::now();
         Ok(self.tally.checkpoint_bytes)
     }
@@ -245,7 +261,7 @@ impl Partition {
 
     /// Says once that a partition has stalled, and once that it goes on.
     pub(super) fn tell_stall(&mut self, stall_after: Duration) {
-        let (number, progress) = (self.claim.partition(), &mut self.progress);
+        let (number, progress) = (self.number, &mut self.progress);
         let lag = progress.lag().unwrap_or(0);
         let is_stalled = lag > 0 && progress.last.elapsed() >= stall_after;
         match (std::mem::replace(&mut progress.is_stalled, is_stalled), is_stalled) {
@@ -264,19 +280,21 @@ impl Partition {
         self.unpublished.take()
     }
 
+    /// Of a partition whose checkpoint is on its way the status waits for that.
     pub(super) fn write_status(
         &mut self,
         elapsed: Duration,
         is_stopped: bool,
         upsets: Upsets,
     ) -> Result<(), StoreError> {
+        let Some(claim) = &mut self.claim else { return Ok(()) };
         let ago = jiff::SignedDuration::try_from(self.progress.last.elapsed()).unwrap_or_default();
         let last_progress = rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default());
         let tally = &mut self.tally;
         let records = tally.counted + tally.duplicates + tally.rejected;
         let fresh = records - std::mem::replace(&mut tally.records_reported, records);
         let status = Status {
-            partition: self.claim.partition(),
+            partition: self.number,
             topic: self.log.topic.clone(),
             state: match self.progress.is_stalled {
                 _ if is_stopped => State::Stopped,
@@ -300,10 +318,10 @@ impl Partition {
             checkpoint_bytes: tally.checkpoint_bytes,
             rebalances: upsets.rebalances,
             broker_errors: upsets.broker_errors,
-            owner: self.claim.owner().clone(),
+            owner: claim.owner().clone(),
             written: rfc3339(jiff::Timestamp::now()),
         };
-        self.claim.set_status(&status)
+        claim.set_status(&status)
     }
 }
 
@@ -534,5 +552,164 @@ impl Source<'_> {
             Err(error) if error.is_transient() => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::Report;
+    use crate::store::{self, Paths};
+
+    const NUMBER: i32 = 2;
+
+    /// What may come to pass between a partition and the disk.
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        /// A day of June, or none that there is.
+        Record {
+            day: i8,
+            leader_epoch: i32,
+        },
+        HandOver,
+        Write,
+        TakeBack,
+    }
+
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let event = prop_oneof![
+            4 => (1_i8..33, 0..3).prop_map(|(day, leader_epoch)| Event::Record { day, leader_epoch }),
+            1 => Just(Event::HandOver),
+            1 => Just(Event::Write),
+            1 => Just(Event::TakeBack),
+        ];
+        proptest::collection::vec(event, 1..60)
+    }
+
+    fn log() -> Log {
+        Log {
+            cluster_id: "cluster".to_owned(),
+            topic: "temperatures".to_owned(),
+            topic_id: "topic".to_owned(),
+            partitions: 4,
+            first_offset: 0,
+            leader_epochs: Vec::new(),
+            gaps: Vec::new(),
+            is_starting_over: false,
+        }
+    }
+
+    /// No report where there is no such day.
+    fn value(day: i8, number: usize) -> Vec<u8> {
+        let report = |day| Report { date: date(2000, 6, day), degrees: number as f64 }.encode();
+        if day <= 30 { report(day) } else { b"no report".to_vec() }
+    }
+
+    struct Case {
+        dir: tempfile::TempDir,
+        partition: Partition,
+        values: Vec<Vec<u8>>,
+        /// The highest leader epoch of the records so far, at each.
+        epochs: Vec<i32>,
+    }
+
+    impl Case {
+        fn new() -> Case {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut claim, loaded) = Claim::new(dir.path(), NUMBER, false).unwrap();
+            let checkpoint = claim.start_over(loaded.log.as_ref(), &log()).unwrap();
+            let partition = Partition::new(claim, log(), checkpoint);
+            Case { dir, partition, values: Vec::new(), epochs: Vec::new() }
+        }
+
+        fn apply(&mut self, day: i8, leader_epoch: i32) {
+            let value = value(day, self.values.len());
+            let offset = self.values.len() as i64;
+            let leader_epoch = self.epochs.last().map_or(leader_epoch, |last| leader_epoch.max(*last));
+            let record = Record {
+                partition: NUMBER,
+                offset,
+                leader_epoch: Some(leader_epoch),
+                key: None,
+                value: Some(&value),
+            };
+            self.partition.apply(&record, &mut Decoder::default());
+            self.values.push(value);
+            self.epochs.push(leader_epoch);
+        }
+
+        /// Holds the files against the records, and says up to where they go.
+        fn check(&self) -> usize {
+            let paths = Paths::new(self.dir.path(), NUMBER);
+            let found = store::load_checkpoint(&paths).unwrap().unwrap();
+            let passed = usize::try_from(found.offset).unwrap();
+            let (mut fold, mut rejected) = (Checkpoint::empty(NUMBER, 0), Vec::new());
+            for (offset, value) in (0..).zip(&self.values[..passed]) {
+                if let Ok(Outcome::Rejected(_)) = fold.apply(offset, Some(value), &mut Decoder::default()) {
+                    rejected.push(offset);
+                }
+            }
+            assert_eq!(found, fold);
+            let aside = store::load_rejected(&paths).unwrap();
+            assert_eq!(aside.iter().map(|entry| entry.offset).collect::<Vec<_>>(), rejected);
+            let noted = Log::from_json(&std::fs::read(paths.log()).unwrap()).unwrap();
+            assert_eq!(noted.epoch_before(found.offset), passed.checked_sub(1).map(|last| self.epochs[last]));
+            passed
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_durable_is_the_fold_up_to_its_offset_however_writing_and_counting_mix(events in events()) {
+            let mut case = Case::new();
+            let (mut on_its_way, mut written, mut durable) = (None, None, 0);
+            for event in events {
+                match event {
+                    Event::Record { day, leader_epoch } => case.apply(day, leader_epoch),
+                    Event::HandOver => {
+                        let is_free = on_its_way.is_none() && written.is_none();
+                        let handed_over = case.partition.hand_over();
+                        prop_assert_eq!(handed_over.is_some(), is_free && case.values.len() > durable);
+                        on_its_way = on_its_way.or(handed_over);
+                    }
+                    Event::Write => written = on_its_way.take().map(Write::run).or(written),
+                    Event::TakeBack => {
+                        if let Some(written) = written.take() {
+                            case.partition.take_back(written).unwrap();
+                            durable = case.check();
+                        }
+                    }
+                }
+                case.check();
+                prop_assert_eq!(case.partition.durable_offset(), durable as i64);
+                prop_assert_eq!(case.partition.next_offset(), case.values.len() as i64);
+            }
+            if let Some(written) = on_its_way.map(Write::run).or(written) {
+                case.partition.take_back(written).unwrap();
+            }
+            if let Some(rest) = case.partition.hand_over() {
+                case.partition.take_back(rest.run()).unwrap();
+            }
+            prop_assert_eq!(case.check(), case.values.len());
+            prop_assert!(!case.partition.is_dirty());
+        }
+    }
+
+    #[test]
+    fn who_was_taken_over_while_its_checkpoint_was_on_its_way_writes_nothing() {
+        let mut case = Case::new();
+        case.apply(1, 0);
+        let on_its_way = case.partition.hand_over().unwrap();
+        let (_owner, loaded) = Claim::new(case.dir.path(), NUMBER, true).unwrap();
+        assert_eq!(loaded.checkpoint.unwrap().offset, 0);
+        let error = case.partition.take_back(on_its_way.run()).unwrap_err();
+        assert!(matches!(error, StoreError::TakenOver { .. }), "{error}");
+        assert_eq!(case.check(), 0);
+        assert_eq!(case.partition.durable_offset(), 0);
     }
 }
