@@ -42,7 +42,7 @@ const WRITING_LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A partition with more records to come than this is being caught up with.
 const LAG_OF_PLENTY: i64 = 1000;
 
-/// How often `status.json` is written.
+/// How often `status.json` is written, or half as often.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
@@ -424,6 +424,7 @@ impl<'a> Session<'a> {
         if let Some(end) = self.begin()? {
             return Ok(end);
         }
+        self.status_written = Instant::now();
         let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
         let end = loop {
             if self.stop.is_asked() {
@@ -529,7 +530,9 @@ impl<'a> Session<'a> {
         if verdict == Verdict::Doubtful {
             return Ok(Some(End::Reopen));
         }
-        if now - self.status_written >= STATUS_EVERY {
+        // It waits for checkpoints that are on their way, so it lets them come first.
+        let status_every = if self.writing.is_some() { STATUS_EVERY * 2 } else { STATUS_EVERY };
+        if now - self.status_written >= status_every {
             self.write_status(now, false)?;
             self.publish_offsets();
             self.source.admin.serve();

@@ -95,6 +95,45 @@ fn a_replacement_is_written_synced_renamed_and_its_directory_synced() {
 }
 
 #[test]
+fn records_are_read_while_a_checkpoint_waits_for_the_disk() {
+    if !has_program("strace") {
+        return;
+    }
+    let place = Place::new();
+    place.produce(&["--days", "50000", "--duplicates", "9"]);
+    let trace = place.temp.path().join("trace");
+    // Of each thread: that which takes the partitions is not to be late for them.
+    let delay = "inject=fsync:delay_enter=500ms:when=1..2";
+    let calls = "trace=fsync,recvfrom";
+    let wrapper =
+        ["strace", "-f", "-ff", "-y", "-ttt", "-T", "-o", trace.to_str().unwrap(), "-e", calls, "-e", delay];
+    let mut consumer = place.almanac_under(&wrapper, &ALL).start();
+    place.caught_up(kafka(), "files");
+    kill_process(owner(&place, 0), Signal::TERM).unwrap();
+    assert_eq!(consumer.ended().code, Some(0));
+
+    // From when to when, in seconds, and the call.
+    let timed = |line: &str| -> Option<(f64, f64, String)> {
+        let (start, rest) = line.split_once(' ')?;
+        let (call, took) = rest.rsplit_once(" <")?;
+        let (start, took) = (start.parse::<f64>().ok()?, took.strip_suffix('>')?.parse::<f64>().ok()?);
+        Some((start, start + took, call.to_owned()))
+    };
+    let threads: Vec<Vec<(f64, f64, String)>> =
+        traces(&trace).iter().map(|lines| lines.iter().filter_map(|line| timed(line)).collect()).collect();
+    let syncs = threads.iter().flatten().filter(|(.., call)| call.contains(".json.tmp>"));
+    let mut is_met = syncs.map(|(start, end, _)| {
+        let is_within = |(from, to, call): &&(f64, f64, String)| {
+            // More than an answer without records.
+            let is_much = call.rsplit_once(" = ").is_some_and(|(_, count)| count.len() >= "10000".len());
+            call.starts_with("recvfrom") && is_much && start < from && to < end
+        };
+        threads.iter().flatten().any(|event| is_within(&event))
+    });
+    assert!(is_met.any(|is_met| is_met), "no record came while a checkpoint was synced");
+}
+
+#[test]
 fn readers_see_whole_files_whose_offsets_never_go_back() {
     const STATES: usize = 30;
     let place = Place::new();
