@@ -9,6 +9,8 @@ pub struct Records<'a> {
     pub partition: i32,
     /// The first offset: a batch is given whole, also where its first records were read before.
     pub from: i64,
+    /// Of all of them; not given by brokers and log formats of old.
+    pub leader_epoch: Option<i32>,
     run: Run<'a>,
     /// One that a client has read already comes by itself.
     single: Option<Record<'a>>,
@@ -16,12 +18,14 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     pub fn of_run(partition: i32, from: i64, run: Run<'a>) -> Self {
-        Records { partition, from, run, single: None }
+        let leader_epoch = Some(run.leader_epoch).filter(|epoch| *epoch >= 0);
+        Records { partition, from, leader_epoch, run, single: None }
     }
 
-    pub fn of_one(record: Record<'a>) -> Self {
-        let run = Run { base_offset: record.offset, leader_epoch: -1, count: 0, records: Reader::new(&[]) };
-        Records { partition: record.partition, from: record.offset, run, single: Some(record) }
+    pub fn of_one(record: Record<'a>, leader_epoch: i32) -> Self {
+        let Record { partition, offset, .. } = record;
+        let run = Run { base_offset: offset, leader_epoch, count: 0, records: Reader::new(&[]) };
+        Records { single: Some(record), ..Records::of_run(partition, offset, run) }
     }
 }
 
@@ -45,8 +49,6 @@ impl<'a> Iterator for Records<'a> {
 pub struct Record<'a> {
     pub partition: i32,
     pub offset: i64,
-    /// Not given by brokers and log formats of old.
-    pub leader_epoch: Option<i32>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
 }
@@ -127,34 +129,91 @@ fn run(base_offset: i64, batch: &[u8]) -> Result<(Run<'_>, i64), Unreadable> {
     Ok((Run { base_offset, leader_epoch, count, records: reader }, next_offset))
 }
 
+/// What of a record is used: its offset delta, key and value.
+type Fields<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
+
 impl<'a> Run<'a> {
     /// The next record of the run, taken from its front.
     #[inline(always)]
     pub fn next_record(&mut self, partition: i32) -> Option<Result<Record<'a>, Malformed>> {
         self.count = self.count.checked_sub(1)?;
-        let record = self.record(partition);
+        let (delta, key, value) = match self.take_usual() {
+            Some((delta, key, value)) => (delta, Some(key), Some(value)),
+            None => {
+                // On a copy, so that the run itself is nowhere but in registers.
+                let mut run = *self;
+                let fields = run.take_any();
+                *self = run;
+                match fields {
+                    Ok(fields) => fields,
+                    Err(malformed) => return Some(Err(malformed)),
+                }
+            }
+        };
+        Some(Ok(Record { partition, offset: self.base_offset.wrapping_add(delta), key, value }))
+    }
+
+    /// Takes a record that is as most are: of less than 64 bytes, with numbers of at most three, a key and a value. So
+    /// few bounds are left to be checked. Where it is another, nothing is taken.
+    #[inline(always)]
+    fn take_usual(&mut self) -> Option<(i64, &'a [u8], &'a [u8])> {
+        let rest = self.records.rest();
+        let window: &[u8; 64] = rest.first_chunk()?;
+        let (record, rest) = rest.split_at_checked(1 + short_length(window[0])?)?;
+        // Attributes, and the time.
+        let (_, at) = short_number(window, 2)?;
+        let (delta, at) = short_number(window, at)?;
+        let key_from = at + 1;
+        let key_to = key_from + short_length(window[at])?;
+        let value_from = key_to + 1;
+        let value_to = value_from + short_length(*window.get(key_to)?)?;
+        let (key, value) = (record.get(key_from..key_to)?, record.get(value_from..value_to)?);
+        if delta & 1 != 0 {
+            return None;
+        }
+        self.records = Reader::new(rest);
+        Some((i64::from(delta >> 1), key, value))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_any(&mut self) -> Result<Fields<'a>, Malformed> {
+        let record = self.record();
         if record.is_err() {
             self.count = 0;
         }
-        Some(record)
+        record
     }
 
-    #[inline(always)]
-    fn record(&mut self, partition: i32) -> Result<Record<'a>, Malformed> {
+    fn record(&mut self) -> Result<Fields<'a>, Malformed> {
         let length = usize::try_from(self.records.signed()?).map_err(|_| Malformed)?;
         let mut record = Reader::new(self.records.take(length)?);
         record.take(1)?;
         record.signed()?;
-        let offset = self.base_offset.checked_add(record.signed()?).ok_or(Malformed)?;
-        let key = nullable(&mut record)?;
-        let value = nullable(&mut record)?;
-        Ok(Record {
-            partition,
-            offset,
-            leader_epoch: Some(self.leader_epoch).filter(|epoch| *epoch >= 0),
-            key,
-            value,
-        })
+        let delta = record.signed()?;
+        self.base_offset.checked_add(delta).ok_or(Malformed)?;
+        Ok((delta, nullable(&mut record)?, nullable(&mut record)?))
+    }
+}
+
+/// The length that a single byte tells, if it is one.
+#[inline(always)]
+fn short_length(byte: u8) -> Option<usize> {
+    (byte & 0x81 == 0).then_some(usize::from(byte >> 1))
+}
+
+/// A number at `at` of one to three bytes, and where it ends.
+#[inline(always)]
+fn short_number(window: &[u8; 64], at: usize) -> Option<(u32, usize)> {
+    let [a, b, c] = [window[at], window[at + 1], window[at + 2]].map(u32::from);
+    if a < 0x80 {
+        Some((a, at + 1))
+    } else if b < 0x80 {
+        Some((a & 0x7f | b << 7, at + 2))
+    } else if c < 0x80 {
+        Some((a & 0x7f | (b & 0x7f) << 7 | c << 14, at + 3))
+    } else {
+        None
     }
 }
 
@@ -217,16 +276,16 @@ pub mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<(i64, Option<i32>, Sent)>, Unreadable> {
-        let mut records = Vec::new();
+        let mut found = Vec::new();
         for run in Batches::new(bytes) {
-            let (mut run, _) = run?;
-            while let Some(record) = run.next_record(3) {
+            let records = Records::of_run(3, i64::MIN, run?.0);
+            for record in records {
                 let record = record?;
                 let sent = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-                records.push((record.offset, record.leader_epoch, sent));
+                found.push((record.offset, records.leader_epoch, sent));
             }
         }
-        Ok(records)
+        Ok(found)
     }
 
     fn sent() -> impl Strategy<Value = Vec<Sent>> {
