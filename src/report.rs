@@ -68,48 +68,51 @@ struct Wire {
     degrees: f64,
 }
 
-/// A valid report in the numbers that it is counted by.
+/// A valid report in the numbers that it is counted by. Only this module makes one, so its day is one of the calendar.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Observation {
+    /// 1 to 9999.
     pub year: u16,
     /// 0 is January.
     pub month: u8,
-    /// 1 to 31.
+    /// 1 is the first.
     pub day: u8,
     pub degrees: f64,
 }
 
 impl From<&Report> for Observation {
-    fn from(report: &Report) -> Self {
-        Observation::from(*report)
+    fn from(&Report { date, degrees }: &Report) -> Self {
+        let [month, day] = [date.month() - 1, date.day()].map(i8::unsigned_abs);
+        Observation { year: date.year().unsigned_abs(), month, day, degrees }
     }
 }
 
-impl From<Report> for Observation {
-    #[inline]
-    fn from(Report { date, degrees }: Report) -> Self {
-        Observation {
-            year: date.year().unsigned_abs(),
-            month: date.month().unsigned_abs() - 1,
-            day: date.day().unsigned_abs(),
-            degrees,
-        }
+impl Observation {
+    fn report(self) -> Option<Report> {
+        let Observation { year, month, day, degrees } = self;
+        let date = Date::new(year.cast_signed(), (month + 1).cast_signed(), day.cast_signed()).ok()?;
+        Some(Report { date, degrees })
     }
 }
 
-/// Decodes record values. What it keeps from record to record makes it faster, and changes nothing of what comes out.
+/// Decodes record values. What is kept from one to the next makes it faster, and changes nothing of what comes out.
 #[derive(Debug, Default)]
 pub struct Decoder {
     wire: Wire,
+    /// Each at the last digit of its number. So months that follow one another, whose days come mixed where some are
+    /// late, keep clear of one another.
     months: [KnownMonth; 16],
 }
 
 impl Decoder {
     /// The report that `value` holds, or why it is none.
     pub fn decode(&mut self, value: Option<&[u8]>) -> Result<Report, RejectReason> {
-        let Observation { year, month, day, degrees } = self.observe(value)?;
-        let date = Date::new(year.cast_signed(), (month + 1).cast_signed(), day.cast_signed());
-        date.map(|date| Report { date, degrees }).map_err(|_| RejectReason::InvalidDate)
+        let value = value.ok_or(RejectReason::NoValue)?;
+        match self.usual(value).and_then(Observation::report) {
+            Some(report) => Ok(report),
+            None => self.any(value),
+        }
     }
 
     /// The same in numbers.
@@ -118,7 +121,7 @@ impl Decoder {
         let value = value.ok_or(RejectReason::NoValue)?;
         match self.usual(value) {
             Some(observation) => Ok(observation),
-            None => self.any(value).map(Observation::from),
+            None => self.any(value).map(|report| Observation::from(&report)),
         }
     }
 
@@ -133,12 +136,12 @@ impl Decoder {
         if *head != DATE || tag != DEGREES {
             return None;
         }
-        let KnownMonth { year, index: month, days, .. } = *self.month(*front)?;
-        // What is before the first of a month is past its last day, too.
-        let day = (u32::from(tens) * 10 + u32::from(ones)).wrapping_sub(u32::from(b'0') * 11);
-        let is_valid_date = ones.is_ascii_digit() && day.wrapping_sub(1) < days.into();
+        let KnownMonth { year, month, days, .. } = *self.month(front)?;
+        let day = (u32::from(tens) * 10 + u32::from(ones)).wrapping_sub(11 * u32::from(b'0'));
+        // Below the first of a month it wraps to what is past the last one.
+        let is_valid_day = ones.is_ascii_digit() && day.wrapping_sub(1) < days.into();
         let degrees = f64::from_le_bytes(degrees.try_into().ok()?);
-        let is_valid = is_valid_date && is_valid_degrees(degrees);
+        let is_valid = is_valid_day && is_valid_degrees(degrees);
         is_valid.then_some(Observation { year, month, day: day as u8, degrees })
     }
 
@@ -156,41 +159,34 @@ impl Decoder {
 
     /// The month of the dates that begin with `front`, if there is one.
     #[inline(always)]
-    fn month(&mut self, front: [u8; 8]) -> Option<&KnownMonth> {
-        // By the last digit of its number. So months that follow one another, whose days come mixed where some are late,
-        // keep clear of one another.
+    fn month(&mut self, front: &[u8; 8]) -> Option<&KnownMonth> {
         let known = &mut self.months[usize::from(front[6] % 16)];
-        (known.front == u64::from_ne_bytes(front) || known.read(front)).then_some(known)
+        (known.front == *front || known.read(front)).then_some(known)
     }
 }
 
-/// A month of which a date has been read, or one without days. Days of one month come together, so of most dates all but
-/// the day has been read, and found right, before.
+/// A month that a date has been read of. Days of one month come together, so of most dates all but the day has been read
+/// before, and found to be right.
 #[derive(Clone, Copy, Debug, Default)]
 struct KnownMonth {
     /// What its dates begin with, `yyyy-mm-`.
-    front: u64,
+    front: [u8; 8],
     year: u16,
     /// 0 is January.
-    index: u8,
+    month: u8,
+    /// None where no date has been read yet.
     days: u8,
 }
 
 impl KnownMonth {
-    /// Becomes the month of the dates that begin with `front`, if there is one.
+    /// Becomes the month of the dates that begin with `front`. Says whether there is one.
     #[cold]
-    fn read(&mut self, front: [u8; 8]) -> bool {
-        let [y1, y2, y3, y4, dash, m1, m2, second_dash] = front;
-        // Every month has a first day.
-        let Some(first) = parse_date(&[y1, y2, y3, y4, dash, m1, m2, second_dash, b'0', b'1']) else {
-            return false;
-        };
-        *self = KnownMonth {
-            front: u64::from_ne_bytes(front),
-            year: first.year().unsigned_abs(),
-            index: first.month().unsigned_abs() - 1,
-            days: first.days_in_month().unsigned_abs(),
-        };
+    fn read(&mut self, front: &[u8; 8]) -> bool {
+        let mut first_day = *b"yyyy-mm-01";
+        first_day[..8].copy_from_slice(front);
+        let Some(date) = parse_date(&first_day) else { return false };
+        let Observation { year, month, .. } = Observation::from(&Report { date, degrees: 0.0 });
+        *self = KnownMonth { front: *front, year, month, days: date.days_in_month().unsigned_abs() };
         true
     }
 }

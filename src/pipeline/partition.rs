@@ -152,8 +152,7 @@ impl Partition {
         let number = records.partition;
         let last_epoch = self.log.leader_epochs.last().map(|last| last.epoch);
         // It begins with the first of these records that is not passed already.
-        let mut new_epoch =
-            records.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch));
+        let mut new_epoch = records.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch));
         for record in records {
             let expected = self.checkpoint.offset;
             let record = record.map_err(|_| KafkaError::malformed(number, expected))?;
