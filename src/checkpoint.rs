@@ -58,9 +58,9 @@ impl Checkpoint {
             return Err(AlreadyPassed);
         }
         self.offset = offset.saturating_add(1);
-        Ok(match decoder.decode(value) {
+        Ok(match decoder.observe(value) {
             Err(reason) => Outcome::Rejected(reason),
-            Ok(report) if self.statistics.add(&report) => Outcome::Counted,
+            Ok(observation) if self.statistics.add(observation) => Outcome::Counted,
             Ok(_) => Outcome::Duplicate,
         })
     }

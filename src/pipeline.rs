@@ -573,17 +573,10 @@ impl<'a> Session<'a> {
                 let number = records.partition;
                 // What comes of a partition that was just given up is not ours to count.
                 let Some(partition) = self.owned.get_mut(&number) else { return Ok(None) };
-                for record in records {
-                    let Ok(record) = record else {
-                        let error = KafkaError::malformed(number, partition.next_offset());
-                        return self.apply(Item::Failed { partition: Some(number), error });
-                    };
-                    let doubt =
-                        self.source.memory.jumps.doubt(number, partition.next_offset(), record.offset);
-                    if doubt.is_some() {
-                        return Ok(doubt);
-                    }
-                    partition.apply(&record, &mut self.decoder);
+                let jumps = &self.source.memory.jumps;
+                match partition.apply(records, jumps, &mut self.decoder) {
+                    Ok(doubt) => return Ok(doubt),
+                    Err(error) => return self.apply(Item::Failed { partition: Some(number), error }),
                 }
             }
             Item::EndOfPartition { partition: number, next_offset } => {

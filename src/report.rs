@@ -68,25 +68,86 @@ struct Wire {
     degrees: f64,
 }
 
-/// Decodes record values, keeping one buffer from record to record.
+/// A valid report in the numbers that it is counted by. Only this module makes one, so its day is one of the calendar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Observation {
+    /// 1 to 9999.
+    pub year: u16,
+    /// 0 is January.
+    pub month: u8,
+    /// 1 is the first.
+    pub day: u8,
+    pub degrees: f64,
+}
+
+impl From<&Report> for Observation {
+    fn from(&Report { date, degrees }: &Report) -> Self {
+        let [month, day] = [date.month() - 1, date.day()].map(i8::unsigned_abs);
+        Observation { year: date.year().unsigned_abs(), month, day, degrees }
+    }
+}
+
+impl Observation {
+    fn report(self) -> Option<Report> {
+        let Observation { year, month, day, degrees } = self;
+        let date = Date::new(year.cast_signed(), (month + 1).cast_signed(), day.cast_signed()).ok()?;
+        Some(Report { date, degrees })
+    }
+}
+
+/// Decodes record values. What is kept from one to the next makes it faster, and changes nothing of what comes out.
 #[derive(Debug, Default)]
 pub struct Decoder {
     wire: Wire,
+    /// Each at the last digit of its number. So months that follow one another, whose days come mixed where some are
+    /// late, keep clear of one another.
+    months: [KnownMonth; 16],
 }
 
 impl Decoder {
     /// The report that `value` holds, or why it is none.
-    #[inline(always)]
     pub fn decode(&mut self, value: Option<&[u8]>) -> Result<Report, RejectReason> {
         let value = value.ok_or(RejectReason::NoValue)?;
-        match usual(value) {
+        match self.usual(value).and_then(Observation::report) {
             Some(report) => Ok(report),
-            None => self.decode_any(value),
+            None => self.any(value),
         }
     }
 
+    /// The same in numbers.
+    #[inline(always)]
+    pub fn observe(&mut self, value: Option<&[u8]>) -> Result<Observation, RejectReason> {
+        let value = value.ok_or(RejectReason::NoValue)?;
+        match self.usual(value) {
+            Some(observation) => Ok(observation),
+            None => self.any(value).map(|report| Observation::from(&report)),
+        }
+    }
+
+    /// A valid report that is written as by every library: both fields, once, in the order of their numbers. So most
+    /// records are read without a copy and without a loop over fields that may come in any order.
+    #[inline(always)]
+    fn usual(&mut self, value: &[u8]) -> Option<Observation> {
+        const DATE: [u8; 2] = [1 << 3 | 2, 10];
+        const DEGREES: u8 = 2 << 3 | 1;
+        let (head, rest) = <&[u8; 21]>::try_from(value).ok()?.split_first_chunk()?;
+        let (front, &[tens, ones, tag, ref degrees @ ..]) = rest.split_first_chunk()? else { return None };
+        if *head != DATE || tag != DEGREES {
+            return None;
+        }
+        let KnownMonth { year, month, days, .. } = *self.month(front)?;
+        let day = (u32::from(tens) * 10 + u32::from(ones)).wrapping_sub(11 * u32::from(b'0'));
+        // Below the first of a month it wraps to what is past the last one.
+        let is_valid_day = ones.is_ascii_digit() && day.wrapping_sub(1) < days.into();
+        let degrees = f64::from_le_bytes(degrees.try_into().ok()?);
+        let is_valid = is_valid_day && is_valid_degrees(degrees);
+        is_valid.then_some(Observation { year, month, day: day as u8, degrees })
+    }
+
     #[cold]
-    fn decode_any(&mut self, value: &[u8]) -> Result<Report, RejectReason> {
+    #[inline(never)]
+    fn any(&mut self, value: &[u8]) -> Result<Report, RejectReason> {
         self.wire.clear();
         self.wire.merge(value).map_err(|_| RejectReason::MalformedProtobuf)?;
         let date = parse_date(self.wire.date.as_bytes()).ok_or(RejectReason::InvalidDate)?;
@@ -95,21 +156,39 @@ impl Decoder {
         }
         Ok(Report { date, degrees: self.wire.degrees })
     }
+
+    /// The month of the dates that begin with `front`, if there is one.
+    #[inline(always)]
+    fn month(&mut self, front: &[u8; 8]) -> Option<&KnownMonth> {
+        let known = &mut self.months[usize::from(front[6] % 16)];
+        (known.front == *front || known.read(front)).then_some(known)
+    }
 }
 
-/// A valid report that is written as by every library: both fields, once, in the order of their numbers. So most records
-/// are read without a copy and without a loop over fields that may come in any order.
-#[inline(always)]
-fn usual(value: &[u8]) -> Option<Report> {
-    const DATE: [u8; 2] = [1 << 3 | 2, 10];
-    const DEGREES: u8 = 2 << 3 | 1;
-    let &[d0, d1, ref rest @ ..] = <&[u8; 21]>::try_from(value).ok()?;
-    let (date, &[tag, ref degrees @ ..]) = rest.split_first_chunk::<10>()? else { return None };
-    let degrees = f64::from_le_bytes(degrees.try_into().ok()?);
-    if [d0, d1] != DATE || tag != DEGREES || !is_valid_degrees(degrees) {
-        return None;
+/// A month that a date has been read of. Days of one month come together, so of most dates all but the day has been read
+/// before, and found to be right.
+#[derive(Clone, Copy, Debug, Default)]
+struct KnownMonth {
+    /// What its dates begin with, `yyyy-mm-`.
+    front: [u8; 8],
+    year: u16,
+    /// 0 is January.
+    month: u8,
+    /// None where no date has been read yet.
+    days: u8,
+}
+
+impl KnownMonth {
+    /// Becomes the month of the dates that begin with `front`. Says whether there is one.
+    #[cold]
+    fn read(&mut self, front: &[u8; 8]) -> bool {
+        let mut first_day = *b"yyyy-mm-01";
+        first_day[..8].copy_from_slice(front);
+        let Some(date) = parse_date(&first_day) else { return false };
+        let Observation { year, month, .. } = Observation::from(&Report { date, degrees: 0.0 });
+        *self = KnownMonth { front: *front, year, month, days: date.days_in_month().unsigned_abs() };
+        true
     }
-    Some(Report { date: parse_date(date)?, degrees })
 }
 
 /// Whether `degrees` can be a report's: finite, and at most [`DEGREES_MAX`] either way.
@@ -120,7 +199,6 @@ pub fn is_valid_degrees(degrees: f64) -> bool {
 /// Reads exactly `dddd-dd-dd` in ASCII digits, a real day of the years 0001 to 9999.
 ///
 /// jiff's own parser takes `20010203` and times as well, which are not valid here.
-#[inline(always)]
 pub fn parse_date(text: &[u8]) -> Option<Date> {
     let (front, back) = text.split_first_chunk()?;
     // A digit becomes its number, a dash 0, and whatever else is more than there may be.

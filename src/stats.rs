@@ -4,19 +4,26 @@ use std::fmt;
 
 use jiff::civil::Date;
 
-use crate::report::Report;
+use crate::report::Observation;
 
 /// The statistics of one month of one year.
 ///
 /// The days counted are kept one by one, so that a repeat is recognised in whatever order days arrive, and
 /// `start`, `end` and `missing` follow from them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MonthCell {
     /// Bit `d - 1` is set when day `d` has been counted.
     days: u32,
     sum: f64,
     min: f64,
     max: f64,
+}
+
+impl Default for MonthCell {
+    /// A cell without a day, whose extremes any degrees go past.
+    fn default() -> Self {
+        MonthCell { days: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+    }
 }
 
 impl MonthCell {
@@ -27,18 +34,10 @@ impl MonthCell {
         if self.days & bit != 0 {
             return false;
         }
-        if self.days == 0 {
-            *self = MonthCell { days: bit, sum: 0.0 + degrees, min: degrees, max: degrees };
-            return true;
-        }
         self.days |= bit;
         self.sum += degrees;
-        if degrees < self.min {
-            self.min = degrees;
-        }
-        if degrees > self.max {
-            self.max = degrees;
-        }
+        self.min = if degrees < self.min { degrees } else { self.min };
+        self.max = if degrees > self.max { degrees } else { self.max };
         true
     }
 
@@ -131,27 +130,24 @@ impl fmt::Debug for Statistics {
 impl Statistics {
     /// Counts a report unless its day has been counted already: the first report of a date wins.
     #[inline(always)]
-    pub fn add(&mut self, report: &Report) -> bool {
-        let date = report.date;
-        let month = usize::from(date.month().unsigned_abs()) - 1;
-        let day = u32::from(date.day().unsigned_abs());
-        self.cell_mut(month, date.year().unsigned_abs()).add(day, report.degrees)
+    pub fn add(&mut self, report: impl Into<Observation>) -> bool {
+        let Observation { year, month, day, degrees } = report.into();
+        let (month, day) = (usize::from(month), u32::from(day));
+        match self.months[month].get_mut(usize::from(year)) {
+            Some(cell) => cell.add(day, degrees),
+            None => self.cell_mut(month, year).add(day, degrees),
+        }
     }
 
     /// The cell of a month (0 is January) of a year, made empty where there is none.
     ///
     /// # Panics
     /// If `month` is past 11.
-    #[inline(always)]
+    #[cold]
     pub fn cell_mut(&mut self, month: usize, year: u16) -> &mut MonthCell {
-        #[cold]
-        fn make_room(years: &mut Vec<MonthCell>, index: usize) {
-            years.resize(index + 1, MonthCell::default());
-        }
-        let years = &mut self.months[month];
-        let index = usize::from(year);
+        let (years, index) = (&mut self.months[month], usize::from(year));
         if index >= years.len() {
-            make_room(years, index);
+            years.resize(index + 1, MonthCell::default());
         }
         &mut years[index]
     }
@@ -190,6 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::report::Report;
 
     fn report(year: i16, month: i8, day: i8, degrees: f64) -> Report {
         Report { date: date(year, month, day), degrees }

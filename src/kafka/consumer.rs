@@ -554,17 +554,19 @@ impl Drop for Batch {
 /// `message` must have come from librdkafka and not have been destroyed.
 unsafe fn item(message: &RDKafkaMessage) -> Item<'_> {
     match Code::from(message.err) {
-        Code::NoError => Item::Records(Records::of_one(Record {
-            partition: message.partition,
-            offset: message.offset,
+        Code::NoError => {
+            let record = Record {
+                partition: message.partition,
+                offset: message.offset,
+                // SAFETY: pointer and length belong together, and live as long as the message.
+                key: unsafe { bytes(message.key, message.key_len) },
+                // SAFETY: the same.
+                value: unsafe { bytes(message.payload, message.len) },
+            };
             // SAFETY: the message is living.
-            leader_epoch: Some(unsafe { sys::rd_kafka_message_leader_epoch(message) })
-                .filter(|epoch| *epoch >= 0),
-            // SAFETY: pointer and length belong together, and live as long as the message.
-            key: unsafe { bytes(message.key, message.key_len) },
-            // SAFETY: the same.
-            value: unsafe { bytes(message.payload, message.len) },
-        })),
+            let leader_epoch = unsafe { sys::rd_kafka_message_leader_epoch(message) };
+            Item::Records(Records::of_one(record, leader_epoch))
+        }
         Code::PartitionEOF => {
             Item::EndOfPartition { partition: message.partition, next_offset: message.offset }
         }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::writing::{Write, Written};
-use super::{ANSWER_MAX, AWAY_TOLD_AFTER, OnGap, PAST_END_MAX, PipelineError, Source, Upsets};
+use super::{ANSWER_MAX, AWAY_TOLD_AFTER, End, Jumps, OnGap, PAST_END_MAX, PipelineError, Source, Upsets};
 use crate::checkpoint::{Checkpoint, Outcome};
-use crate::kafka::{Admin, KafkaError, Position, Record, StartAt};
+use crate::kafka::{Admin, KafkaError, Position, Record, Records, StartAt};
 use crate::note;
 use crate::report::{Decoder, RejectReason};
 use crate::status::{State, Status};
@@ -151,20 +151,37 @@ impl Partition {
         noted.is_none_or(|noted| noted <= last)
     }
 
-    #[inline(always)]
-    pub(super) fn apply(&mut self, record: &Record, decoder: &mut Decoder) {
-        let Ok(outcome) = self.checkpoint.apply(record.offset, record.value, decoder) else { return };
-        self.is_dirty = true;
-        self.has_skipped = false;
-        match outcome {
-            Outcome::Counted => self.tally.counted += 1,
-            Outcome::Duplicate => self.tally.duplicates += 1,
-            Outcome::Rejected(reason) => self.reject(record, reason),
-        }
+    /// Takes one record after the other, up to one whose offset puts all that follows in doubt.
+    pub(super) fn apply(
+        &mut self,
+        records: Records,
+        jumps: &Jumps,
+        decoder: &mut Decoder,
+    ) -> Result<Option<End>, KafkaError> {
+        let number = records.partition;
         let last_epoch = self.log.leader_epochs.last().map(|last| last.epoch);
-        if let Some(epoch) = record.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch)) {
-            self.begin_epoch(LeaderEpoch { epoch, first_offset: record.offset });
+        // It begins with the first of these records that is not passed already.
+        let mut new_epoch = records.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch));
+        for record in records {
+            let expected = self.checkpoint.offset;
+            let record = record.map_err(|_| KafkaError::malformed(number, expected))?;
+            let doubt = jumps.doubt(number, expected, record.offset);
+            if doubt.is_some() {
+                return Ok(doubt);
+            }
+            let Ok(outcome) = self.checkpoint.apply(record.offset, record.value, decoder) else { continue };
+            self.is_dirty = true;
+            self.has_skipped = false;
+            match outcome {
+                Outcome::Counted => self.tally.counted += 1,
+                Outcome::Duplicate => self.tally.duplicates += 1,
+                Outcome::Rejected(reason) => self.reject(&record, reason),
+            }
+            if let Some(epoch) = new_epoch.take() {
+                self.begin_epoch(LeaderEpoch { epoch, first_offset: record.offset });
+            }
         }
+        Ok(None)
     }
 
     #[cold]
@@ -629,14 +646,10 @@ mod tests {
             let value = value(day, self.values.len());
             let offset = self.values.len() as i64;
             let leader_epoch = self.epochs.last().map_or(leader_epoch, |last| leader_epoch.max(*last));
-            let record = Record {
-                partition: NUMBER,
-                offset,
-                leader_epoch: Some(leader_epoch),
-                key: None,
-                value: Some(&value),
-            };
-            self.partition.apply(&record, &mut Decoder::default());
+            let record = Record { partition: NUMBER, offset, key: None, value: Some(&value) };
+            let records = Records::of_one(record, leader_epoch);
+            let taken = self.partition.apply(records, &Jumps::default(), &mut Decoder::default());
+            assert!(matches!(taken, Ok(None)));
             self.values.push(value);
             self.epochs.push(leader_epoch);
         }

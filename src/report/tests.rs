@@ -224,6 +224,79 @@ fn nothing_of_a_record_is_left_for_the_next() {
     assert_eq!(decoder.decode(Some(&[])), Err(RejectReason::InvalidDate));
 }
 
+/// Value by value, the same as by a decoder that has kept nothing, and that takes no usual way.
+#[track_caller]
+fn hold_against_fresh(decoder: &mut Decoder, Bytes(value): &Bytes) {
+    let expected = Decoder::default().any(value);
+    let same = |found: &Report, other: &Report| {
+        (found.date, found.degrees.to_bits()) == (other.date, other.degrees.to_bits())
+    };
+    match (decoder.observe(Some(value)), decoder.decode(Some(value)), &expected) {
+        (Ok(observed), Ok(decoded), Ok(expected)) => {
+            assert!(same(&decoded, expected), "{decoded:?}, {expected:?}");
+            assert_eq!(Observation::from(expected), observed);
+            assert!(observed.report().is_some_and(|report| same(&report, expected)), "{observed:?}");
+        }
+        (Err(observed), Err(decoded), Err(expected)) => {
+            assert_eq!((observed, decoded), (*expected, *expected))
+        }
+        found => panic!("{found:?}"),
+    }
+}
+
+#[test]
+fn of_a_month_that_is_known_each_two_bytes_are_a_day_or_none() {
+    let mut decoder = Decoder::default();
+    for front in ["2000-02-", "2001-02-", "1999-04-", "1999-12-"] {
+        for (tens, ones) in (0..=u8::MAX).flat_map(|tens| (0..=u8::MAX).map(move |ones| (tens, ones))) {
+            assert!(decoder.decode(Some(&bytes().date(&format!("{front}01")).degrees(1.0).0)).is_ok());
+            let date = [front.as_bytes(), &[tens, ones]].concat();
+            let value = bytes().length_delimited(1, &date).degrees(1.0).0;
+            assert_eq!(
+                decoder.usual(&value).and_then(Observation::report).map(|report| report.date),
+                parse_date(&date)
+            );
+        }
+    }
+}
+
+#[test]
+fn months_that_are_known_are_told_apart_from_all_others() {
+    let mut decoder = Decoder::default();
+    let (one, other) = (*b"1991-01-31", *b"1991-11-30");
+    for date in [one, other] {
+        for at in 0..date.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = date;
+                changed[at] = byte;
+                for date in [date, changed] {
+                    hold_against_fresh(&mut decoder, &bytes().length_delimited(1, &date).degrees(1.0));
+                }
+            }
+        }
+    }
+    // What is kept of no month yet begins with these.
+    hold_against_fresh(
+        &mut Decoder::default(),
+        &bytes().length_delimited(1, b"\0\0\0\0\0\0\0\x0001").degrees(1.0),
+    );
+}
+
+#[test]
+fn the_last_days_of_all_months_are_known() {
+    let mut decoder = Decoder::default();
+    for (year, month) in (0..=9999).flat_map(|year| (1..=12).map(move |month| (year, month))) {
+        for day in [28, 29, 30, 31, 32] {
+            let value = bytes().date(&format!("{year:04}-{month:02}-{day}")).degrees(1.0).0;
+            let expected = Date::new(year, month, day).ok().filter(|_| year > 0);
+            assert_eq!(
+                decoder.usual(&value).and_then(Observation::report).map(|report| report.date),
+                expected
+            );
+        }
+    }
+}
+
 #[test]
 fn a_report_is_encoded_as_any_protobuf_library_does_it() {
     let report = Report { date: date(2000, 12, 25), degrees: -31.5235 };
@@ -287,6 +360,10 @@ impl Report {
     }
 }
 
+fn degrees() -> impl Strategy<Value = f64> {
+    prop_oneof![8 => -60.0..60.0, 1 => Just(-0.0), 1 => any::<f64>()]
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(value in proptest::collection::vec(any::<u8>(), 0..64)) {
@@ -309,6 +386,22 @@ proptest! {
         let usual = bytes().date(&date).degrees(degrees);
         let unusual = bytes().date(&date).degrees(degrees).tag(15, 0).varint(7);
         prop_assert_eq!(usual.decode().map(|report| (report.date, report.degrees.to_bits())), unusual.decode().map(|report| (report.date, report.degrees.to_bits())));
+    }
+
+    #[test]
+    fn what_a_decoder_keeps_changes_nothing(values in proptest::collection::vec(
+        (prop_oneof![
+            3 => "(199[19]|2000)-(0[12]|1[012])-([0-2][0-9]|3[01])",
+            1 => "[0-9]{4}-[01][0-9]-[0-9]{2}",
+            1 => "[0-9:/-]{10}",
+        ], degrees(), any::<bool>()),
+        1..40,
+    )) {
+        let mut decoder = Decoder::default();
+        for (date, degrees, is_usual) in values {
+            let value = bytes().date(&date).degrees(degrees);
+            hold_against_fresh(&mut decoder, &if is_usual { value } else { value.tag(15, 0).varint(7) });
+        }
     }
 
     #[test]

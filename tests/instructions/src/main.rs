@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use jiff::civil::date;
 
-use almanac::kafka::batches::Batches;
+use almanac::kafka::batches::{Batches, Records};
 use almanac::{checkpoint, report, stats};
 use checkpoint::Checkpoint;
 use report::{Decoder, Report};
@@ -31,7 +31,8 @@ mod almanac {
 /// Does its rounds, and says how many operations each has.
 type Workload = fn(rounds: u32) -> usize;
 
-const WORKLOADS: [(&str, Workload); 7] = [
+const WORKLOADS: [(&str, Workload); 8] = [
+    ("count a record of a batch", count_batch),
     ("decode a record", decode_usual),
     ("decode a record with its fields in another order", decode_unusual),
     ("count a record", count),
@@ -143,6 +144,26 @@ fn read_batch(rounds: u32) -> usize {
             }
         }
         assert_eq!(records, reports.len());
+    }
+    reports.len()
+}
+
+/// What a replay does for each record, from the bytes of an answer to the cell.
+fn count_batch(rounds: u32) -> usize {
+    let mut reports: Vec<Report> = reports(16).flat_map(|report| [report; 5]).collect();
+    reports.reverse();
+    let batch = batch(&reports);
+    let mut decoder = Decoder::default();
+    for _ in 0..rounds {
+        let mut checkpoint = Checkpoint::empty(2, 0);
+        for run in Batches::new(black_box(&batch)) {
+            let (run, _) = run.expect("a batch that is well-formed");
+            for record in Records::of_run(2, 0, run) {
+                let record = record.expect("a record that is well-formed");
+                assert!(black_box(checkpoint.apply(record.offset, record.value, &mut decoder)).is_ok());
+            }
+        }
+        assert_eq!(black_box(checkpoint).offset, reports.len() as i64);
     }
     reports.len()
 }
