@@ -116,19 +116,15 @@ fn push_cell(json: &mut Vec<u8>, month: usize, year: u16, cell: &MonthCell) {
     let [m1, m2] = two_digits(month as u32 + 1);
     json.extend_from_slice(&[b'"', y1, y2, y3, y4, b'"']);
     json.extend_from_slice(b":{\"count\":");
-    match two_digits(cell.count()) {
-        [b'0', ones] => json.push(ones),
-        tens_and_ones => json.extend_from_slice(&tens_and_ones),
-    }
-    for (name, degrees) in [
-        (&b",\"sum\":"[..], cell.sum()),
-        (b",\"avg\":", cell.avg()),
-        (b",\"min\":", cell.min()),
-        (b",\"max\":", cell.max()),
-    ] {
-        json.extend_from_slice(name);
-        push_f64(json, degrees);
-    }
+    push_up_to_99(json, cell.count());
+    json.extend_from_slice(b",\"sum\":");
+    push_f64(json, cell.sum());
+    json.extend_from_slice(b",\"avg\":");
+    push_f64(json, cell.avg());
+    json.extend_from_slice(b",\"min\":");
+    push_degrees(json, cell.min());
+    json.extend_from_slice(b",\"max\":");
+    push_degrees(json, cell.max());
     let date = |day| {
         let [d1, d2] = two_digits(day);
         [b'"', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'"']
@@ -155,9 +151,47 @@ fn push_f64(json: &mut Vec<u8>, number: f64) {
     debug_assert!(written.is_ok(), "writing to memory");
 }
 
+/// The same, sooner for what most thermometers give: degrees below 100, of at most four decimals.
+#[inline(always)]
+fn push_degrees(json: &mut Vec<u8>, degrees: f64) {
+    const SCALE: u16 = 10_000;
+    let magnitude = degrees.abs();
+    let scaled = (magnitude * f64::from(SCALE) + 0.5) as u32;
+    // No two numbers of up to fifteen digits are the same double. So if these digits are it, no fewer are.
+    if magnitude >= 100.0 || f64::from(scaled) / f64::from(SCALE) != magnitude {
+        return push_f64(json, degrees);
+    }
+    if degrees.is_sign_negative() {
+        json.push(b'-');
+    }
+    let (whole, decimals) = (scaled / u32::from(SCALE), scaled % u32::from(SCALE));
+    push_up_to_99(json, whole);
+    let ([d1, d2], [d3, d4]) = (two_digits(decimals / 100), two_digits(decimals % 100));
+    json.extend_from_slice(&[b'.', d1, d2, d3, d4]);
+    let zeros = [d4, d3, d2].iter().take_while(|digit| **digit == b'0').count();
+    json.truncate(json.len() - zeros);
+}
+
+#[inline(always)]
+fn push_up_to_99(json: &mut Vec<u8>, number: u32) {
+    match two_digits(number) {
+        [b'0', ones] => json.push(ones),
+        tens_and_ones => json.extend_from_slice(&tens_and_ones),
+    }
+}
+
 /// The digits of a number below 100.
 fn two_digits(number: u32) -> [u8; 2] {
-    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
+    const DIGITS: [[u8; 2]; 100] = {
+        let mut digits = [[b'0'; 2]; 100];
+        let mut number = 0;
+        while number < 100 {
+            digits[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+            number += 1;
+        }
+        digits
+    };
+    DIGITS[number as usize]
 }
 
 impl<'de> Deserialize<'de> for Checkpoint {

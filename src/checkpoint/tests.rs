@@ -249,6 +249,24 @@ fn what_the_fold_could_not_have_written_is_refused_by_reason() {
     }
 }
 
+#[track_caller]
+fn assert_written_as_any_number(degrees: f64) {
+    for degrees in [degrees, -degrees] {
+        let mut text = Vec::new();
+        push_degrees(&mut text, degrees);
+        assert_eq!(String::from_utf8(text).unwrap(), json(degrees));
+    }
+}
+
+#[test]
+fn all_degrees_of_four_decimals_are_written_as_any_number_is() {
+    // Up to where there is a third digit before the point.
+    (0..=1_000_010).for_each(|number| assert_written_as_any_number(f64::from(number) / 1e4));
+    for degrees in [5e-324, 1e-5, 0.000_05, 99.999_95, 99.999_999, 100_f64.next_down(), 1e9, DEGREES_MAX] {
+        assert_written_as_any_number(degrees);
+    }
+}
+
 #[test]
 fn a_year_there_twice_is_refused() {
     let cell =
@@ -410,6 +428,14 @@ proptest! {
             prop_assert_eq!(cell.min().to_bits(), degrees.to_bits());
             prop_assert_eq!(cell.sum().to_bits(), (0.0 + degrees).to_bits());
             prop_assert_eq!(read.to_json(), checkpoint.to_json());
+        }
+    }
+
+    #[test]
+    fn degrees_are_written_as_any_number_is(number in 0_u32..3_000_000, decimals in 0..7, any: f64) {
+        let decimal = f64::from(number) / 10_f64.powi(decimals);
+        for degrees in [decimal, decimal.next_up(), decimal.next_down(), any] {
+            assert_written_as_any_number(degrees);
         }
     }
 
