@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
         let key_from = at + 1;
         let key_to = key_from + short_length(window[at])?;
         let value_from = key_to + 1;
-        let value_to = value_from + short_length(*window.get(key_to)?)?;
+        let value_to = value_from + short_length(*record.get(key_to)?)?;
         let key = record.get(key_from..key_to)?;
         let value = record.get(value_from..value_to)?;
         if delta & 1 != 0 {
