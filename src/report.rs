@@ -174,7 +174,7 @@ struct KnownMonth {
     year: u16,
     /// 0 is January.
     month: u8,
-    /// None where no date has been read yet.
+    /// 0 where no date has been read yet.
     days: u8,
 }
 

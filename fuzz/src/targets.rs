@@ -8,7 +8,7 @@ use almanac::broker::HostPort;
 use almanac::checkpoint::{AlreadyPassed, Checkpoint};
 use almanac::cli;
 use almanac::kafka::Property;
-use almanac::report::{DEGREES_MAX, Decoder, MONTHS, RejectReason, Report};
+use almanac::report::{DEGREES_MAX, Decoder, MONTHS, Observation, RejectReason, Report};
 use almanac::source::{InputFormat, Options, SourceError, Unit, file};
 use almanac::stats::MonthCell;
 use almanac::status::Status;
@@ -43,11 +43,17 @@ pub fn record(value: &[u8]) {
     // Nothing of a record is left for the next.
     assert_eq!(decoder.decode(Some(b"")), Err(RejectReason::InvalidDate));
     assert_eq!(decoder.decode(Some(value)).map(exact), found);
+    assert_eq!(decoder.observe(Some(value)).map(exact_in_numbers), found);
 }
 
 /// With the bits of the degrees, so that zeros of either sign differ.
 fn exact(report: Report) -> (String, u64) {
     (report.date.to_string(), report.degrees.to_bits())
+}
+
+fn exact_in_numbers(observation: Observation) -> (String, u64) {
+    let Observation { year, month, day, degrees, .. } = observation;
+    (format!("{year:04}-{:02}-{day:02}", month + 1), degrees.to_bits())
 }
 
 /// A checkpoint that is accepted says what its text says, is written again without loss, and can be gone on with.

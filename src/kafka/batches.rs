@@ -154,29 +154,35 @@ impl<'a> Run<'a> {
     }
 
     /// Takes a record that is as most are: with its length no more than 64 bytes, in which no number has more than three,
-    /// with a key and a value. Wherever it is another, nothing is taken.
+    /// and with a value. Wherever it is another, nothing is taken.
     ///
     /// That it lies in a window of fixed size leaves few bounds to be checked.
     #[inline(always)]
     fn take_usual(&mut self) -> Option<Fields<'a>> {
+        /// Minus one, for what is not there.
+        const NULL: u8 = 1;
         let rest = self.records.rest();
         let window: &[u8; WINDOW] = rest.first_chunk()?;
         let (record, rest) = rest.split_at_checked(1 + short_length(window[0])?)?;
         // After the attributes.
         let (_time, at) = short_number(window, 2)?;
         let (delta, at) = short_number(window, at)?;
-        let key_from = at + 1;
-        let key_to = key_from + short_length(window[at])?;
-        let value_from = key_to + 1;
-        let value_to = value_from + short_length(*window.get(key_to)?)?;
-        let key = record.get(key_from..key_to)?;
-        let value = record.get(value_from..value_to)?;
+        let from = at + 1;
+        let (key, at) = match window[at] {
+            NULL => (None, from),
+            length => {
+                let to = from + short_length(length)?;
+                (Some(record.get(from..to)?), to)
+            }
+        };
+        let from = at + 1;
+        let value = record.get(from..from + short_length(*record.get(at)?)?)?;
         if delta & 1 != 0 {
             return None;
         }
         let offset = self.base_offset.checked_add(i64::from(delta >> 1))?;
         self.records = Reader::new(rest);
-        Some((offset, Some(key), Some(value)))
+        Some((offset, key, Some(value)))
     }
 
     /// Takes a record of any kind. After one that can't be read there is none.
@@ -344,7 +350,7 @@ pub mod tests {
         assert!(is_usual(i64::MAX - 3, record(0, 3, &sent, &[0]), 100));
         assert!(!is_usual(i64::MAX - 3, record(0, 4, &sent, &[0]), 100), "there is no such offset");
         assert!(is_usual(5, record(0, 0, &(Some(vec![]), Some(vec![])), &[0]), 100));
-        assert!(!is_usual(5, record(0, 0, &(None, report), &[0]), 100));
+        assert!(is_usual(5, record(0, 0, &(None, report), &[0]), 100));
         assert!(!is_usual(5, record(0, 0, &(month, None), &[0]), 100));
         for length in 1..shortest.len() - 1 {
             assert!(!is_usual(5, shortest[..length].to_vec(), 100), "it ends before its value, at {length}");

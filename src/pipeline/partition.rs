@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::writing::{Write, Written};
 use super::{ANSWER_MAX, AWAY_TOLD_AFTER, End, Jumps, OnGap, PAST_END_MAX, PipelineError, Source, Upsets};
 use crate::checkpoint::{Checkpoint, Outcome};
-use crate::kafka::{Admin, KafkaError, Position, Record, Records, StartAt};
+use crate::kafka::{Admin, KafkaError, Position, Records, StartAt};
 use crate::note;
 use crate::report::{Decoder, RejectReason};
 use crate::status::{State, Status};
@@ -175,9 +175,10 @@ impl Partition {
             match outcome {
                 Outcome::Counted => self.tally.counted += 1,
                 Outcome::Duplicate => self.tally.duplicates += 1,
-                Outcome::Rejected(reason) => self.reject(&record, reason),
+                Outcome::Rejected(reason) => self.reject(record.offset, reason, record.key, record.value),
             }
-            if let Some(epoch) = new_epoch.take() {
+            if let Some(epoch) = new_epoch {
+                new_epoch = None;
                 self.begin_epoch(LeaderEpoch { epoch, first_offset: record.offset });
             }
         }
@@ -185,10 +186,10 @@ impl Partition {
     }
 
     #[cold]
-    fn reject(&mut self, record: &Record, reason: RejectReason) {
+    fn reject(&mut self, offset: i64, reason: RejectReason, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.tally.rejected += 1;
-        self.rejected_bytes += [record.key, record.value].iter().flatten().map(|b| b.len()).sum::<usize>();
-        self.rejected.push(Rejected::new(record.offset, reason, record.key, record.value));
+        self.rejected_bytes += [key, value].iter().flatten().map(|b| b.len()).sum::<usize>();
+        self.rejected.push(Rejected::new(offset, reason, key, value));
     }
 
     #[cold]
