@@ -36,13 +36,13 @@ const LOG_CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
 
-/// How soon it is seen that checkpoints are durable that were written while records were waited for.
-const WRITING_LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How soon it is seen that checkpoints on their way are durable, where no records come meanwhile.
+const WRITING_LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A partition with more records to come than this is being caught up with.
 const LAG_OF_PLENTY: i64 = 1000;
 
-/// How often `status.json` is written, or half as often.
+/// How often `status.json` is written; half as often where checkpoints are on their way.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
@@ -263,6 +263,7 @@ struct Memory {
     quiet_looks: Cell<u32>,
     upsets: Cell<Upsets>,
     pace: Cell<Option<Pace>>,
+    status_written: Cell<Option<Instant>>,
     contact: Contact,
 }
 
@@ -314,6 +315,7 @@ impl Default for Memory {
             quiet_looks: Cell::new(QUIET_LOOKS),
             upsets: Cell::default(),
             pace: Cell::default(),
+            status_written: Cell::default(),
             contact: Contact::default(),
         }
     }
@@ -386,12 +388,13 @@ struct Session<'a> {
     consumer: Consumer,
     owned: BTreeMap<i32, Partition>,
     awaited: BTreeMap<i32, Awaited>,
+    /// No longer owned, and still read: the client takes their removal for the answer to a rebalance, if there is one.
+    given_up: Vec<i32>,
     /// Checkpoints on their way, and how long the brokers were asked before.
     writing: Option<(Writing, Duration)>,
     decoder: Decoder,
     pace: Pace,
     log_checked: Instant,
-    status_written: Instant,
 }
 
 impl<'a> Session<'a> {
@@ -408,6 +411,7 @@ impl<'a> Session<'a> {
             consumer,
             owned: BTreeMap::new(),
             awaited: BTreeMap::new(),
+            given_up: Vec::new(),
             writing: None,
             decoder: Decoder::default(),
             pace: source
@@ -416,37 +420,52 @@ impl<'a> Session<'a> {
                 .get()
                 .unwrap_or_else(|| Pace::new(settings.checkpoint_every, settings.stall_after, now)),
             log_checked: now,
-            status_written: now,
         })
     }
 
     fn run(mut self) -> Result<End, PipelineError> {
-        if let Some(end) = self.begin()? {
-            return Ok(end);
+        let mut end = self.go_on();
+        // What is on its way comes first, and locks go before the group hears of it, so that whoever gets the partitions
+        // next can take them.
+        match self.finish_writing() {
+            Err(error) if end.is_ok() => end = Err(error),
+            Err(error) => tracing::error!("{error}"),
+            Ok(()) => {}
         }
-        self.status_written = Instant::now();
-        let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
-        let end = loop {
-            if self.stop.is_asked() {
-                self.save(Instant::now())?;
-                self.write_status(Instant::now(), true)?;
-                break End::Stopped;
-            }
-            if let Some(end) = self.step(&mut batch)? {
-                break end;
-            }
-        };
-        drop(batch);
-        self.finish_writing()?;
         self.publish_offsets();
         let progress = self.owned.iter().map(|(&number, partition)| (number, partition.progress()));
         self.source.memory.progress.borrow_mut().extend(progress);
-        // Locks go before the group hears of it, so that whoever gets the partitions next can take them.
         self.owned.clear();
         drop(self.consumer);
-        let failure =
-            self.source.memory.failures.borrow_mut().pop_first().filter(|_| matches!(end, End::Stopped));
-        failure.map_or(Ok(end), |(_, failure)| Err(failure))
+        if matches!(end, Ok(End::Stopped))
+            && let Some((_, failure)) = self.source.memory.failures.borrow_mut().pop_first()
+        {
+            return Err(failure);
+        }
+        end
+    }
+
+    fn go_on(&mut self) -> Result<End, PipelineError> {
+        if let Some(end) = self.begin()? {
+            return Ok(end);
+        }
+        let status_written = &self.source.memory.status_written;
+        status_written.set(status_written.get().or_else(|| Some(Instant::now())));
+        let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
+        loop {
+            if self.stop.is_asked() {
+                self.save(Instant::now())?;
+                self.write_status(Instant::now(), true)?;
+                return Ok(End::Stopped);
+            }
+            if let Some(end) = self.step(&mut batch)? {
+                // Many sessions that end early may follow one another.
+                if self.since_status(Instant::now()) >= STATUS_EVERY {
+                    self.write_status(Instant::now(), false)?;
+                }
+                return Ok(end);
+            }
+        }
     }
 
     /// Takes the partitions named, all of them before the first is read; or joins the group.
@@ -503,6 +522,9 @@ impl<'a> Session<'a> {
         for event in self.consumer.take_rebalances() {
             self.answer(event)?;
         }
+        if !self.given_up.is_empty() {
+            self.consumer.remove(&std::mem::take(&mut self.given_up))?;
+        }
         if !self.awaited.is_empty() && self.take_awaited()? {
             return Ok(Some(End::Reopen));
         }
@@ -532,7 +554,7 @@ impl<'a> Session<'a> {
         }
         // It waits for checkpoints that are on their way, so it lets them come first.
         let status_every = if self.writing.is_some() { STATUS_EVERY * 2 } else { STATUS_EVERY };
-        if now - self.status_written >= status_every {
+        if self.since_status(now) >= status_every {
             self.write_status(now, false)?;
             self.publish_offsets();
             self.source.admin.serve();
@@ -542,6 +564,11 @@ impl<'a> Session<'a> {
             }
         }
         Ok(None)
+    }
+
+    fn since_status(&self, now: Instant) -> Duration {
+        let written = self.source.memory.status_written.get().unwrap_or(now);
+        now.saturating_duration_since(written)
     }
 
     fn is_catching_up(&self) -> bool {
@@ -668,9 +695,10 @@ impl<'a> Session<'a> {
     /// Makes everything durable that has been taken, if the log is still the one it was taken from.
     fn save(&mut self, now: Instant) -> Result<Verdict, PipelineError> {
         self.finish_writing()?;
+        let asked = Instant::now();
         let verdict = self.judge(now)?;
         if verdict == Verdict::Sound {
-            let asking = now.elapsed();
+            let asking = asked.elapsed();
             let done = write_all(self.hand_over());
             self.take_back(asking, done)?;
         }
@@ -679,9 +707,10 @@ impl<'a> Session<'a> {
 
     /// The same while records wait: what comes meanwhile is of the next checkpoint.
     fn save_beside(&mut self, now: Instant) -> Result<Verdict, PipelineError> {
+        let asked = Instant::now();
         let verdict = self.judge(now)?;
         if verdict == Verdict::Sound {
-            let asking = now.elapsed();
+            let asking = asked.elapsed();
             self.writing = Some((Writing::begin(self.hand_over()), asking));
         }
         Ok(verdict)
@@ -724,8 +753,8 @@ impl<'a> Session<'a> {
 
     /// Waits for the checkpoints that are on their way. No partition is let go of before that.
     fn finish_writing(&mut self) -> Result<(), PipelineError> {
-        match self.writing.take().and_then(|(writing, asking)| Some((writing.finish()?, asking))) {
-            Some((done, asking)) => self.take_back(asking, done),
+        match self.writing.take() {
+            Some((writing, asking)) => self.take_back(asking, writing.finish()),
             None => Ok(()),
         }
     }
@@ -804,7 +833,7 @@ impl<'a> Session<'a> {
             return Err(error);
         }
         if self.owned.remove(&number).is_some() {
-            self.consumer.remove(&[number])?;
+            self.given_up.push(number);
         }
         if let PipelineError::Store(StoreError::TakenOver { .. }) = error {
             // This member was asleep, and the group will say that another has the partition; or somebody was told to
@@ -846,7 +875,8 @@ impl<'a> Session<'a> {
         self.source.memory.cut.borrow_mut().retain(|partition, _| !partitions.contains(partition));
         self.source.memory.progress.borrow_mut().retain(|partition, _| !partitions.contains(partition));
         let mut added = partitions.to_vec();
-        added.retain(|partition| self.owned.remove(partition).is_some());
+        added.retain(|partition| self.owned.remove(partition).is_some() || self.given_up.contains(partition));
+        self.given_up.retain(|partition| !added.contains(partition));
         Ok(self.consumer.remove(&added)?)
     }
 
@@ -882,8 +912,8 @@ impl<'a> Session<'a> {
 
     fn write_status(&mut self, now: Instant, is_stopped: bool) -> Result<(), PipelineError> {
         self.finish_writing()?;
-        let elapsed = now - self.status_written;
-        self.status_written = now;
+        let elapsed = self.since_status(now);
+        self.source.memory.status_written.set(Some(now));
         self.note_broker_errors(self.consumer.take_error_count());
         let upsets = self.source.memory.upsets.get();
         let stall_after = self.settings.stall_after + self.settings.checkpoint_every.unwrap_or_default();

@@ -70,15 +70,11 @@ struct Wire {
 
 /// A valid report in the numbers that it is counted by. Only this module makes one, so its day is one of the calendar.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Observation {
-    /// 1 to 9999.
-    pub year: u16,
-    /// 0 is January.
-    pub month: u8,
-    /// 1 is the first.
-    pub day: u8,
-    pub degrees: f64,
+    year: u16,
+    month: u8,
+    day: u8,
+    degrees: f64,
 }
 
 impl From<&Report> for Observation {
@@ -89,6 +85,25 @@ impl From<&Report> for Observation {
 }
 
 impl Observation {
+    /// 1 to 9999.
+    pub fn year(self) -> u16 {
+        self.year
+    }
+
+    /// 0 is January.
+    pub fn month(self) -> usize {
+        self.month.into()
+    }
+
+    /// 1 is the first.
+    pub fn day(self) -> u32 {
+        self.day.into()
+    }
+
+    pub fn degrees(self) -> f64 {
+        self.degrees
+    }
+
     fn report(self) -> Option<Report> {
         let Observation { year, month, day, degrees } = self;
         let date = Date::new(year.cast_signed(), (month + 1).cast_signed(), day.cast_signed()).ok()?;
@@ -100,7 +115,7 @@ impl Observation {
 #[derive(Debug, Default)]
 pub struct Decoder {
     wire: Wire,
-    /// Each at the last digit of its number. So months that follow one another, whose days come mixed where some are
+    /// Each at the last digit of the month's number. So months that follow one another, whose days come mixed where some are
     /// late, keep clear of one another.
     months: [KnownMonth; 16],
 }
@@ -138,7 +153,8 @@ impl Decoder {
         }
         let KnownMonth { year, month, days, .. } = *self.month(front)?;
         let day = (u32::from(tens) * 10 + u32::from(ones)).wrapping_sub(11 * u32::from(b'0'));
-        // Below the first of a month it wraps to what is past the last one.
+        // Below the first of a month it wraps to what is past the last one. With a digit behind it, nothing but 0 to 3
+        // as the tens leads to a day of a month.
         let is_valid_day = ones.is_ascii_digit() && day.wrapping_sub(1) < days.into();
         let degrees = f64::from_le_bytes(degrees.try_into().ok()?);
         let is_valid = is_valid_day && is_valid_degrees(degrees);

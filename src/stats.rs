@@ -131,11 +131,11 @@ impl Statistics {
     /// Counts a report unless its day has been counted already: the first report of a date wins.
     #[inline(always)]
     pub fn add(&mut self, report: impl Into<Observation>) -> bool {
-        let Observation { year, month, day, degrees } = report.into();
-        let (month, day) = (usize::from(month), u32::from(day));
+        let report = report.into();
+        let (month, year) = (report.month(), report.year());
         match self.months[month].get_mut(usize::from(year)) {
-            Some(cell) => cell.add(day, degrees),
-            None => self.cell_mut(month, year).add(day, degrees),
+            Some(cell) => cell.add(report.day(), report.degrees()),
+            None => self.cell_mut(month, year).add(report.day(), report.degrees()),
         }
     }
 

@@ -51,9 +51,9 @@ fn exact(report: Report) -> (String, u64) {
     (report.date.to_string(), report.degrees.to_bits())
 }
 
-fn exact_in_numbers(observation: Observation) -> (String, u64) {
-    let Observation { year, month, day, degrees, .. } = observation;
-    (format!("{year:04}-{:02}-{day:02}", month + 1), degrees.to_bits())
+fn exact_in_numbers(found: Observation) -> (String, u64) {
+    let date = format!("{:04}-{:02}-{:02}", found.year(), found.month() + 1, found.day());
+    (date, found.degrees().to_bits())
 }
 
 /// A checkpoint that is accepted says what its text says, is written again without loss, and can be gone on with.

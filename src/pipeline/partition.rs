@@ -188,7 +188,8 @@ impl Partition {
     #[cold]
     fn reject(&mut self, offset: i64, reason: RejectReason, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.tally.rejected += 1;
-        self.rejected_bytes += [key, value].iter().flatten().map(|b| b.len()).sum::<usize>();
+        let bytes = [key, value].iter().flatten().map(|bytes| bytes.len()).sum::<usize>();
+        self.rejected_bytes += size_of::<Rejected>() + bytes;
         self.rejected.push(Rejected::new(offset, reason, key, value));
     }
 
@@ -252,14 +253,14 @@ impl Partition {
 
     /// Takes in what became of it. Says how many bytes the checkpoint has.
     pub(super) fn take_back(&mut self, written: Written) -> Result<u64, StoreError> {
-        let Written { claim, offset, bytes, took } = written;
+        let Written { claim, offset, bytes, took, at } = written;
         self.claim = Some(claim);
         self.tally.checkpoint_bytes = bytes?;
         self.unpublished = Some(offset);
-        self.tally.last_durable = Some(jiff::Timestamp::now());
+        self.tally.last_durable = Some(timestamp(at));
         self.tally.checkpoint_seconds = took.as_secs_f64();
         self.progress.durable_offset = offset;
-        self.progress.last = Instant::now();
+        self.progress.last = at;
         Ok(self.tally.checkpoint_bytes)
     }
 
@@ -298,7 +299,7 @@ impl Partition {
         self.unpublished.take()
     }
 
-    /// Of a partition whose checkpoint is on its way the status waits for that.
+    /// Not while its checkpoint is on its way.
     pub(super) fn write_status(
         &mut self,
         elapsed: Duration,
@@ -306,8 +307,7 @@ impl Partition {
         upsets: Upsets,
     ) -> Result<(), StoreError> {
         let Some(claim) = &mut self.claim else { return Ok(()) };
-        let ago = jiff::SignedDuration::try_from(self.progress.last.elapsed()).unwrap_or_default();
-        let last_progress = rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default());
+        let last_progress = rfc3339(timestamp(self.progress.last));
         let tally = &mut self.tally;
         let records = tally.counted + tally.duplicates + tally.rejected;
         let fresh = records - std::mem::replace(&mut tally.records_reported, records);
@@ -341,6 +341,12 @@ impl Partition {
         };
         claim.set_status(&status)
     }
+}
+
+/// The time of day that it was then.
+fn timestamp(then: Instant) -> jiff::Timestamp {
+    let ago = jiff::SignedDuration::try_from(then.elapsed()).unwrap_or_default();
+    jiff::Timestamp::now().checked_sub(ago).unwrap_or_default()
 }
 
 fn rfc3339(time: jiff::Timestamp) -> String {
@@ -579,6 +585,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kafka::Record;
     use crate::report::Report;
     use crate::store::{self, Paths};
 

@@ -1,6 +1,7 @@
 //! Checkpoints on their way to the disk. They are made of what a partition has taken up to then, so that its fold can go
 //! on meanwhile.
 
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,12 @@ pub(super) struct Write {
 /// What became of it.
 pub(super) struct Written {
     pub claim: Claim,
-    /// The next offset to read, as the file has it now.
+    /// The next offset to read, as the file has it, if it was written.
     pub offset: i64,
-    /// How many bytes the checkpoint has.
+    /// How many bytes the file has.
     pub bytes: Result<u64, StoreError>,
     pub took: Duration,
+    pub at: Instant,
 }
 
 impl Write {
@@ -43,7 +45,8 @@ impl Write {
             self.claim.replace(&self.checkpoint)
         };
         let bytes = write();
-        Written { claim: self.claim, offset: self.checkpoint.offset, bytes, took: start.elapsed() }
+        let at = Instant::now();
+        Written { claim: self.claim, offset: self.checkpoint.offset, bytes, took: at - start, at }
     }
 }
 
@@ -55,55 +58,71 @@ pub(super) struct Done {
 }
 
 /// Writes, and waits until all is durable. Who syncs at the same time waits for the disk once, not in turn.
-pub(super) fn write_all(mut writes: Vec<Write>) -> Done {
+pub(super) fn write_all(writes: Vec<Write>) -> Done {
     let start = Instant::now();
-    let share = writes.len().div_ceil(WRITERS_MAX).max(1);
-    let write = |part: Vec<Write>| part.into_iter().map(Write::run).collect::<Vec<_>>();
-    let written = thread::scope(|scope| {
-        let mut others = Vec::new();
-        while writes.len() > share {
-            let part = writes.split_off(writes.len() - share);
-            others.push(scope.spawn(move || write(part)));
+    let threads = writes.len().min(WRITERS_MAX);
+    let (waiting, written) = (Mutex::new(writes), Mutex::new(Vec::new()));
+    let next = || locked(&waiting).pop();
+    let work = || {
+        while let Some(write) = next() {
+            let done = write.run();
+            locked(&written).push(done);
         }
-        let mut written = write(writes);
-        for other in others {
-            written.extend(joined(other.join()));
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where no more can be had, there are fewer.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
-        written
+        work();
     });
     let at = Instant::now();
-    Done { written, took: at - start, at }
+    Done { written: written.into_inner().unwrap_or_else(PoisonError::into_inner), took: at - start, at }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes that go on beside the fold.
-pub(super) struct Writing(Option<JoinHandle<Done>>);
+pub(super) enum Writing {
+    OnTheirWay(JoinHandle<Done>),
+    Done(Done),
+}
 
 impl Writing {
     pub(super) fn begin(writes: Vec<Write>) -> Writing {
-        Writing(Some(thread::spawn(|| write_all(writes))))
+        let (give, take) = mpsc::channel();
+        let work = move || write_all(take.recv().unwrap_or_default());
+        match thread::Builder::new().spawn(work) {
+            Ok(thread) => {
+                // It takes them, as it does nothing else before.
+                let _ = give.send(writes);
+                Writing::OnTheirWay(thread)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no thread for checkpoints");
+                Writing::Done(write_all(writes))
+            }
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+        match self {
+            Writing::OnTheirWay(thread) => thread.is_finished(),
+            Writing::Done(_) => true,
+        }
     }
 
     /// Waits until all is durable.
-    pub(super) fn finish(mut self) -> Option<Done> {
-        Some(joined(self.0.take()?.join()))
-    }
-}
-
-impl Drop for Writing {
-    /// Nothing is written any more once a session is over: the next one takes the same partitions.
-    fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
-            let _ = thread.join();
+    pub(super) fn finish(self) -> Done {
+        match self {
+            Writing::OnTheirWay(thread) => {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }
+            Writing::Done(done) => done,
         }
     }
-}
-
-fn joined<T>(result: thread::Result<T>) -> T {
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]
@@ -135,9 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_waits_for_what_is_on_its_way() {
+    fn what_was_begun_is_durable_when_it_is_over() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Writing::begin(writes(dir.path())));
+        let writing = Writing::begin(writes(dir.path()));
+        assert_eq!(writing.finish().written.len(), PARTITIONS as usize);
         for partition in 0..PARTITIONS {
             let found = store::load_checkpoint(&Paths::new(dir.path(), partition)).unwrap();
             assert_eq!(found.map(|found| found.offset), Some(7));

@@ -178,27 +178,27 @@ impl Trace {
 
     /// The process, which is the one thread of it that works at or below `root`; that work; and whether it is stopped.
     pub fn work(&self, root: &Path) -> Option<Work> {
-        let mut found: Option<Work> = None;
         let named = root.to_str().unwrap();
-        for (process, text) in self.files() {
+        let work = |(process, text): (u32, String)| {
             // The last line may still be being written.
             let lines =
                 text.split_inclusive('\n').filter(|line| line.ends_with('\n') && line.contains(named));
             let calls: Vec<Call> = lines.filter_map(|line| Call::parse(line)?.below(root)).collect();
-            if !calls.is_empty() {
-                assert!(
-                    found.is_none(),
-                    "one thread alone works in DIR, but {process} does, too: {calls:#?}"
-                );
-                let is_stopped = text.contains("--- stopped by SIGSTOP ---");
-                found = Some(Work { process, calls, is_stopped });
-            }
+            let is_stopped = text.contains("--- stopped by SIGSTOP ---");
+            (!calls.is_empty()).then_some(Work { process, calls, is_stopped })
+        };
+        let mut found: Vec<Work> = self.files().into_iter().filter_map(work).collect();
+        if found.len() > 1 {
+            // Of a process that is killed, strace may repeat the last call of one thread, as unfinished, at the end of another.
+            found.retain(|work| !matches!(&work.calls[..], [call] if call.arguments.contains("<unfinished")));
         }
-        found
+        assert!(found.len() < 2, "one thread alone works in DIR: {found:#?}");
+        found.pop()
     }
 }
 
 /// What a process did.
+#[derive(Debug)]
 pub struct Work {
     pub process: u32,
     pub calls: Vec<Call>,
