@@ -76,8 +76,11 @@ fn sample(kafka: &Kafka, dir: &Path, per_second: u32, samples: usize) -> Result<
             scope.spawn(|| replace(&files, &bare_dir, period.max(Duration::from_millis(20)), &is_over));
         let acknowledged = send(&producer, period, sent);
         let is_counted = acknowledged.is_ok() && wait_for(&files, sent as u64 + 1).is_ok();
+        // The watcher ends when it has seen them all, which may be later.
+        is_over.store(!is_counted, Ordering::Relaxed);
+        let seen = watcher.join();
         is_over.store(true, Ordering::Relaxed);
-        let (seen, bare) = (watcher.join(), bare.join());
+        let bare = bare.join();
         let acknowledged = acknowledged?;
         let seen = seen.ok().context("the watcher failed")?;
         ensure!(is_counted, "not all reports were counted");
