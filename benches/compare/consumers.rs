@@ -80,11 +80,11 @@ pub fn compare(kafka: &Kafka, topic: &str, temp: &Path, options: &Options) -> Re
             }
             cores.hold_broker(kafka.pid)?;
             let mut subjects = own.to_vec();
-            // They take most of the time, and what they are compared with is pinned. A second core is of use to this
-            // one; Python's threads take turns on one, however many there are.
-            let is_for_two = |peer| round == 0 && peer == Subject::Peer("kafka-streams");
-            let is_asked = cores == Cores::Pinned || options.cores.is_some();
-            subjects.extend(peers.iter().filter(|&&peer| is_asked || is_for_two(peer)));
+            // Peers take most of the time. Their threads take turns on one core, but for Kafka Streams, so of a second
+            // one they have little use, and one round shows how little.
+            if cores == Cores::Pinned || options.cores.is_some() || round == 0 {
+                subjects.extend(&peers);
+            }
             // Each is first as often as last, so that what the order does to them evens out.
             let first = round % subjects.len();
             subjects.rotate_left(first);

@@ -40,7 +40,7 @@ pub struct Options {
     /// How often each is measured
     #[arg(long, default_value_t = 5, value_parser = rounds)]
     rounds: usize,
-    /// Count only so, with all peers; without it both, and of the peers not pinned only Kafka Streams, in one round
+    /// Count only so; without it both ways, and peers not pinned in one round only
     #[arg(long, value_enum)]
     cores: Option<process::Cores>,
     /// Reports whose latency is measured, at each rate
