@@ -609,6 +609,27 @@ fn lag_without_progress_is_told() {
 }
 
 #[test]
+fn a_batch_damaged_on_the_brokers_disk_is_told_as_a_stall_and_counted_when_it_is_mended() {
+    let kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
+    send_batches(&place, date(1991, 1, 1), 20, 1.0);
+    kafka.damage(&place.topic, 2, b"1991-01-11");
+
+    let mut running = place.almanac(&consumer(&["--stall-after", "3s"])).start();
+    running.stderr_line_with("going back to the checkpoint");
+    running.stderr_line_with("partition 2 has stalled at offset");
+    eventually("the status says so", || status(&place, 2)["state"] == "stalled");
+    assert!(place.checkpoints("files")[2].offset <= 10);
+
+    kafka.damage(&place.topic, 2, b"1991-01-11");
+    running.stderr_line_with("partition 2 goes on, at offset");
+    place.caught_up(&kafka, "files");
+    assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
+    place.almanac(&["verify"]).succeeds();
+}
+
+#[test]
 fn a_consumer_that_says_nothing_any_more_is_shown_as_silent() {
     let place = Place::new();
     place.produce(&["--days", "10"]);

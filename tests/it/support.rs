@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -179,6 +180,18 @@ impl Kafka {
         let end = batch_ends(&bytes).take(batches).last().unwrap_or(0);
         assert!(end < bytes.len(), "there is nothing to cut off");
         std::fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(end as u64).unwrap();
+    }
+
+    /// Flips a bit of what a partition's log has of `bytes`, under the running broker, as a bad disk can; or flips it back.
+    pub fn damage(&self, topic: &str, partition: i32, bytes: &[u8]) {
+        let path = self.segment(topic, partition);
+        let log = std::fs::read(&path).unwrap();
+        // Where the last byte is another, it has been flipped.
+        let head = &bytes[..bytes.len() - 1];
+        let found = log.windows(bytes.len()).position(|window| window.starts_with(head)).unwrap();
+        let last = found + head.len();
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&[log[last] ^ 1], last as u64).unwrap();
     }
 
     /// How many batches a partition's log has.
