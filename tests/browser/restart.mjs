@@ -39,9 +39,17 @@ await steps({
       Object.defineProperty(document, 'hidden', { value: isHidden, configurable: true });
       document.dispatchEvent(new Event('visibilitychange'));
     }, isHidden);
-    await turn(true);
     let asked = 0;
-    page.on('request', () => { asked += 1; });
+    let last = Date.now();
+    page.on('request', () => { asked += 1; last = Date.now(); });
+    await turn(true);
+    // What it had begun to fetch before, picture after picture, goes on to its end.
+    const deadline = Date.now() + 15_000;
+    while (Date.now() - last < 1000) {
+      assert.ok(Date.now() < deadline, 'the page never rests');
+      await page.waitForTimeout(50);
+    }
+    asked = 0;
     await ask('replace');
     await page.waitForTimeout(2500);
     assert.equal(asked, 0);
