@@ -136,7 +136,7 @@ const DIR_FILES: [(&str, &str); 6] = [
     ("DIR/month.svg", "The plot."),
     ("DIR/archive/TOPIC-ID/", "What was counted of topics that were deleted since."),
     ("DIR/.almanac/N/log.json", "Which log the checkpoint counts."),
-    ("DIR/.almanac/N/status.json", "What the consumer says of the partition once a second."),
+    ("DIR/.almanac/N/status.json", "What the consumer says of the partition, at most once a second."),
 ];
 
 fn files(roff: &mut Roff, command: &Command) {

@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// the same machine wants to get on.
 const LOOK_LATER: Duration = Duration::from_micros(30);
 
-/// How often each file is looked at, whatever DIR says: `status.json` lies deeper, and is replaced once a second.
+/// How often each file is looked at, whatever DIR says: `status.json` lies deeper, and is replaced once a second at most.
 const LOOK_AT_ALL_EVERY: Duration = Duration::from_millis(250);
 
 /// How coarse the times of files may be: what was replaced later within it may have left the time as it was.
