@@ -1,6 +1,7 @@
 // What the scripts share: a Chromium that may neither complain nor ask anybody else, and a word with the test that
 // runs them.
 
+import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 import { createInterface } from 'node:readline';
 
@@ -49,6 +50,15 @@ export async function open(path = '', options = {}) {
   });
   await page.goto(url + path);
   return page;
+}
+
+/** Waits for something that the page does not tell by itself. */
+export async function until(what, isSo) {
+  const deadline = Date.now() + 15_000;
+  while (!(await isSo())) {
+    assert.ok(Date.now() < deadline, `not within 15 s: ${what}`);
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
 }
 
 export const live = (page) => page.locator('#connection[data-state=live]').waitFor();

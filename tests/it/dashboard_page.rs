@@ -22,6 +22,8 @@ use crate::support::{Place, Running, almanac, has_program, kafka, skip};
 /// The partition of each month, as the keys of four partitions have it.
 const PARTITIONS: [usize; MONTHS.len()] = [2, 1, 0, 2, 3, 2, 1, 0, 0, 3, 3, 2];
 
+const FIRST: Date = date(1869, 1, 1);
+
 /// A day that no report came of.
 const LOST: Date = date(1905, 5, 10);
 
@@ -33,13 +35,13 @@ struct Weather {
 }
 
 impl Weather {
-    fn empty() -> Weather {
-        Weather { dir: tempfile::tempdir().unwrap(), partitions: Vec::new(), next: date(1869, 1, 1) }
+    fn empty(first: Date) -> Weather {
+        Weather { dir: tempfile::tempdir().unwrap(), partitions: Vec::new(), next: first }
     }
 
-    /// Every day up to the one before `end`, but for [`LOST`].
-    fn until(end: Date) -> Weather {
-        let mut weather = Weather::empty();
+    /// Every day from `first` up to the one before `end`, but for [`LOST`].
+    fn between(first: Date, end: Date) -> Weather {
+        let mut weather = Weather::empty(first);
         weather.begin();
         while weather.next < end {
             if weather.next == LOST {
@@ -182,7 +184,7 @@ fn each_view_of_155_years() {
     if !has_browser() {
         return;
     }
-    let weather = Weather::until(date(2024, 1, 1));
+    let weather = Weather::between(FIRST, date(2024, 1, 1));
     let (_dashboard, url) = dashboard(weather.dir.path(), "127.0.0.1:0");
     browse("views.mjs", &url, |wish| panic!("{wish}?"));
 }
@@ -192,7 +194,7 @@ fn what_is_wrong_is_said() {
     if !has_browser() {
         return;
     }
-    let mut weather = Weather::empty();
+    let mut weather = Weather::empty(FIRST);
     let (_dashboard, url) = dashboard(weather.dir.path(), "127.0.0.1:0");
     browse("troubles.mjs", &url, |wish| weather.act(wish));
 }
@@ -202,7 +204,7 @@ fn a_server_that_goes_and_comes_back() {
     if !has_browser() {
         return;
     }
-    let mut weather = Weather::until(date(1870, 5, 10));
+    let mut weather = Weather::between(FIRST, date(1870, 5, 10));
     let dir = weather.dir.path().to_owned();
     let (mut running, url) = dashboard(&dir, "127.0.0.1:0");
     let listen = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
@@ -217,11 +219,21 @@ fn a_server_that_goes_and_comes_back() {
 }
 
 #[test]
+fn keys_rest_on_a_month() {
+    if !has_browser() {
+        return;
+    }
+    let mut weather = Weather::between(date(1869, 11, 30), date(1869, 12, 2));
+    let (_dashboard, url) = dashboard(weather.dir.path(), "127.0.0.1:0");
+    browse("focus.mjs", &url, |wish| weather.act(wish));
+}
+
+#[test]
 fn from_the_file_to_the_page() {
     if !has_browser() {
         return;
     }
-    let mut weather = Weather::until(date(2023, 1, 10));
+    let mut weather = Weather::between(FIRST, date(2023, 1, 10));
     let (_dashboard, url) = dashboard(weather.dir.path(), "127.0.0.1:0");
     browse("latency.mjs", &url, |wish| weather.act(wish));
 }

@@ -443,10 +443,14 @@ class Picture extends Drawn {
     return () => {
       const drawn = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement;
       if (drawn.nodeName !== 'svg') throw new Error(`${this.name} is not an SVG`);
+      const held = this.marks().find((mark) => mark === document.activeElement);
+      if (held) this.current = this.keyOf(held);
       this.prepare(drawn);
       if (this.svg()) morph(this.svg(), drawn);
       else this.figure.replaceChildren(document.importNode(drawn, true));
       this.text = text;
+      // It may be another element now, as where a month has come before it.
+      if (held) this.figure.querySelector('[tabindex]')?.focus({ preventScroll: true });
       if (tooltip.mark && this.figure.contains(tooltip.mark)) showTip(tooltip.mark);
       if (this.name === 'months') showMonth();
     };
@@ -465,6 +469,11 @@ class Picture extends Drawn {
     return [...this.figure.querySelectorAll('[data-tip]')];
   }
 
+  /** What a mark stays the same by: that of a month is, in its next year, too. */
+  keyOf({ dataset: { year, month } }) {
+    return { months: month, heatmap: `${year}-${month}` }[this.name] ?? year;
+  }
+
   /** One mark is in the tab order, and the only one that a screen reader meets; the arrow keys move to the others. */
   prepare(svg) {
     const [title, description] = ['title', 'desc'].map((name) => svg.querySelector(`:scope > ${name}`));
@@ -478,14 +487,14 @@ class Picture extends Drawn {
     svg.querySelectorAll('title').forEach((title) => title.remove());
     svg.querySelectorAll('text').forEach((text) => text.setAttribute('aria-hidden', 'true'));
     const marks = [...svg.querySelectorAll('[data-tip]')];
-    const current = marks.find((mark) => keyOf(mark) === this.current) ?? marks[0];
+    const current = marks.find((mark) => this.keyOf(mark) === this.current) ?? marks[0];
     if (current) makeStop(current);
   }
 
   moveTo(mark) {
     this.marks().filter((other) => other.hasAttribute('tabindex')).forEach(unmakeStop);
     makeStop(mark);
-    this.current = keyOf(mark);
+    this.current = this.keyOf(mark);
     mark.focus();
   }
 
@@ -501,8 +510,6 @@ class Picture extends Drawn {
     return undefined;
   }
 }
-
-const keyOf = (mark) => `${mark.dataset.year}-${mark.dataset.month ?? ''}`;
 
 function makeStop(mark) {
   mark.setAttribute('tabindex', '0');
