@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::memory::{AWAY_TOLD_AFTER, Jumps, Upsets};
+use super::session::End;
 use super::writing::{Write, Written};
-use super::{ANSWER_MAX, AWAY_TOLD_AFTER, End, Jumps, OnGap, PAST_END_MAX, PipelineError, Source, Upsets};
+use super::{ANSWER_MAX, OnGap, PipelineError, Source};
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Admin, KafkaError, Position, Records, StartAt};
 use crate::note;
@@ -11,6 +13,9 @@ use crate::report::{Decoder, RejectReason};
 use crate::status::{State, Status};
 use crate::stop::Stop;
 use crate::store::{Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreError};
+
+/// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
+const PAST_END_MAX: Duration = Duration::from_secs(10);
 
 /// Rejected records kept in memory, in bytes, before a checkpoint is due whatever the pace.
 const REJECTED_BYTES_MAX: usize = 8 << 20;
