@@ -123,7 +123,9 @@ async fn accept(listener: TcpListener, router: Router, stop: &Stop) -> io::Resul
     }
     drop(listener);
     // Event streams end by themselves, and a connection that is only kept for later at once.
-    let _ = tokio::time::timeout(STOP_MAX, connections.shutdown()).await;
+    if tokio::time::timeout(STOP_MAX, connections.shutdown()).await.is_err() {
+        tracing::debug!("connections were cut off, as answers did not go out");
+    }
     Ok(())
 }
 

@@ -24,7 +24,17 @@ export function tolerate(pattern = null) {
   tolerated = pattern;
 }
 
+/** How long is waited for what comes sooner or later: long, as others keep the machine busy. */
+export const PATIENCE_MS = 60_000;
+
+// What is asked of a page itself has no deadline of its own.
+setTimeout(() => {
+  console.error('it has not come to its end within ten minutes');
+  process.exit(1);
+}, 600_000).unref();
+
 const browser = await chromium.launch({
+  timeout: 2 * PATIENCE_MS,
   executablePath: '/usr/bin/chromium',
   // Its sandbox refuses to run as root, as which containers run it.
   args: process.getuid() === 0 ? ['--no-sandbox'] : [],
@@ -33,7 +43,7 @@ const browser = await chromium.launch({
 export async function open(path = '', options = {}) {
   const viewport = { width: 1280, height: 900 };
   const context = await browser.newContext({ viewport, reducedMotion: 'reduce', ...options });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   page.on('console', (message) => complain(`console: ${message.text()}`));
   page.on('pageerror', (error) => complain(`error: ${error.stack}`));
@@ -54,9 +64,9 @@ export async function open(path = '', options = {}) {
 
 /** Waits for something that the page does not tell by itself. */
 export async function until(what, isSo) {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + PATIENCE_MS;
   while (!(await isSo())) {
-    assert.ok(Date.now() < deadline, `not within 15 s: ${what}`);
+    assert.ok(Date.now() < deadline, `not within ${PATIENCE_MS / 1000} s: ${what}`);
     await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
 }

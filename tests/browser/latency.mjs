@@ -52,8 +52,9 @@ await steps({
       times.sort((a, b) => a - b);
       const [median, late, last] = [quantile(times, 0.5), quantile(times, 0.99), times.at(-1)].map(Math.round);
       console.log(`${name}: ${median} ms after the file (median), ${late} ms (p99), ${last} ms (last of ${times.length})`);
-      // What it comes to on a machine with nothing else to do is far less; here others run at the same time.
-      assert.ok(median < 100, `${name}: ${median} ms`);
+      // What it comes to is far less where nothing else runs, and there is no telling what does here. But a page that had
+      // to ask, as it does every two seconds, would take 1000.
+      assert.ok(median < 500, `${name}: ${median} ms`);
     }
   },
 });

@@ -41,10 +41,14 @@ await steps({
     }, isHidden);
     let asked = 0;
     let last = Date.now();
-    page.on('request', () => { asked += 1; last = Date.now(); });
+    const unanswered = new Set();
+    page.on('request', (request) => { asked += 1; last = Date.now(); unanswered.add(request); });
+    for (const end of ['requestfinished', 'requestfailed']) {
+      page.on(end, (request) => { last = Date.now(); unanswered.delete(request); });
+    }
     await turn(true);
     // What it had begun to fetch before, picture after picture, goes on to its end.
-    await until('a page at rest', () => Date.now() - last >= 1000);
+    await until('a page at rest', () => unanswered.size === 0 && Date.now() - last >= 1000);
     asked = 0;
     await ask('replace');
     await page.waitForTimeout(2500);

@@ -13,7 +13,7 @@ await steps({
     await live(page);
     await grown(400);
     await grown(await counted() + 20);
-    assert.equal(await page.locator('.state.running').count(), 4);
+    await until('all partitions run', async () => await page.locator('.state.running').count() === 4);
   },
   async 'and the pictures with them'() {
     const months = page.locator('figure[data-picture=months]');

@@ -12,7 +12,7 @@ use almanac::status::{State, Status};
 use almanac::store::{self, Owner};
 use flate2::read::GzDecoder;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -315,7 +315,7 @@ fn what_is_long_is_compressed_for_those_who_take_it() {
 
 #[test]
 fn an_event_is_for_a_changed_checkpoint_only() {
-    let mut page = Page::new(&[]);
+    let mut page = Page::new(&["-vv"]);
     page.put_checkpoint(0, 1);
     page.shows(1);
     let mut stream = page.events("", "");
@@ -356,16 +356,21 @@ fn an_event_is_for_a_changed_checkpoint_only() {
         assert!(offset > last);
         last = offset;
     }
-    let asked = Instant::now();
     let ended = page.process.terminate();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(!ended.stderr.contains("connections were cut off"), "{}", ended.stderr);
     assert!(knows.by_ref().last().is_some());
     assert!(stream.next().is_none(), "the stream ends with the server");
 }
 
 #[test]
 fn a_thousand_streams_hear_of_a_change_and_disturb_no_consumer() {
+    // Their other ends are files of this process, which is often let have a thousand only, and more if it asks.
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(4096, |maximum| maximum.min(4096));
+    if current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).unwrap();
+    }
     let kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "3000"]);
@@ -388,7 +393,7 @@ fn a_thousand_streams_hear_of_a_change_and_disturb_no_consumer() {
     assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
     let asked = Instant::now();
     assert_eq!(page.process.terminate().code, Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
 }
 
 #[test]
@@ -447,8 +452,8 @@ fn a_file_system_that_does_not_answer_is_told() {
     if !has_program("strace") {
         return;
     }
-    // Its 400th look at DIR takes a minute.
-    let delay = "inject=getdents64:delay_enter=60000000:when=400+";
+    // After some seconds of looks at DIR, one of them takes a minute.
+    let delay = "inject=getdents64:delay_enter=60000000:when=100+";
     let page = Page::with(almanac_under(
         &["strace", "-f", "-o", "/dev/null", "-e", "trace=getdents64", "-e", delay],
         DASHBOARD,
@@ -464,7 +469,7 @@ fn a_file_system_that_does_not_answer_is_told() {
     let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap();
     let child: i32 = children.split_whitespace().next().unwrap().parse().unwrap();
     rustix::process::kill_process(Pid::from_raw(child).unwrap(), Signal::TERM).unwrap();
-    eventually_within(Duration::from_secs(5), "it ends", || {
+    eventually_within(Duration::from_secs(20), "it ends", || {
         fs::read_to_string(format!("/proc/{child}/status")).is_ok_and(|status| status.contains("\nState:\tZ"))
     });
 }

@@ -91,6 +91,6 @@ fn a_stop_while_kafka_is_away_takes_seconds_only() {
         let asked = std::time::Instant::now();
         let ended = consumer.terminate();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert!(asked.elapsed().as_secs() < 10, "{:?}", asked.elapsed());
+        assert!(asked.elapsed().as_secs() < 20, "{:?}", asked.elapsed());
     }
 }

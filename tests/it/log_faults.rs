@@ -547,6 +547,8 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 fn open_transaction(place: &Place) -> BaseProducer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &place.brokers).set("transactional.id", &place.topic);
+    // By default Kafka takes it back after a minute, in which a busy machine may not have started Kafka again.
+    config.set("transaction.timeout.ms", "600000");
     let client: BaseProducer = config.create().unwrap();
     client.init_transactions(TIMEOUT).unwrap();
     client.begin_transaction().unwrap();

@@ -235,6 +235,7 @@ impl<'a> Ground<'a> {
             copy_dir(&self.place.dir("half"), &place.dir("files"));
         }
         let who: Vec<&str> = who.iter().map(String::as_str).collect();
+        let most = if who.contains(&"--group") { JOIN_MAX } else { PROGRESS_MAX };
         let fetches = if is_small { &SMALL_FETCHES[..] } else { &[] };
         let client = if has_replay { &[][..] } else { &LIBRDKAFKA_ONLY };
         let arguments = [&["consumer", "-v"], &who[..], &ANSWER_MAX, fetches, client].concat();
@@ -251,7 +252,7 @@ impl<'a> Ground<'a> {
         let mut consumer = place.almanac(&arguments).start();
         let mut outcome = Outcome::NotDone;
         let mut said = String::new();
-        if let Some(ended) = reading(&mut consumer, &is_through) {
+        if let Some(ended) = reading(&mut consumer, most, &is_through) {
             outcome = ended;
             said = consumer.stderr();
         }
@@ -270,7 +271,7 @@ impl<'a> Ground<'a> {
         assert!(!stderr.contains("panicked"), "{field:?} {flipped:?}: {stderr}");
         if outcome > Outcome::NoEffect {
             let mut again = place.almanac(&arguments).start();
-            if reading(&mut again, &is_through).is_some() {
+            if reading(&mut again, most, &is_through).is_some() {
                 outcome = Outcome::Stuck;
                 write!(said, " AGAIN: {}", again.stderr()).unwrap();
             }
@@ -375,8 +376,8 @@ impl Trial {
 }
 
 /// Waits for the reading's end; gives back what else came of it.
-fn reading(consumer: &mut Running, is_through: &impl Fn() -> bool) -> Option<Outcome> {
-    let deadline = Instant::now() + PROGRESS_MAX;
+fn reading(consumer: &mut Running, most: Duration, is_through: &impl Fn() -> bool) -> Option<Outcome> {
+    let deadline = Instant::now() + most;
     while !is_through() {
         if !consumer.is_running() {
             let ended = consumer.ended();

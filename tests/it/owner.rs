@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Ended, Place, Running, eventually, eventually_within, kafka};
+use crate::support::{Ended, Place, Running, eventually, kafka};
 
 const ALL: [&str; 5] = ["consumer", "0", "1", "2", "3"];
 
@@ -83,7 +83,7 @@ fn taking_over_stops_the_owner_even_when_nothing_arrives() {
     place.caught_up(kafka(), "files");
     let before = place.files("files");
     let mut second = place.almanac(&[&ALL[..], &["--take-over"]].concat()).start();
-    eventually_within(std::time::Duration::from_secs(15), "the former owner ends", || !first.is_running());
+    eventually("the former owner ends", || !first.is_running());
     was_taken_over(&first.ended(), &owner(&place, 0));
     assert!(owner(&place, 0).starts_with(&format!("process {} on", second.pid())));
     assert!(second.is_running());

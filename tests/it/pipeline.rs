@@ -79,7 +79,8 @@ fn days_that_come_one_by_one_are_counted_at_once() {
     place.caught_up(kafka(), "files");
     for days in 2..=8 {
         place.produce(&["--append", "--days", "1", "--duplicates", "0"]);
-        eventually_within(Duration::from_secs(6), "the day is counted", || place.days("files") == days);
+        // Less than a checkpoint may ever be put off, and more than a busy disk makes of "at once".
+        eventually_within(Duration::from_secs(15), "the day is counted", || place.days("files") == days);
     }
     assert_eq!(consumer.terminate().code, Some(0));
 }

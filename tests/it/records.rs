@@ -107,7 +107,8 @@ fn aborted_records_do_not_count_and_the_offset_passes_what_marks_them() {
 fn an_open_transaction_is_waited_for() {
     let place = Place::new();
     create(&place);
-    let client = client(&[("transactional.id", &place.topic)]);
+    // By default Kafka takes it back after a minute.
+    let client = client(&[("transactional.id", &place.topic), ("transaction.timeout.ms", "600000")]);
     client.init_transactions(TIMEOUT).unwrap();
     client.begin_transaction().unwrap();
     send(&client, &place, None, Some(&Report { date: date(1990, 4, 1), degrees: 1.0 }.encode()));

@@ -80,7 +80,7 @@ fn what_has_stalled_is_told_and_is_no_failure() {
     fs::create_dir_all(place.dir("files/.almanac/2")).unwrap();
     fs::write(place.dir("files/partition-2.json"), "{\"partition\":2,\"offset\":40}").unwrap();
     let now = jiff::Timestamp::now();
-    let since = now.checked_sub(jiff::SignedDuration::from_secs(90)).unwrap().to_string();
+    let since = now.checked_sub(jiff::SignedDuration::from_secs(9000)).unwrap().to_string();
     // As a former version wrote it, without what has come since.
     let said = json!({
         "partition": 2, "topic": "temperatures", "state": "stalled", "offset": 40, "position": 40,

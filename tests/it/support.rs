@@ -88,10 +88,14 @@ impl Random {
     }
 }
 
-/// Waits until `condition` holds; fails the test if it does not within a minute.
+/// How long is waited for what comes sooner or later. To start a Kafka takes ten seconds beside a few others, and half a
+/// minute where there are many.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits until `condition` holds; fails the test if it does not within minutes.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
-    eventually_within(Duration::from_secs(60), what, condition);
+    eventually_within(PATIENCE, what, condition);
 }
 
 #[track_caller]
@@ -137,9 +141,9 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// A Kafka on a free port, with these server properties.
+    /// A Kafka on a free port, which stays its own when it is started again, with these server properties.
     pub fn start(set: &[&str]) -> Kafka {
-        Self::start_at("127.0.0.1:0", set)
+        Self::start_at(&free_address(), set)
     }
 
     pub fn start_at(listen: &str, set: &[&str]) -> Kafka {
@@ -321,8 +325,24 @@ fn batch_ends(segment: &[u8]) -> impl Iterator<Item = usize> + '_ {
     std::iter::successors(Some(0), next).skip(1)
 }
 
-/// An address of this machine where nobody listens.
+/// An address of this machine where nobody listens, nor will before it is used: no other call gives the same, and the
+/// system itself gives nobody a port below those that it picks from.
 pub fn free_address() -> String {
+    const FIRST: u16 = 10_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let picked_from = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let first_picked: u16 = picked_from.split_whitespace().next().unwrap().parse().unwrap();
+    let count = u32::from(first_picked.saturating_sub(FIRST));
+    // Each test process begins elsewhere.
+    let from = std::process::id().wrapping_mul(101);
+    for _ in 0..count {
+        let number = from.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = FIRST + u16::try_from(number).unwrap();
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap().to_string();
+        }
+    }
+    // Where the system picks from all of them, this one will do.
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
@@ -400,9 +420,7 @@ impl Place {
     #[track_caller]
     pub fn caught_up(&self, kafka: &Kafka, dir: &str) {
         let records = kafka.records(&self.topic);
-        eventually_within(Duration::from_secs(120), "the checkpoints pass every record", || {
-            self.passed(dir) == records
-        });
+        eventually("the checkpoints pass every record", || self.passed(dir) == records);
     }
 
     /// The sum of the checkpoints' offsets.
@@ -520,7 +538,7 @@ impl Almanac {
     /// Runs it to its end.
     #[track_caller]
     pub fn run(self) -> Ended {
-        self.start().ended_within(Duration::from_secs(180))
+        self.start().ended()
     }
 
     #[track_caller]
@@ -576,23 +594,29 @@ impl Running {
     }
 
     pub fn stdout(&self) -> String {
-        std::fs::read_to_string(self.logs.join("stdout.log")).unwrap()
+        self.log("stdout.log")
     }
 
     pub fn stderr(&self) -> String {
-        std::fs::read_to_string(self.logs.join("stderr.log")).unwrap()
+        self.log("stderr.log")
+    }
+
+    fn log(&self, name: &str) -> String {
+        // It may end in the middle of a character that is still being written.
+        String::from_utf8_lossy(&std::fs::read(self.logs.join(name)).unwrap()).into_owned()
     }
 
     /// Waits for a line on stderr that contains `text`.
     #[track_caller]
     pub fn stderr_line_with(&self, text: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(90);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let stderr = self.stderr();
             if let Some(line) = stderr.lines().find(|line| line.contains(text)) {
                 return line.to_owned();
             }
-            assert!(Instant::now() < deadline, "no {text:?} within 90 s in:\n{stderr}");
+            let seconds = PATIENCE.as_secs();
+            assert!(Instant::now() < deadline, "no {text:?} within {seconds} s in:\n{stderr}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -614,15 +638,10 @@ impl Running {
     /// Waits for its end, with a deadline.
     #[track_caller]
     pub fn ended(&mut self) -> Ended {
-        self.ended_within(Duration::from_secs(60))
-    }
-
-    #[track_caller]
-    fn ended_within(&mut self, time: Duration) -> Ended {
         let mut status = None;
-        let deadline = Instant::now() + time;
+        let deadline = Instant::now() + PATIENCE;
         while status.is_none() {
-            let seconds = time.as_secs();
+            let seconds = PATIENCE.as_secs();
             assert!(Instant::now() < deadline, "it has not ended within {seconds} s:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(5));
             status = self.child.try_wait().unwrap();
