@@ -140,7 +140,7 @@ impl<'a> Session<'a> {
         let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
         loop {
             if self.stop.is_asked() {
-                self.save(Instant::now())?;
+                self.save_at_last()?;
                 self.write_status(Instant::now(), true)?;
                 return Ok(End::Stopped);
             }
@@ -399,6 +399,19 @@ impl<'a> Session<'a> {
             self.writing = Some((Writing::begin(self.hand_over()), asking));
         }
         Ok(verdict)
+    }
+
+    /// Where no broker says whether it may be done, nothing is lost, but read again by the next start.
+    fn save_at_last(&mut self) -> Result<(), PipelineError> {
+        if self.save(Instant::now())? == Verdict::Unknown {
+            tracing::info!("no broker says whether the log is still the same; asking once more");
+            if self.save(Instant::now())? == Verdict::Unknown {
+                tracing::warn!(
+                    "no broker answered, so what came after the last checkpoint is not durable; the next start reads it again"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Holds what has been taken against what the brokers say now.

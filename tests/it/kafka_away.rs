@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
+use rustix::process::Signal;
 
 use crate::support::{Kafka, Place, Running, eventually, free_address};
 
@@ -93,4 +94,37 @@ fn a_stop_while_kafka_is_away_takes_seconds_only() {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert!(asked.elapsed().as_secs() < 20, "{:?}", asked.elapsed());
     }
+}
+
+#[test]
+fn a_stop_asks_twice_whether_the_last_batch_may_be_made_durable() {
+    let kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "1000"]);
+    let records = kafka.records(&place.topic);
+    // Stopped while it has read everything, and nothing is durable, as Kafka says nothing any more.
+    let stop = |dir: &str| {
+        let consumer =
+            place.almanac_in(dir, &[CONSUMER, &["-v", "--checkpoint-every", "1h"]].concat()).start();
+        eventually("everything has been read", || place.read(dir) == records);
+        assert_eq!(place.passed(dir), 0, "none was due");
+        kafka.signal(Signal::STOP);
+        consumer.signal(Signal::TERM);
+        consumer.stderr_line_with("asking once more");
+        consumer
+    };
+    let mut answered = stop("answered");
+    kafka.signal(Signal::CONT);
+    assert_eq!(answered.ended().code, Some(0), "{}", answered.stderr());
+    assert_eq!(place.passed("answered"), records);
+
+    let ended = stop("silent").ended();
+    kafka.signal(Signal::CONT);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is not durable; the next start reads it again"), "{}", ended.stderr);
+    assert_eq!(place.passed("silent"), 0);
+    let mut again = place.almanac_in("silent", CONSUMER).start();
+    place.caught_up(&kafka, "silent");
+    assert_eq!(again.terminate().code, Some(0), "{}", again.stderr());
+    place.assert_same_files("answered", "silent");
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use almanac::checkpoint::Checkpoint;
 use almanac::kafka::{Admin, Connection, Record, Topic, extent, read_spans};
 use almanac::report::Decoder;
-use almanac::store;
+use almanac::store::{self, Paths};
 use jiff::civil::Date;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -426,6 +426,13 @@ impl Place {
     /// The sum of the checkpoints' offsets.
     pub fn passed(&self, dir: &str) -> i64 {
         self.checkpoints(dir).iter().map(|checkpoint| checkpoint.offset).sum()
+    }
+
+    /// The sum of the offsets up to which the consumers say that they have read.
+    pub fn read(&self, dir: &str) -> i64 {
+        let partitions = store::partitions_in(&self.dir(dir)).unwrap_or_default();
+        let paths = partitions.into_iter().map(|partition| Paths::new(&self.dir(dir), partition));
+        paths.filter_map(|paths| Some(store::load_status(&paths).ok()??.position)).sum()
     }
 
     pub fn days(&self, dir: &str) -> u64 {
