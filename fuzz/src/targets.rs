@@ -8,6 +8,8 @@ use almanac::broker::HostPort;
 use almanac::checkpoint::{AlreadyPassed, Checkpoint};
 use almanac::cli;
 use almanac::kafka::Property;
+use almanac::kafka::batches::{Batches, Records, Run, Unreadable};
+use almanac::kafka::wire;
 use almanac::report::{DEGREES_MAX, Decoder, MONTHS, Observation, RejectReason, Report};
 use almanac::source::{InputFormat, Options, SourceError, Unit, file};
 use almanac::stats::MonthCell;
@@ -16,19 +18,25 @@ use almanac::store::{Log, Owner, Rejected, passed_entries, rejected_entries};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+#[path = "kafka.rs"]
+mod kafka;
+
 /// A target: any bytes in, a panic where a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the name of their fuzzer and of their folders in `corpus/` and `found/`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("arguments", arguments),
+    ("batches", batches),
     ("checkpoint", checkpoint),
     ("csv", csv),
+    ("fetch", fetch),
     ("ghcn_access", ghcn_access),
     ("ghcn_csv", ghcn_csv),
     ("ghcn_dly", ghcn_dly),
     ("gzip", gzip),
     ("log", log),
+    ("metadata", metadata),
     ("open_meteo_csv", open_meteo_csv),
     ("open_meteo_json", open_meteo_json),
     ("record", record),
@@ -54,6 +62,102 @@ fn exact(report: Report) -> (String, u64) {
 fn exact_in_numbers(found: Observation) -> (String, u64) {
     let date = format!("{:04}-{:02}-{:02}", found.year(), found.month() + 1, found.day());
     (date, found.degrees().to_bits())
+}
+
+/// An answer to Metadata is what a second reader, written from the text of the protocol, takes it for.
+pub fn metadata(answer: &[u8]) {
+    let found = wire::metadata(answer, correlation(answer)).ok().map(|found| {
+        let brokers = found.brokers.into_iter().map(|broker| (broker.id, broker.host, broker.port));
+        let leaders = found.partitions.into_iter().map(|led| (led.partition, led.broker, led.epoch));
+        (brokers.collect(), found.topic_id, leaders.collect())
+    });
+    assert_eq!(found, kafka::metadata(answer));
+}
+
+/// The same of an answer to Fetch, with all that is in it.
+pub fn fetch(answer: &[u8]) {
+    let expected = kafka::fetched(answer, TOPIC_ID);
+    let Ok(found) = wire::fetched(answer, correlation(answer), TOPIC_ID) else {
+        assert!(expected.is_none());
+        return;
+    };
+    let expected = expected.unwrap();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!((found.partition, found.error), (expected.index, expected.error_code));
+        assert_eq!(found.high_watermark, expected.high_watermark);
+        assert_eq!(found.last_stable_offset, expected.last_stable_offset);
+        assert_eq!(found.has_aborted, expected.aborted_transactions > 0);
+        assert_eq!(found.is_diverging, expected.tagged_fields > 0);
+        same_batches(found.batches, expected.records);
+    }
+}
+
+/// The topic that the committed answers are of.
+const TOPIC_ID: &[u8; 16] = b"0123456789abcdef";
+
+/// What the answer was asked by: it is an answer to any request.
+fn correlation(answer: &[u8]) -> i32 {
+    answer.first_chunk().map_or(0, |first| i32::from_be_bytes(*first))
+}
+
+/// The same of record batches, with checksums that match.
+pub fn batches(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    kafka::mend_checksums(&mut bytes);
+    same_batches(Batches::new(&bytes), &bytes);
+}
+
+fn same_batches(found: Batches, mut rest: &[u8]) {
+    for found in found {
+        let expected = kafka::batch(&mut rest).unwrap();
+        match (found, expected) {
+            (Err(Unreadable::Malformed), None) => {}
+            (Err(Unreadable::Unusual), Some(batch)) => {
+                assert!(batch.magic != 2 || (batch.is_checksum_right && batch.attributes & 0x37 != 0));
+            }
+            (Err(Unreadable::Checksum), Some(batch)) => assert!(batch.magic == 2 && !batch.is_checksum_right),
+            (Err(Unreadable::Malformed), Some(batch)) => {
+                let last = batch.base_offset.checked_add(batch.last_offset_delta.into());
+                let is_sound = last.is_some_and(|last| last < i64::MAX);
+                assert!(batch.count < 0 || batch.last_offset_delta < 0 || !is_sound);
+            }
+            (Ok((run, next_offset)), Some(batch)) => {
+                assert_eq!(next_offset - 1 - batch.base_offset, i64::from(batch.last_offset_delta));
+                same_records(run, &batch);
+            }
+            (found, None) => panic!("{found:?}, of a batch that is cut short"),
+        }
+    }
+    assert!(kafka::batch(&mut rest).is_none());
+}
+
+fn same_records(run: Run, batch: &kafka::Batch) {
+    const PARTITION: i32 = 3;
+    let mut expected = Vec::new();
+    let mut rest = batch.records;
+    for _ in 0..batch.count {
+        let record = kafka::record(&mut rest, batch.base_offset);
+        expected.push(record);
+        if record.is_none() {
+            break;
+        }
+    }
+    // From wherever reading goes on, what comes before it is left out.
+    let offsets = expected.iter().flatten().map(|(offset, ..)| *offset);
+    let mut places: Vec<i64> = offsets.step_by(16).take(4).collect();
+    places.extend([i64::MIN, i64::MAX]);
+    for from in places {
+        let records = Records::of_run(PARTITION, from, run);
+        assert_eq!(records.leader_epoch.unwrap_or(-1), batch.partition_leader_epoch.max(-1));
+        let found = records.map(|record| {
+            let record = record.ok()?;
+            assert_eq!(record.partition, PARTITION);
+            Some((record.offset, record.key, record.value))
+        });
+        let is_left = |record: &&Option<kafka::Record>| record.is_none_or(|(offset, ..)| offset >= from);
+        assert!(found.eq(expected.iter().filter(is_left).copied()));
+    }
 }
 
 /// A checkpoint that is accepted says what its text says, is written again without loss, and can be gone on with.

@@ -8,14 +8,14 @@
 #![allow(unsafe_code, reason = "the C library is called from here only, each time with its SAFETY")]
 
 mod admin;
-mod batches;
+pub mod batches;
 mod config;
 mod consumer;
 mod error;
 mod log;
 mod producer;
 mod replay;
-mod wire;
+pub mod wire;
 
 pub use admin::{Admin, Topic};
 pub use batches::{Record, Records};
