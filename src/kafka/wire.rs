@@ -1,4 +1,4 @@
-//! Kafka's protocol, as far as [`super::replay`] speaks it: requests to bytes, bytes to answers. No IO.
+//! Kafka's protocol, as far as `replay` speaks it: requests to bytes, bytes to answers. No IO.
 //!
 //! Version 12 of Metadata and 13 of Fetch, which know topics by their ids, are spoken by every Kafka from 3.1 on.
 
