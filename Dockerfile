@@ -48,6 +48,6 @@ ENV ALMANAC_CACHE=/usr/share/almanac \
     ALMANAC_DASHBOARD=0.0.0.0:8080
 WORKDIR /files
 EXPOSE 9092 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["almanac", "broker", "--check"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["almanac", "broker", "--check"]
 ENTRYPOINT ["almanac"]
 CMD ["broker"]

@@ -193,7 +193,8 @@ fn response_header(rest: &mut &[u8]) -> Option<()> {
     tagged_fields(rest).map(drop)
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+/// Takes so many bytes from the front.
+pub fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (taken, left) = rest.split_at_checked(length)?;
     *rest = left;
     Some(taken)

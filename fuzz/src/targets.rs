@@ -374,6 +374,8 @@ pub fn arguments(bytes: &[u8]) {
 mod protobuf {
     use almanac::report::{DEGREES_MAX, RejectReason, Report, parse_date};
 
+    use super::kafka::take;
+
     /// As deep as the other languages' libraries go into groups.
     const DEPTH_MAX: u32 = 100;
 
@@ -457,12 +459,6 @@ mod protobuf {
     fn length_delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
         let length = usize::try_from(varint(rest)?).ok()?;
         take(rest, length)
-    }
-
-    fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-        let (taken, left) = rest.split_at_checked(length)?;
-        *rest = left;
-        Some(taken)
     }
 
     /// At most ten bytes, seven bits in each, and no more than 64 in all.
