@@ -1,30 +1,37 @@
-//! Real files, held against statistics that were computed from them elsewhere, in exact arithmetic.
+//! Real files, compared with statistics that were computed independently, in exact arithmetic.
 //!
-//! The files are not part of the project: `ALMANAC_TEST_DATA` says where they are.
+//! Excerpts of a few kilobytes are in `tests/data`. The large files that they come from are not part of the project:
+//! `ALMANAC_TEST_DATA` names their folder. Without it, the tests over them print one line and check nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
 
-use almanac::report::Report;
+use almanac::report::{MONTHS, Report};
 use almanac::source::{Options, SourceError, Unit, file};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::support::skip;
+use crate::support::{Place, has_program, kafka};
 
-/// The folder of real files; none, and the reason on stderr, where there is none to test with.
+/// The folder of the large files, if `ALMANAC_TEST_DATA` names one.
 fn data() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("ALMANAC_TEST_DATA").map_or_else(default, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let reason =
-        format!("{} is not there; ALMANAC_TEST_DATA says where the real files are", folder.display());
-    skip(&reason);
-    None
+    static SAID: Once = Once::new();
+    let Some(folder) = std::env::var_os("ALMANAC_TEST_DATA").map(PathBuf::from) else {
+        SAID.call_once(|| {
+            // The macro's output is shown of failed tests only.
+            let _ = writeln!(
+                std::io::stderr(),
+                "not part of this run: the large files of real weather (ALMANAC_TEST_DATA is not set)"
+            );
+        });
+        return None;
+    };
+    assert!(folder.is_dir(), "ALMANAC_TEST_DATA: {} is not a directory", folder.display());
+    Some(folder)
 }
 
 fn expected(folder: &Path, name: &str) -> Value {
@@ -190,4 +197,142 @@ fn stations_of_a_by_year_csv_are_listed() {
     let Some(folder) = data() else { return };
     let error = file::read_files(&[folder.join(BY_YEAR)], &Options::default()).unwrap_err();
     assert!(matches!(error, SourceError::SeveralStations { count: 1131, .. }), "{error}");
+}
+
+/// Statistics of `tests/data` by file, or by file and station.
+fn excerpts() -> Value {
+    serde_json::from_str(include_str!("../data/expected.json")).unwrap()
+}
+
+fn excerpt(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
+}
+
+/// Months of the reports as a consumer counts them: the first report of a day wins.
+fn of_first_reports(reports: &[Report]) -> BTreeMap<String, Month> {
+    let mut days = HashSet::new();
+    by_month(&reports.iter().filter(|report| days.insert(report.date)).copied().collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn check_excerpt_months(months: &BTreeMap<String, Month>, expected: &Value) {
+    let expected = expected.as_object().unwrap();
+    assert!(months.keys().eq(expected.keys()), "other months: {:?}", months.keys());
+    for (key, month) in months {
+        let expected = &expected[key];
+        assert_eq!(month.count, expected["count"], "{key}");
+        assert_eq!(month.start, expected["start"], "{key}");
+        assert_eq!(month.end, expected["end"], "{key}");
+        assert_eq!(month.min, expected["min"], "{key}");
+        assert_eq!(month.max, expected["max"], "{key}");
+        let off = (month.sum - expected["sum"].as_f64().unwrap()).abs();
+        assert!(off <= 1e-9 * month.count as f64, "{key}: the sum is off by {off}");
+    }
+}
+
+/// Reads an excerpt with and without its flagged values, and compares both.
+#[track_caller]
+fn check_excerpt(file: &str, options: &Options) {
+    let key = match &options.station {
+        Some(station) => format!("{file} {station}"),
+        None => file.to_owned(),
+    };
+    let expected = &excerpts()[key];
+    for (keep_flagged, values, months) in [(true, "values", "all"), (false, "unflagged_values", "unflagged")]
+    {
+        let reports =
+            file::read_files(&[excerpt(file)], &Options { keep_flagged, ..options.clone() }).unwrap();
+        assert_eq!(reports.len() as u64, expected[values], "{file}");
+        check_excerpt_months(&of_first_reports(&reports), &expected[months]);
+    }
+}
+
+#[test]
+fn excerpt_of_access_csv_with_a_leap_day() {
+    check_excerpt("access_USW00014837.csv", &Options::default());
+}
+
+#[test]
+fn excerpt_of_access_csv_with_flags() {
+    check_excerpt("access_USC00410498.csv", &Options::default());
+}
+
+#[test]
+fn excerpt_of_by_station_csv_with_gaps() {
+    check_excerpt("by_station_USW00014920.csv.gz", &Options::default());
+}
+
+#[test]
+fn excerpt_of_fixed_width() {
+    check_excerpt("USW00014819.dly", &Options::default());
+}
+
+#[test]
+fn excerpt_of_by_year_csv_downloaded_twice() {
+    for station in ["USW00026422", "USW00003013"] {
+        let options = Options { station: Some(station.to_owned()), ..Options::default() };
+        check_excerpt("two_downloads.by_year.csv.gz", &options);
+    }
+    let error =
+        file::read_files(&[excerpt("two_downloads.by_year.csv.gz")], &Options::default()).unwrap_err();
+    assert!(matches!(error, SourceError::SeveralStations { count: 3, .. }), "{error}");
+}
+
+#[test]
+fn excerpt_of_plain_csv_in_fahrenheit() {
+    let options = Options {
+        date_column: Some("date".to_owned()),
+        degrees_column: Some("tmax".to_owned()),
+        unit: Some(Unit::Fahrenheit),
+        ..Options::default()
+    };
+    check_excerpt("lacrosse_fahrenheit.csv", &options);
+}
+
+#[test]
+fn excerpts_of_open_meteo() {
+    check_excerpt("openmeteo_berlin.csv", &Options::default());
+    check_excerpt("openmeteo_brasilia.json", &Options::default());
+}
+
+/// From the file to the checkpoints: what the downloads have in common is sent twice and counted once.
+#[test]
+fn an_excerpt_is_counted_once() {
+    let (file, station) = ("two_downloads.by_year.csv.gz", "USW00003013");
+    let place = Place::new();
+    let path = excerpt(file).display().to_string();
+    place.produce(&["--file", &path, "--station", station]);
+    let expected = &excerpts()[format!("{file} {station}")];
+    assert_eq!(kafka().records(&place.topic) as u64, expected["values"]);
+    place.replay(kafka(), "files");
+    let mut months = BTreeMap::new();
+    for checkpoint in place.checkpoints("files") {
+        for (month, year, cell) in checkpoint.statistics.cells() {
+            let day = |day: u32| format!("{year:04}-{:02}-{day:02}", month + 1);
+            let counted = Month {
+                count: cell.count().into(),
+                start: day(cell.first_day()),
+                end: day(cell.last_day()),
+                sum: cell.sum(),
+                min: cell.min(),
+                max: cell.max(),
+            };
+            assert!(
+                months.insert(format!("{year:04}-{:02}", month + 1), counted).is_none(),
+                "{}",
+                MONTHS[month]
+            );
+        }
+    }
+    check_excerpt_months(&months, &expected["all"]);
+}
+
+#[test]
+fn the_expectations_are_what_their_script_prints() {
+    if !has_program("python3") {
+        return;
+    }
+    let printed = Command::new("python3").arg(excerpt("expected.py")).output().unwrap();
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&printed.stdout).unwrap(), excerpts());
 }
