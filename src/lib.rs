@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod dashboard;
 pub mod debug;
+pub mod excerpt;
 pub mod kafka;
 pub mod logging;
 pub mod metrics;

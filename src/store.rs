@@ -7,26 +7,30 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one place that renames")]
 
+mod rejected;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize, de};
 
 use crate::checkpoint::Checkpoint;
-use crate::report::RejectReason;
 use crate::status::Status;
+use rejected::{Entries, LineError, each_passed};
+pub use rejected::{Rejected, passed_entries, rejected_entries};
 
 /// Far more than 10,000 years take; what is longer is no checkpoint, and must not fill the memory.
 const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
 
 /// The same of `status.json`, which has one line.
 const STATUS_BYTES_MAX: u64 = 64 << 10;
+
+/// What of a rejected file is read at once.
+const LINES_BUFFER_BYTES: usize = 64 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -164,25 +168,6 @@ pub struct LeaderEpoch {
     pub first_offset: i64,
 }
 
-/// A record kept aside: one line of `partition-N.rejected.jsonl`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rejected {
-    pub offset: i64,
-    pub reason: RejectReason,
-    /// Base64.
-    pub key: Option<String>,
-    /// Base64.
-    pub value: Option<String>,
-}
-
-impl Rejected {
-    pub fn new(offset: i64, reason: RejectReason, key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
-        let encode = |bytes: &[u8]| STANDARD.encode(bytes);
-        Rejected { offset, reason, key: key.map(encode), value: value.map(encode) }
-    }
-}
-
 /// The files of one partition in DIR.
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -288,13 +273,14 @@ impl Claim {
     pub fn replace(&mut self, checkpoint: &Checkpoint) -> Result<u64, StoreError> {
         self.lock_if_free();
         let json = checkpoint.to_json();
-        put(&self.paths, &self.epoch_dir, &self.paths.checkpoint(), &json, Durability::Synced)?;
+        put_bytes(&self.paths, &self.epoch_dir, &self.paths.checkpoint(), &json, Durability::Synced)?;
         Ok(json.len() as u64)
     }
 
     /// Replaces `log.json`.
     pub fn set_log(&self, log: &Log) -> Result<(), StoreError> {
-        put(&self.paths, &self.epoch_dir, &self.paths.log(), &json_line(log), Durability::Synced).map(drop)
+        put_bytes(&self.paths, &self.epoch_dir, &self.paths.log(), &json_line(log), Durability::Synced)
+            .map(drop)
     }
 
     /// Appends rejected records. Must come before the checkpoint that passes them.
@@ -309,7 +295,7 @@ impl Claim {
     pub fn set_status(&mut self, status: &impl Serialize) -> Result<(), StoreError> {
         // Here as well, since a partition in which nothing arrives is not replaced.
         self.lock_if_free();
-        put(&self.paths, &self.epoch_dir, &self.paths.status(), &json_line(status), Durability::Atomic)
+        put_bytes(&self.paths, &self.epoch_dir, &self.paths.status(), &json_line(status), Durability::Atomic)
             .map(drop)
     }
 
@@ -324,7 +310,8 @@ impl Claim {
             self.set_log(&Log { is_starting_over: true, ..log.clone() })?;
         }
         self.archive(&former.unwrap_or(log).topic_id)?;
-        self.rejected = put(&self.paths, &self.epoch_dir, &self.paths.rejected(), b"", Durability::Synced)?;
+        self.rejected =
+            put_bytes(&self.paths, &self.epoch_dir, &self.paths.rejected(), b"", Durability::Synced)?;
         let fresh = Checkpoint::empty(self.paths.partition, log.first_offset);
         if former.is_none() {
             self.set_log(log)?;
@@ -348,15 +335,18 @@ impl Claim {
     /// rejected nothing is not worth keeping.
     fn archive(&self, topic_id: &str) -> Result<(), StoreError> {
         let checkpoint = read_if_there(&self.paths.checkpoint())?.unwrap_or_default();
-        let rejected = read_if_there(&self.paths.rejected())?.unwrap_or_default();
         let counted_any = Checkpoint::from_json(&checkpoint).is_ok_and(|found| !found.statistics.is_empty());
-        if !counted_any && rejected.is_empty() {
+        let rejected = self.paths.rejected();
+        let rejected_any = open_if_there(&rejected)?.map(|file| file.metadata().map(|found| found.len() > 0));
+        let rejected_any = rejected_any.transpose().map_err(StoreError::io("read", &rejected))? == Some(true);
+        if !counted_any && !rejected_any {
             return Ok(());
         }
         let archive = self.paths.archive(topic_id);
-        for (source, bytes) in [(self.paths.checkpoint(), checkpoint), (self.paths.rejected(), rejected)] {
-            if let Some(name) = source.file_name().filter(|_| !bytes.is_empty()) {
-                keep(&self.paths, &self.epoch_dir, &archive.join(name), &bytes)?;
+        for (source, is_any) in [(self.paths.checkpoint(), !checkpoint.is_empty()), (rejected, rejected_any)]
+        {
+            if let Some(name) = source.file_name().filter(|_| is_any) {
+                keep(&self.paths, &self.epoch_dir, &source, &archive.join(name))?;
             }
         }
         Ok(())
@@ -481,7 +471,7 @@ fn load(paths: &Paths) -> Result<Loaded, StoreError> {
 /// Whether a claim could read a partition's files. Takes nothing, and changes nothing.
 pub fn check(dir: &Path, partition: i32) -> Result<(), StoreError> {
     let paths = Paths::new(dir, partition);
-    passed_rejected(&paths, passed(&load(&paths)?)).map(drop)
+    each_passed_rejected(&paths, passed(&load(&paths)?), |error| error, |_| Ok(()))
 }
 
 /// The offset that the rejected file's entries must lie below. Where the checkpoint was moved away, all are kept until
@@ -504,16 +494,26 @@ pub fn logs_in(dir: &Path) -> Vec<Log> {
     partitions.filter_map(|partition| load_log(&Paths::new(dir, partition)).ok().flatten()).collect()
 }
 
-/// The rejected records of a partition, without a last line that is still being written.
-pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
+/// The rejected records of a partition, one after the other, without a last line that is still being written. An error
+/// is the last item.
+pub fn rejected_in(
+    paths: &Paths,
+) -> Result<impl Iterator<Item = Result<Rejected, StoreError>> + use<>, StoreError> {
     let path = paths.rejected();
-    let lines = read_if_there(&path)?.unwrap_or_default();
-    rejected_entries(&lines).map_err(|reason| StoreError::unreadable(&path, reason))
+    let entries = Entries::new(read_lines(&path)?);
+    Ok(entries.map(move |entry| entry.map_err(|error| error_of_line(&path, error))))
 }
 
-/// The entries of a rejected file's whole lines; the error names the line.
-pub fn rejected_entries(lines: &[u8]) -> Result<Vec<Rejected>, String> {
-    whole_lines(lines).filter_map(|line| Some(line.transpose()?.map(|(entry, _)| entry))).collect()
+/// All of them at once.
+pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
+    rejected_in(paths)?.collect()
+}
+
+fn error_of_line(path: &Path, error: LineError) -> StoreError {
+    match error {
+        LineError::Io(source) => StoreError::io("read", path)(source),
+        LineError::Bad(reason) => StoreError::unreadable(path, reason),
+    }
 }
 
 /// The checkpoint of a partition, if there is one.
@@ -608,45 +608,21 @@ pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreErr
 /// Rewrites the rejected file, under a new inode, without a torn last line and without entries that the
 /// checkpoint has not passed: those records will be read again.
 fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File, StoreError> {
-    let kept = passed_rejected(paths, offset)?;
-    put(paths, epoch_dir, &paths.rejected(), &kept, Durability::Synced)
+    put(paths, epoch_dir, &paths.rejected(), Durability::Synced, |temp| {
+        each_passed_rejected(paths, offset, FillError::Source, |line| Ok(temp.write_all(line)?))
+    })
 }
 
-/// What of the rejected file a checkpoint with this offset has passed.
-fn passed_rejected(paths: &Paths, offset: i64) -> Result<Vec<u8>, StoreError> {
+/// Gives each line of the rejected file that a checkpoint with this offset has passed to `keep`.
+fn each_passed_rejected<E>(
+    paths: &Paths,
+    offset: i64,
+    failed: impl Fn(StoreError) -> E,
+    keep: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let path = paths.rejected();
-    let found = read_if_there(&path)?.unwrap_or_default();
-    passed_entries(&found, offset).map_err(|reason| StoreError::unreadable(&path, reason))
-}
-
-/// The whole lines with an offset below `offset`; the error names the line that can't be read.
-pub fn passed_entries(lines: &[u8], offset: i64) -> Result<Vec<u8>, String> {
-    let mut kept = Vec::with_capacity(lines.len());
-    let mut hole = None;
-    for (number, line) in (1..).zip(whole_lines(lines)) {
-        match (line?, hole) {
-            (None, _) => hole = hole.or(Some(number)),
-            // It was synced with all that came before it: this is no power cut's work.
-            (Some((entry, _)), Some(hole)) if entry.offset < offset => {
-                return Err(format!("line {hole}: zero bytes before the entry of offset {}", entry.offset));
-            }
-            (Some((entry, line)), _) if entry.offset < offset => kept.extend_from_slice(line),
-            _ => {}
-        }
-    }
-    Ok(kept)
-}
-
-/// Each line that ends, read, with its bytes. Nothing in place of one with zero bytes, which no line of ours has: of an
-/// append that was not synced a power cut may leave the end and not the beginning.
-fn whole_lines(lines: &[u8]) -> impl Iterator<Item = Result<Option<(Rejected, &[u8])>, String>> {
-    lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).enumerate().map(
-        |(index, line)| match serde_json::from_slice(line) {
-            Ok(entry) => Ok(Some((entry, line))),
-            Err(_) if line.contains(&0) => Ok(None),
-            Err(error) => Err(format!("line {}: {error}", index + 1)),
-        },
-    )
+    let lines = read_lines(&path).map_err(&failed)?;
+    each_passed(lines, offset, |error| failed(error_of_line(&path, error)), keep)
 }
 
 /// Whether a replaced file must survive a power cut.
@@ -656,16 +632,29 @@ enum Durability {
     Atomic,
 }
 
+/// Why a temporary file could not be filled.
+enum FillError {
+    /// What goes into it can't be had.
+    Source(StoreError),
+    Temp(io::Error),
+}
+
+impl From<io::Error> for FillError {
+    fn from(error: io::Error) -> Self {
+        FillError::Temp(error)
+    }
+}
+
 /// Replaces `target` by way of the owner's epoch directory, and gives back the new file, open to append. Fails,
 /// having changed nothing, once that directory is gone.
 fn put(
     paths: &Paths,
     epoch_dir: &Path,
     target: &Path,
-    bytes: &[u8],
     durability: Durability,
+    fill: impl FnOnce(&mut BufWriter<File>) -> Result<(), FillError>,
 ) -> Result<File, StoreError> {
-    let (temp, file) = write_temp(paths, epoch_dir, target, bytes, durability)?;
+    let (temp, file) = write_temp(paths, epoch_dir, target, durability, fill)?;
     fs::rename(&temp, target).map_err(|error| {
         let _ = fs::remove_file(&temp);
         write_error(paths, epoch_dir, "replace", target, error)
@@ -676,10 +665,36 @@ fn put(
     Ok(file)
 }
 
-/// Puts `bytes` at `target` without ever overwriting: what is there already, equal, is left; what is there and
-/// differs keeps its name, and the new file gets a number.
-fn keep(paths: &Paths, epoch_dir: &Path, target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let (temp, _) = write_temp(paths, epoch_dir, target, bytes, Durability::Synced)?;
+/// The same with bytes that are at hand.
+fn put_bytes(
+    paths: &Paths,
+    epoch_dir: &Path,
+    target: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<File, StoreError> {
+    put(paths, epoch_dir, target, durability, |temp| Ok(temp.write_all(bytes)?))
+}
+
+/// Keeps a copy of `source` at `target` without ever overwriting: what is there already, equal, is left; what is there
+/// and differs keeps its name, and the new file gets a number.
+fn keep(paths: &Paths, epoch_dir: &Path, source: &Path, target: &Path) -> Result<(), StoreError> {
+    let (temp, _) = write_temp(paths, epoch_dir, target, Durability::Synced, |temp| {
+        let mut source_file = BufReader::new(
+            File::open(source).map_err(|error| FillError::Source(StoreError::io("read", source)(error)))?,
+        );
+        loop {
+            let bytes = source_file
+                .fill_buf()
+                .map_err(|error| FillError::Source(StoreError::io("read", source)(error)))?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            temp.write_all(bytes)?;
+            let used = bytes.len();
+            source_file.consume(used);
+        }
+    })?;
     target.parent().map_or(Ok(()), create_dir_durably)?;
     let mut place = target.to_owned();
     for number in 2.. {
@@ -688,7 +703,7 @@ fn keep(paths: &Paths, epoch_dir: &Path, target: &Path, bytes: &[u8]) -> Result<
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(write_error(paths, epoch_dir, "archive", &place, error)),
         }
-        if read_if_there(&place)?.as_deref() == Some(bytes) {
+        if is_same_content(&place, &temp).map_err(StoreError::io("read", &place))? {
             break;
         }
         place = target
@@ -698,20 +713,43 @@ fn keep(paths: &Paths, epoch_dir: &Path, target: &Path, bytes: &[u8]) -> Result<
     fs::remove_file(&temp).map_err(|error| write_error(paths, epoch_dir, "remove", &temp, error))
 }
 
+/// Compares two files piece by piece.
+fn is_same_content(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (File::open(one)?, File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let length = left.len().min(right.len());
+        if left[..length] != right[..length] {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        one.consume(length);
+        other.consume(length);
+    }
+}
+
 /// Writes a new file in the epoch directory. A failed sync is never repeated on it: the kernel may have
 /// dropped the pages and call the second attempt a success.
 fn write_temp(
     paths: &Paths,
     epoch_dir: &Path,
     target: &Path,
-    bytes: &[u8],
     durability: Durability,
+    fill: impl FnOnce(&mut BufWriter<File>) -> Result<(), FillError>,
 ) -> Result<(PathBuf, File), StoreError> {
     // The suffix keeps what is temporary from being taken for a checkpoint.
     let temp = epoch_dir.join(format!("{}.tmp", target.file_name().unwrap_or_default().to_string_lossy()));
-    let write = || -> io::Result<File> {
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&temp)?;
-        file.write_all(bytes)?;
+    let write = || -> Result<File, FillError> {
+        let file = OpenOptions::new().append(true).create_new(true).open(&temp)?;
+        let mut writer = BufWriter::new(file);
+        fill(&mut writer)?;
+        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         if durability == Durability::Synced {
             file.sync_all()?;
         }
@@ -720,7 +758,10 @@ fn write_temp(
     let file = write().map_err(|error| {
         // Best effort: it also goes with the epoch directory at the next claim.
         let _ = fs::remove_file(&temp);
-        write_error(paths, epoch_dir, "write", target, error)
+        match error {
+            FillError::Source(error) => error,
+            FillError::Temp(error) => write_error(paths, epoch_dir, "write", target, error),
+        }
     })?;
     Ok((temp, file))
 }
@@ -741,6 +782,22 @@ fn write_error(
         return StoreError::TakenOver { partition: paths.partition, owner: read_owner(paths) };
     }
     StoreError::Io { action, path: target.to_owned(), source }
+}
+
+fn open_if_there(path: &Path) -> Result<Option<File>, StoreError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("read", path)(error)),
+    }
+}
+
+/// A file of lines; empty where there is none.
+fn read_lines(path: &Path) -> Result<Box<dyn BufRead>, StoreError> {
+    Ok(match open_if_there(path)? {
+        Some(file) => Box::new(BufReader::with_capacity(LINES_BUFFER_BYTES, file)),
+        None => Box::new(io::empty()),
+    })
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {

@@ -7,13 +7,13 @@ use serde::Serialize;
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::report::{Decoder, MONTHS};
 use crate::stats::MonthCell;
-use crate::store::Rejected;
+use crate::store::{Rejected, StoreError};
 
 /// The fold over again, beside the files that it is held against.
 #[derive(Debug)]
-pub struct Replay {
+pub struct Replay<Lines> {
     checkpoint: Checkpoint,
-    rejected: Vec<Rejected>,
+    aside: Aside<Lines>,
     counts: Counts,
     decoder: Decoder,
 }
@@ -41,7 +41,7 @@ pub enum Difference {
     /// The offset lies below a record of the log that the statistics hold, or past the log's end.
     Offset { file: i64, log_end: i64 },
     /// A line of the rejected file, counted from 1; `None` where there is no such line.
-    Rejected { line: usize, file: Option<Rejected>, log: Option<Rejected> },
+    Rejected { line: usize, file: Option<Box<Rejected>>, log: Option<Box<Rejected>> },
 }
 
 /// What a field holds.
@@ -84,7 +84,8 @@ impl fmt::Display for Difference {
                 write!(formatter, "offset: the file has {file}, the log ends at {log_end}")
             }
             Difference::Rejected { line, file, log } => {
-                let shown = |line: &Option<Rejected>| shown(line.as_ref().map(|line| format!("{line:?}")));
+                let shown =
+                    |line: &Option<Box<Rejected>>| shown(line.as_ref().map(|line| format!("{line:?}")));
                 write!(
                     formatter,
                     "rejected line {line}: the file has {}, the log makes {}",
@@ -96,11 +97,70 @@ impl fmt::Display for Difference {
     }
 }
 
-impl Replay {
-    pub fn new(partition: i32, first_offset: i64) -> Self {
+/// The rejected file beside the rejected records of the log. Both are in the order of offsets, so that neither has to be
+/// in memory.
+#[derive(Debug)]
+struct Aside<Lines> {
+    lines: Lines,
+    /// Lines at or past it belong to a batch whose checkpoint is still to come.
+    end: i64,
+    /// How many lines have been compared.
+    passed: usize,
+    difference: Option<Difference>,
+    error: Option<StoreError>,
+}
+
+impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Aside<Lines> {
+    fn next(&mut self) -> Option<Rejected> {
+        if self.error.is_some() {
+            return None;
+        }
+        for line in self.lines.by_ref() {
+            match line {
+                Ok(line) if line.offset < self.end => {
+                    self.passed += 1;
+                    return Some(line);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.error = Some(error);
+                    break;
+                }
+            }
+        }
+        None
+    }
+
+    /// Compares the next line with the next rejected record of the log, until they differ.
+    fn compare(&mut self, log: Rejected) {
+        if self.difference.is_some() {
+            return;
+        }
+        let line = self.passed + 1;
+        let file = self.next();
+        if file.as_ref() != Some(&log) {
+            let (file, log) = (file.map(Box::new), Some(Box::new(log)));
+            self.difference = Some(Difference::Rejected { line, file, log });
+        }
+    }
+
+    /// Reads what is left, which is more than the log makes.
+    fn finish(&mut self) -> Result<(), StoreError> {
+        while let Some(file) = self.next() {
+            let (line, file) = (self.passed, Some(Box::new(file)));
+            self.difference.get_or_insert(Difference::Rejected { line, file, log: None });
+        }
+        self.error.take().map_or(Ok(()), Err)
+    }
+}
+
+impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
+    /// `rejected` are the lines of the rejected file; those at or past `end`, the checkpoint's offset, belong to a batch
+    /// whose checkpoint is still to come.
+    pub fn new(partition: i32, first_offset: i64, rejected: Lines, end: i64) -> Self {
         Replay {
             checkpoint: Checkpoint::empty(partition, first_offset),
-            rejected: Vec::new(),
+            aside: Aside { lines: rejected, end, passed: 0, difference: None, error: None },
             counts: Counts::default(),
             decoder: Decoder::default(),
         }
@@ -113,7 +173,7 @@ impl Replay {
             Ok(Outcome::Duplicate) => self.counts.duplicates += 1,
             Ok(Outcome::Rejected(reason)) => {
                 self.counts.rejected += 1;
-                self.rejected.push(Rejected::new(offset, reason, key, value));
+                self.aside.compare(Rejected::new(offset, reason, key, value));
             }
             Err(_) => {}
         }
@@ -123,26 +183,25 @@ impl Replay {
         self.counts
     }
 
-    /// Holds the files against what the log made. `log_end` is its high watermark; lines of the rejected file at or
-    /// past the checkpoint's offset belong to a batch whose checkpoint is still to come.
-    pub fn difference(&self, file: &Checkpoint, rejected: &[Rejected], log_end: i64) -> Option<Difference> {
+    /// Holds the files against what the log made. `log_end` is its high watermark.
+    pub fn difference(&mut self, file: &Checkpoint, log_end: i64) -> Result<Option<Difference>, StoreError> {
+        self.aside.finish()?;
         if file.offset > log_end {
-            return Some(Difference::Offset { file: file.offset, log_end });
+            return Ok(Some(Difference::Offset { file: file.offset, log_end }));
         }
-        self.different_cell(file).or_else(|| self.different_rejected(rejected, file.offset))
+        Ok(self.different_cell(file).or_else(|| self.aside.difference.clone()))
     }
 
     /// The same where the log is replayed from `self`'s first offset only, and the file has counted more before it.
     /// What can be told then: that the days of these records are counted, and that the rejected ones are kept.
     pub fn difference_from(
-        &self,
-        first_offset: i64,
+        &mut self,
         file: &Checkpoint,
-        rejected: &[Rejected],
         log_end: i64,
-    ) -> Option<Difference> {
+    ) -> Result<Option<Difference>, StoreError> {
+        self.aside.finish()?;
         if file.offset > log_end {
-            return Some(Difference::Offset { file: file.offset, log_end });
+            return Ok(Some(Difference::Offset { file: file.offset, log_end }));
         }
         let uncounted = self.checkpoint.statistics.cells().find_map(|(month, year, cell)| {
             let counted = file.statistics.cell(month, year);
@@ -156,21 +215,7 @@ impl Replay {
                 log: Some(Value::Number(day)),
             })
         });
-        let rest: Vec<Rejected> =
-            rejected.iter().filter(|line| line.offset >= first_offset).cloned().collect();
-        uncounted.or_else(|| self.different_rejected(&rest, file.offset))
-    }
-
-    fn different_rejected(&self, rejected: &[Rejected], end: i64) -> Option<Difference> {
-        let passed: Vec<&Rejected> = rejected.iter().filter(|line| line.offset < end).collect();
-        (0..passed.len().max(self.rejected.len())).find_map(|index| {
-            let (file, log) = (passed.get(index).copied(), self.rejected.get(index));
-            (file != log).then(|| Difference::Rejected {
-                line: index + 1,
-                file: file.cloned(),
-                log: log.cloned(),
-            })
-        })
+        Ok(uncounted.or_else(|| self.aside.difference.clone()))
     }
 
     /// Both hold their cells in calendar order, so the first difference is where the merge of both first differs.

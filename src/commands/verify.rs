@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::progress::{self, Reached};
 use crate::cli::{self, Format};
 use crate::kafka::{Admin, Connection, Span, Topic, read_spans};
-use crate::store::{self, Gap, Paths};
+use crate::store::{self, Gap, Paths, Rejected};
 use crate::verify::{Counts, Difference, Replay};
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -244,8 +244,10 @@ impl<'a> Log<'a> {
         let (low, high) = self.admin.watermarks(self.name, number, ANSWER_MAX)?;
         let unchecked = unchecked(&log, low);
         let start = unchecked.as_ref().map_or(log.first_offset, |unchecked| unchecked.from);
-        let rejected = store::load_rejected(&paths)?;
-        let mut replay = Replay::new(number, start);
+        let from = unchecked.as_ref().map_or(i64::MIN, |_| start);
+        let is_checked = |line: &Result<Rejected, _>| line.as_ref().map_or(true, |line| line.offset >= from);
+        let rejected = store::rejected_in(&paths)?.filter(is_checked);
+        let mut replay = Replay::new(number, start, rejected, checkpoint.offset);
         let span = Span { partition: number, start, end: checkpoint.offset.min(high) };
         progress.total.fetch_add(span.len().max(0).unsigned_abs(), Ordering::Relaxed);
         let mut told = start;
@@ -258,9 +260,9 @@ impl<'a> Log<'a> {
             }
         })?;
         let difference = match unchecked {
-            None => replay.difference(&checkpoint, &rejected, high),
-            Some(_) => replay.difference_from(start, &checkpoint, &rejected, high),
-        };
+            None => replay.difference(&checkpoint, high),
+            Some(_) => replay.difference_from(&checkpoint, high),
+        }?;
         Ok(Checked { counts: replay.counts(), difference, unchecked })
     }
 
@@ -280,7 +282,6 @@ impl<'a> Log<'a> {
 mod tests {
     use super::*;
     use crate::report::RejectReason;
-    use crate::store::Rejected;
     use crate::verify::Value;
 
     #[test]
@@ -296,7 +297,10 @@ mod tests {
             checked(Some(cell("days", Some(Value::Days(vec![1])), Some(Value::Days(vec![1, 2])))), None),
             checked(Some(cell("count", None, Some(Value::Number(31)))), None),
             checked(Some(Difference::Offset { file: 36, log_end: 34 }), None),
-            checked(Some(Difference::Rejected { line: 1, file: None, log: Some(rejected) }), unchecked()),
+            checked(
+                Some(Difference::Rejected { line: 1, file: None, log: Some(Box::new(rejected)) }),
+                unchecked(),
+            ),
             checked(None, unchecked()),
             Err(anyhow!("files/partition-7.json: it is none")),
         ];

@@ -193,9 +193,9 @@ impl Partition {
     #[cold]
     fn reject(&mut self, offset: i64, reason: RejectReason, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.tally.rejected += 1;
-        let bytes = [key, value].iter().flatten().map(|bytes| bytes.len()).sum::<usize>();
-        self.rejected_bytes += size_of::<Rejected>() + bytes;
-        self.rejected.push(Rejected::new(offset, reason, key, value));
+        let rejected = Rejected::new(offset, reason, key, value);
+        self.rejected_bytes += rejected.size();
+        self.rejected.push(rejected);
     }
 
     #[cold]

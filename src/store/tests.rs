@@ -6,7 +6,7 @@ use jiff::civil::date;
 use tempfile::TempDir;
 
 use super::*;
-use crate::report::{Decoder, Report};
+use crate::report::{Decoder, RejectReason, Report};
 
 /// A DIR, looked at as other programs do.
 struct Dir(TempDir);
@@ -400,12 +400,12 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
         |claim| create_dir_durably(&claim.paths.archive("one")).unwrap(),
         |claim| {
             let target = claim.paths.archive("one").join(CHECKPOINT);
-            let bytes = fs::read(claim.paths.checkpoint()).unwrap();
-            keep(&claim.paths, &claim.epoch_dir, &target, &bytes).unwrap();
+            keep(&claim.paths, &claim.epoch_dir, &claim.paths.checkpoint(), &target).unwrap();
         },
         |claim| claim.archive("one").unwrap(),
         |claim| {
-            put(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced).unwrap();
+            put_bytes(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced)
+                .unwrap();
         },
         |claim| {
             claim.replace(&Checkpoint::empty(2, 0)).unwrap();
@@ -440,7 +440,8 @@ fn counting_the_same_log_again_is_finished_after_a_crash_between_any_two_steps()
         },
         |claim| claim.archive("one").unwrap(),
         |claim| {
-            put(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced).unwrap();
+            put_bytes(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced)
+                .unwrap();
         },
         |claim| {
             claim.replace(&Checkpoint::empty(2, 7)).unwrap();

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
 use crate::status::assert_documented;
 use crate::support::{Ended, Place, Raw, kafka};
 
@@ -157,4 +161,60 @@ fn one_offset_or_one_rejected_line_more_or_less_is_named() {
     }
     fs::write(&rejected, whole).unwrap();
     place.almanac(&["verify"]).succeeds();
+}
+
+#[test]
+fn a_long_rejected_value_is_kept_as_its_length_hash_and_first_bytes() {
+    let place = Place::new();
+    place.produce(&["--days", "100", "--duplicates", "0"]);
+    let (short, long) = (vec![0xff; 4096], vec![0xff; 900_000]);
+    for value in [&short, &long] {
+        place.send(&[Raw { partition: 2, key: Some(&long[..5000]), value: Some(value) }]);
+    }
+    place.replay(kafka(), "files");
+    let rejected = place.dir("files/partition-2.rejected.jsonl");
+    let text = fs::read_to_string(&rejected).unwrap();
+    assert!(text.len() < 30_000, "{} bytes", text.len());
+    let entries: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(entries.len(), 2);
+    assert!(entries.iter().all(|entry| entry["key_bytes"] == 5000), "{text}");
+    assert!(entries[0].get("value_bytes").is_none() && entries[0].get("value_sha256").is_none(), "{text}");
+    assert_eq!(entries[1]["value_bytes"], 900_000);
+    assert_eq!(entries[1]["value"], entries[0]["value"], "the first 4096 bytes");
+    assert_eq!(
+        entries[1]["value_sha256"],
+        Sha256::digest(&long).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    );
+    place.almanac(&["verify"]).succeeds();
+
+    // One byte that is not kept is still told apart.
+    let mut other = long;
+    other[899_999] = 0;
+    let other = Sha256::digest(&other).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let changed = text.replace(entries[1]["value_sha256"].as_str().unwrap(), &other);
+    assert_ne!(changed, text);
+    fs::write(&rejected, changed).unwrap();
+    let ended = place.almanac(&["verify"]).fails(1);
+    assert!(ended.stderr.contains("rejected line 2: the file has"), "{}", ended.stderr);
+
+    // A former version kept all of it.
+    let whole = |length: usize| STANDARD.encode(vec![0xff; length]);
+    let of_former = [(&entries[0], 4096), (&entries[1], 900_000)].map(|(entry, value)| {
+        let (offset, reason) = (&entry["offset"], &entry["reason"]);
+        let (key, value) = (whole(5000), whole(value));
+        format!("{{\"offset\":{offset},\"reason\":{reason},\"key\":\"{key}\",\"value\":\"{value}\"}}\n")
+    });
+    fs::write(&rejected, of_former.concat()).unwrap();
+    place.almanac(&["verify"]).succeeds();
+    place.replay(kafka(), "files");
+    assert_eq!(fs::read_to_string(&rejected).unwrap(), text, "shortened by the next start");
+
+    // Nobody writes such a line.
+    fs::write(&rejected, format!("{text}{}\n", " ".repeat(5 << 20))).unwrap();
+    for command in [&["consumer", "2"][..], &["verify"]] {
+        let ended = place.almanac(command).fails(5);
+        let named = "partition-2.rejected.jsonl: line 3: it has more than 4194304 bytes";
+        assert!(ended.stderr.contains(named), "{}", ended.stderr);
+    }
 }
