@@ -51,7 +51,8 @@ impl Report {
 pub enum RejectReason {
     /// The record has no value (a tombstone).
     NoValue,
-    /// The value is not a well-formed protobuf message, or field 1 or 2 has another wire type.
+    /// The value is not a well-formed protobuf message, framed for a Schema Registry or not, or field 1 or 2 has another
+    /// wire type.
     MalformedProtobuf,
     /// `date` is not `YYYY-MM-DD`, or not a real day of the years 0001 to 9999.
     InvalidDate,
@@ -164,8 +165,17 @@ impl Decoder {
     #[cold]
     #[inline(never)]
     fn any(&mut self, value: &[u8]) -> Result<Report, RejectReason> {
+        let message = unframed(value)?;
+        // Of a topic whose values are framed, most messages are as usual behind the frame.
+        match self.usual(message).and_then(Observation::report) {
+            Some(report) => Ok(report),
+            None => self.message(message),
+        }
+    }
+
+    fn message(&mut self, message: &[u8]) -> Result<Report, RejectReason> {
         self.wire.clear();
-        self.wire.merge(value).map_err(|_| RejectReason::MalformedProtobuf)?;
+        self.wire.merge(message).map_err(|_| RejectReason::MalformedProtobuf)?;
         let date = parse_date(self.wire.date.as_bytes()).ok_or(RejectReason::InvalidDate)?;
         if !is_valid_degrees(self.wire.degrees) {
             return Err(RejectReason::InvalidDegrees);
@@ -179,6 +189,46 @@ impl Decoder {
         let known = &mut self.months[usize::from(front[6] % 16)];
         (known.front == *front || known.read(front)).then_some(known)
     }
+}
+
+/// The protobuf message in a value, which may be framed as Confluent's serialisers do it for a Schema Registry: a zero
+/// byte, four bytes of schema id, and the path to the message's type in its schema, which is a count and as many
+/// indexes. Instead of the path to the first type, `[0]`, they write the count 0.
+///
+/// No protobuf message begins with a zero byte, since there is no field 0. So the first byte decides.
+///
+/// The path is not compared with anything: only the registry knows its types' names. A message of any type is a report
+/// if it reads as one, framed or not.
+fn unframed(value: &[u8]) -> Result<&[u8], RejectReason> {
+    match value {
+        [0, frame @ ..] => after_frame(frame).ok_or(RejectReason::MalformedProtobuf),
+        _ => Ok(value),
+    }
+}
+
+/// What follows schema id and path.
+fn after_frame(frame: &[u8]) -> Option<&[u8]> {
+    let (_schema_id, mut rest) = frame.split_first_chunk::<4>()?;
+    // A count that lies ends with the bytes.
+    for _ in 0..frame_number(&mut rest)? {
+        frame_number(&mut rest)?;
+    }
+    Some(rest)
+}
+
+/// A number of the path, as Kafka writes an `int`: a varint in zigzag form. None of them is negative.
+fn frame_number(bytes: &mut &[u8]) -> Option<u32> {
+    let mut zigzag = 0_u64;
+    for shift in (0..35).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        zigzag |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            let zigzag = u32::try_from(zigzag).ok()?;
+            return zigzag.is_multiple_of(2).then_some(zigzag / 2);
+        }
+    }
+    None
 }
 
 /// A month that a date has been read of. Days of one month come together, so of most dates all but the day has been read

@@ -380,7 +380,7 @@ mod protobuf {
     const DEPTH_MAX: u32 = 100;
 
     pub fn decode(value: &[u8]) -> Result<Report, RejectReason> {
-        let (date, degrees) = fields(value).ok_or(RejectReason::MalformedProtobuf)?;
+        let (date, degrees) = message(value).and_then(fields).ok_or(RejectReason::MalformedProtobuf)?;
         // Which dates are days is decided here once more; only the type is the library's.
         calendar_day(date).ok_or(RejectReason::InvalidDate)?;
         let date = parse_date(date).ok_or(RejectReason::InvalidDate)?;
@@ -412,6 +412,29 @@ mod protobuf {
             _ => 0,
         };
         (year > 0 && (1..=days).contains(&day)).then_some((year, month, day))
+    }
+
+    /// What a Schema Registry's frame is around, if there is one: 0, schema id, a list of message indexes. Its numbers are
+    /// zigzag varints of 32 bits.
+    fn message(value: &[u8]) -> Option<&[u8]> {
+        let mut rest = value;
+        if value.first() != Some(&0) {
+            return Some(value);
+        }
+        take(&mut rest, 5)?;
+        let mut count = index(&mut rest)?;
+        while count > 0 {
+            index(&mut rest)?;
+            count -= 1;
+        }
+        Some(rest)
+    }
+
+    fn index(rest: &mut &[u8]) -> Option<i32> {
+        let before = rest.len();
+        let number = u32::try_from(varint(rest)?).ok()?;
+        let decoded = (number >> 1) as i32 ^ -((number & 1) as i32);
+        (decoded >= 0 && before - rest.len() <= 5).then_some(decoded)
     }
 
     fn fields(mut rest: &[u8]) -> Option<(&[u8], f64)> {

@@ -40,6 +40,11 @@ impl Bytes {
         self.tag(2, 1).raw(&degrees.to_le_bytes())
     }
 
+    /// Behind a Schema Registry's frame with these bytes as its message indexes.
+    fn framed(self, indexes: &[u8]) -> Self {
+        bytes().raw(&[0, 0xff, 0, 0, 7]).raw(indexes).raw(&self.0)
+    }
+
     fn decode(&self) -> Result<Report, RejectReason> {
         Decoder::default().decode(Some(&self.0))
     }
@@ -214,6 +219,56 @@ fn what_is_no_message_is_malformed() {
 }
 
 #[test]
+fn a_schema_registrys_frame_is_read() {
+    let report = || bytes().date("2000-12-25").degrees(2.0);
+    let short = b"\0";
+    for indexes in [
+        &short[..],
+        b"\x02\0",
+        b"\x02\x02",
+        b"\x04\x02\x06",
+        b"\x02\xfe\xff\xff\xff\x0f",
+        // Longer than need be, as varints may.
+        b"\x80\0",
+        b"\x82\0\x80\x80\x80\x80\0",
+    ] {
+        assert_eq!(report().framed(indexes).decode(), christmas(2.0), "{indexes:?}");
+        let unusual = bytes().degrees(2.0).date("2000-12-25");
+        assert_eq!(unusual.framed(indexes).decode(), christmas(2.0), "{indexes:?}");
+        assert_eq!(bytes().framed(indexes).decode(), Err(RejectReason::InvalidDate), "an empty message");
+        let cold = bytes().date("2000-12-25").degrees(f64::NAN).framed(indexes);
+        assert_eq!(cold.decode(), Err(RejectReason::InvalidDegrees), "{indexes:?}");
+        let Bytes(whole) = report().framed(indexes);
+        let start = whole.len() - report().0.len();
+        for length in (1..whole.len()).filter(|length| ![start, start + 12].contains(length)) {
+            let found = Decoder::default().decode(Some(&whole[..length]));
+            assert_eq!(found, Err(RejectReason::MalformedProtobuf), "{indexes:?}, {length}");
+        }
+    }
+    assert_eq!(bytes().date("2000-12-25").framed(short).decode(), christmas(0.0));
+    for indexes in [
+        // Counts and indexes that are negative.
+        &b"\x01"[..],
+        b"\x01\0",
+        b"\x02\x01",
+        b"\xff\xff\xff\xff\x0f",
+        // More indexes than there are bytes.
+        b"\xfe\xff\xff\xff\x0f",
+        // Numbers past 32 bits.
+        b"\x80\x80\x80\x80\x10",
+        b"\x80\x80\x80\x80\x80\0",
+        b"\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+    ] {
+        let found = report().framed(indexes).decode();
+        assert_eq!(found, Err(RejectReason::MalformedProtobuf), "{indexes:?}");
+    }
+    let twice = report().framed(short).framed(short);
+    assert_eq!(twice.decode(), Err(RejectReason::MalformedProtobuf), "a frame in a frame");
+    let magic = bytes().raw(&[1, 0, 0, 0, 7, 0]).raw(&report().0);
+    assert_eq!(magic.decode(), Err(RejectReason::MalformedProtobuf), "another magic byte");
+}
+
+#[test]
 fn nothing_of_a_record_is_left_for_the_next() {
     let mut decoder = Decoder::default();
     let with_degrees = bytes().date("2000-12-25").degrees(2.0).0;
@@ -227,7 +282,7 @@ fn nothing_of_a_record_is_left_for_the_next() {
 /// Value by value, the same as by a decoder that has kept nothing, and that takes no usual way.
 #[track_caller]
 fn hold_against_fresh(decoder: &mut Decoder, Bytes(value): &Bytes) {
-    let expected = Decoder::default().any(value);
+    let expected = unframed(value).and_then(|message| Decoder::default().message(message));
     let same = |found: &Report, other: &Report| {
         (found.date, found.degrees.to_bits()) == (other.date, other.degrees.to_bits())
     };
@@ -386,6 +441,29 @@ proptest! {
         let usual = bytes().date(&date).degrees(degrees);
         let unusual = bytes().date(&date).degrees(degrees).tag(15, 0).varint(7);
         prop_assert_eq!(usual.decode().map(|report| (report.date, report.degrees.to_bits())), unusual.decode().map(|report| (report.date, report.degrees.to_bits())));
+    }
+
+    #[test]
+    fn framed_or_not_a_value_means_the_same(
+        message in prop_oneof![
+            proptest::collection::vec(1_u8.., 0..40),
+            ("[0-9]{4}-[01][0-9]-[0-3][0-9]", degrees()).prop_map(|(date, degrees)| bytes().date(&date).degrees(degrees).0),
+        ],
+        id: [u8; 4],
+        indexes in proptest::collection::vec(0_u64..1 << 31, 0..4),
+    ) {
+        let count = bytes().raw(&[0]).raw(&id).varint(2 * indexes.len() as u64);
+        let frame = indexes.iter().fold(count, |frame, index| frame.varint(2 * index));
+        let plain = Decoder::default().decode(Some(&message));
+        let framed = frame.raw(&message);
+        hold_against_fresh(&mut Decoder::default(), &framed);
+        prop_assert_eq!(framed.decode(), plain);
+    }
+
+    #[test]
+    fn no_frame_panics(frame in proptest::collection::vec(any::<u8>(), 0..40)) {
+        let value = bytes().raw(&[0]).raw(&frame);
+        hold_against_fresh(&mut Decoder::default(), &value);
     }
 
     #[test]

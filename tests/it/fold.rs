@@ -98,6 +98,17 @@ fn unknown_field() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// A Schema Registry's frame: the magic byte, a schema id, and message indexes in either form.
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let indexes = prop_oneof![Just(vec![]), prop::collection::vec(0_u64..200, 1..4)];
+    (any::<[u8; 4]>(), indexes).prop_map(|(id, indexes)| {
+        let mut frame = [&[0][..], &id].concat();
+        frame.extend(varint(2 * indexes.len() as u64));
+        indexes.iter().for_each(|index| frame.extend(varint(2 * index)));
+        frame
+    })
+}
+
 /// A report as any writer may put it: other fields between, earlier values that the last ones replace.
 fn valid() -> impl Strategy<Value = Value> {
     (
@@ -105,9 +116,10 @@ fn valid() -> impl Strategy<Value = Value> {
         prop::collection::vec(unknown_field(), 3),
         prop::option::of((day(), prop_oneof![valid_degrees(), Just(f64::NAN)])),
         0_u8..4,
+        prop::option::weighted(0.2, frame()),
     )
-        .prop_map(|((day, degrees, is_swapped), unknown, earlier, with_unknown)| {
-            let mut bytes = Vec::new();
+        .prop_map(|((day, degrees, is_swapped), unknown, earlier, with_unknown, frame)| {
+            let mut bytes = frame.unwrap_or_default();
             if let (Some((day, earlier)), Some(_)) = (earlier, degrees) {
                 bytes.extend(degrees_field(earlier));
                 bytes.extend(date_field(text_of(day).as_bytes()));
@@ -169,11 +181,16 @@ fn invalid() -> impl Strategy<Value = Value> {
             bytes.truncate(length);
             bytes
         });
+    let cut_frame = (frame(), any::<prop::sample::Index>()).prop_map(|(mut frame, at)| {
+        frame.truncate(1 + at.index(frame.len() - 1));
+        frame
+    });
     let degrees = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, DEGREES_MAX.next_up(), -f64::MAX];
     prop_oneof![
         Just(Value { bytes: None, meant: Err(RejectReason::NoValue) }),
         wrong_type.prop_map(rejected(RejectReason::MalformedProtobuf)),
         cut.prop_map(rejected(RejectReason::MalformedProtobuf)),
+        cut_frame.prop_map(rejected(RejectReason::MalformedProtobuf)),
         prop::sample::select(dates).prop_map(date_field).prop_map(rejected(RejectReason::InvalidDate)),
         (day(), prop::sample::select(degrees))
             .prop_map(|(day, degrees)| [date_field(text_of(day).as_bytes()), degrees_field(degrees)].concat())

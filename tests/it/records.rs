@@ -68,6 +68,67 @@ fn rejected_records_are_kept_aside_once_each_and_passed() {
     assert_eq!(place.days("files"), 200);
 }
 
+/// As Confluent's serialisers write values for a Schema Registry: behind a zero byte, a schema id and the indexes of the
+/// message's type.
+#[test]
+fn schema_registry_framing_is_read() {
+    let place = Place::new();
+    create(&place);
+    let client = client(&[]);
+    let frames: [&[u8]; 3] = [b"\0\0\0\0\x07\0", b"\0\0\x01\x86\xa1\x02\0", b"\0\0\0\0\x07\x04\x02\x06"];
+    let first = date(1990, 6, 1);
+    let days = 300;
+    for day in 0..days {
+        let date = first.checked_add(jiff::Span::new().days(day)).unwrap();
+        let report = Report { date, degrees: f64::from(i16::try_from(day).unwrap()) }.encode();
+        let frame = frames[usize::try_from(day).unwrap() % frames.len()];
+        send(&client, &place, Some(b"June"), Some(&[frame, &report].concat()));
+        if day % 10 == 0 {
+            send(&client, &place, Some(b"June"), Some(&report));
+        }
+    }
+    let cut: &[u8] = b"\0\0\0\0\x07\x02";
+    let empty: &[u8] = b"\0\0\0\0\x07\0";
+    for value in [cut, empty] {
+        send(&client, &place, None, Some(value));
+    }
+    client.flush(TIMEOUT).unwrap();
+
+    place.replay(kafka(), "files");
+    assert_eq!(place.days("files"), 300);
+    let rejects: Vec<_> =
+        rejected(&place).iter().map(|entry| (entry["offset"].clone(), entry["reason"].clone())).collect();
+    assert_eq!(
+        rejects,
+        [(json!(330), json!("malformed_protobuf")), (json!(331), json!("invalid_date"))],
+        "only what is no report behind its frame"
+    );
+    let verify = place.almanac(&["verify", "2"]).succeeds();
+    assert!(
+        verify.stdout.contains("332 records = 300 counted + 30 duplicates + 2 rejected, the same"),
+        "{}",
+        verify.stdout
+    );
+
+    // The dates that are there already are read as well, and nothing is sent again.
+    let last = first.checked_add(jiff::Span::new().days(days - 1)).unwrap();
+    let append = place
+        .almanac(&["producer", "--append", "--start", "1990-06-01", "--days", "1", "--interval", "0"])
+        .succeeds();
+    assert!(append.stderr.contains(&format!("newest {last}")), "{}", append.stderr);
+    assert!(append.stderr.contains("sent 1 days"), "{}", append.stderr);
+
+    let debug = place.almanac(&["debug"]).start();
+    let report = Report { date: date(2000, 12, 26), degrees: 31.5235 }.encode();
+    let framed = [frames[0], &report].concat();
+    eventually("debug shows what is behind the frame", || {
+        send(&client, &place, Some(b"December"), Some(&framed));
+        client.flush(TIMEOUT).unwrap();
+        let line = "{'partition': 2, 'key': 'December', 'date': '2000-12-26', 'degrees': 31.5235}";
+        debug.stdout().contains(line)
+    });
+}
+
 #[test]
 fn aborted_records_do_not_count_and_the_offset_passes_what_marks_them() {
     let place = Place::new();

@@ -256,13 +256,32 @@ fn has_both(left: &Map<String, Value>, right: &Map<String, Value>, key: &str) ->
 }
 
 fn report(value: Option<&[u8]>) -> Result<(Day, f64), &'static str> {
-    let (date, degrees) = message(value.ok_or("no_value")?).ok_or("malformed_protobuf")?;
+    let value = value.ok_or("no_value")?;
+    let (date, degrees) = unframed(value).and_then(message).ok_or("malformed_protobuf")?;
     let day = day(&date).ok_or("invalid_date")?;
     if degrees.is_finite() && (-1e9..=1e9).contains(&degrees) {
         Ok((day, degrees))
     } else {
         Err("invalid_degrees")
     }
+}
+
+/// A value without a Schema Registry's frame: magic byte, schema id, how many indexes, the indexes.
+fn unframed(mut bytes: &[u8]) -> Option<&[u8]> {
+    if bytes.first() != Some(&0) {
+        return Some(bytes);
+    }
+    split(&mut bytes, 5)?;
+    let count = index(&mut bytes)?;
+    (0..count).try_for_each(|_| index(&mut bytes).map(drop))?;
+    Some(bytes)
+}
+
+/// A zigzag varint that fits into 31 bits: twice the number, in five bytes at most.
+fn index(bytes: &mut &[u8]) -> Option<u64> {
+    let left = bytes.len();
+    let twice = varint(bytes)?;
+    (twice % 2 == 0 && twice < 1 << 32 && left - bytes.len() <= 5).then_some(twice / 2)
 }
 
 /// Date and degrees of a protobuf message, the last of each; nothing where it is not well-formed.
@@ -408,6 +427,9 @@ fn the_second_fold_makes_what_is_written_here_and_sees_each_difference() {
         (Some(b"\x0a\x01\xff"), "malformed_protobuf"),
         (Some(b"\x08\x01"), "malformed_protobuf"),
         (Some(b"\x1b\x24"), "malformed_protobuf"),
+        (Some(b"\0\0\0\0"), "malformed_protobuf"),
+        (Some(b"\0\0\0\0\x07\x03\0\x0a\x0a2000-02-29"), "malformed_protobuf"),
+        (Some(b"\0\0\0\0\x07\0"), "invalid_date"),
         (Some(b""), "invalid_date"),
         (Some(&encoded("1900-02-29", 1.0)), "invalid_date"),
         (Some(&encoded("1990-05-01", f64::NAN)), "invalid_degrees"),
@@ -415,5 +437,7 @@ fn the_second_fold_makes_what_is_written_here_and_sees_each_difference() {
     ] {
         assert_eq!(report(value), Err(reason), "{value:?}");
     }
+    assert_eq!(report(Some(b"\0\0\0\0\x07\0\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0)));
+    assert_eq!(report(Some(b"\0\0\0\0\x07\x02\0\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0)));
     assert_eq!(report(Some(b"\x1b\x08\x01\x1c\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0)));
 }
