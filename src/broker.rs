@@ -348,25 +348,67 @@ impl FromStr for HostPort {
     type Err = HostPortError;
 
     fn from_str(text: &str) -> Result<HostPort, HostPortError> {
-        let error = || HostPortError(text.to_owned());
-        let (host, port) = text.rsplit_once(':').ok_or_else(error)?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = match bracketed {
-            Some(inner) => inner,
-            None if host.contains(':') => return Err(error()),
-            None => host,
+        HostPort::parse(text, None).map_err(|reason| HostPortError { text: text.to_owned(), reason })
+    }
+}
+
+impl HostPort {
+    /// `HOST:PORT`, or `HOST` alone where there is a port that it then has. Else what is wrong with it.
+    pub fn parse(text: &str, default_port: Option<u16>) -> Result<HostPort, String> {
+        let (host, port) = split_port(text)?;
+        let port = match (port, default_port) {
+            (Some(port), _) => parse_port(port)?,
+            (None, Some(port)) => port,
+            (None, None) => return Err("it has no port".to_owned()),
         };
-        if host.is_empty() || host.contains([',', '/', ' ', '[', ']']) {
-            return Err(error());
+        if host.is_empty() {
+            return Err("it has no host".to_owned());
         }
-        Ok(HostPort { host: host.to_owned(), port: port.parse().map_err(|_| error())? })
+        // An IPv6 address may name its network interface.
+        let is_host = |letter: char| letter.is_alphanumeric() || "-._:%".contains(letter);
+        match host.chars().find(|letter| !is_host(*letter)) {
+            Some(letter) => Err(format!("{letter:?} is not part of a host's name")),
+            None => Ok(HostPort { host: host.to_owned(), port }),
+        }
+    }
+}
+
+/// The host without its brackets, and what stands for the port.
+fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or("the bracket is not closed")?;
+        let address = host.split_once('%').map_or(host, |(address, _)| address);
+        if address.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(format!("{host:?} is not an IPv6 address"));
+        }
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(format!("{rest:?} follows the bracket")),
+        };
+    }
+    match text.split_once(':') {
+        Some((_, port)) if port.contains(':') => Err("an IPv6 address stands in brackets".to_owned()),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((text, None)),
+    }
+}
+
+fn parse_port(port: &str) -> Result<u16, String> {
+    let is_number = !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
+    match port.parse() {
+        Ok(port) if is_number => Ok(port),
+        _ => Err(format!("port {port:?} is not a number from 0 to 65535")),
     }
 }
 
 /// A text that is not `HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not HOST:PORT\nhint: for example 127.0.0.1:9092 or [::1]:9092")]
-pub struct HostPortError(String);
+#[error("{text:?} is not HOST:PORT: {reason}\nhint: for example 127.0.0.1:9092 or [::1]:9092")]
+pub struct HostPortError {
+    text: String,
+    reason: String,
+}
 
 impl FromStr for Voter {
     type Err = VoterError;
@@ -390,12 +432,41 @@ impl Display for Voter {
 
 /// A text that is not `ID@HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not ID@HOST:PORT\nhint: for example 1@kafka-1:9093")]
+#[error("{0:?} is not ID@HOST:PORT with a port from 1 to 65535\nhint: for example 1@kafka-1:9093")]
 pub struct VoterError(String);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_says_what_is_wrong_with_it() {
+        for text in ["localhost:9092", "127.1:0", "[::1]:65535", "kafka_1.example:1", "[fe80::1%eth0]:9092"] {
+            assert_eq!(text.parse::<HostPort>().unwrap().to_string(), text);
+        }
+        for (text, reason) in [
+            ("", "it has no port"),
+            ("localhost", "it has no port"),
+            (":9092", "it has no host"),
+            ("[]:9092", "\"\" is not an IPv6 address"),
+            ("localhost:", "port \"\" is not a number from 0 to 65535"),
+            ("localhost:99999", "port \"99999\" is not a number from 0 to 65535"),
+            ("localhost:+1", "port \"+1\" is not a number from 0 to 65535"),
+            ("localhost:abc", "port \"abc\" is not a number from 0 to 65535"),
+            ("localhost: 9092", "port \" 9092\" is not a number from 0 to 65535"),
+            ("::1:9092", "an IPv6 address stands in brackets"),
+            ("[::1:9092", "the bracket is not closed"),
+            ("[::1]9092", "\"9092\" follows the bracket"),
+            ("[localhost]:9092", "\"localhost\" is not an IPv6 address"),
+            ("a,b:9092", "',' is not part of a host's name"),
+            ("a/b:9092", "'/' is not part of a host's name"),
+            ("a b:9092", "' ' is not part of a host's name"),
+        ] {
+            let error = text.parse::<HostPort>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{text:?} is not HOST:PORT: {reason}\n")), "{error}");
+        }
+        assert_eq!(HostPort::parse("kafka", Some(9092)).unwrap().to_string(), "kafka:9092");
+    }
 
     #[test]
     fn voters_as_kafka_writes_them() {

@@ -85,7 +85,8 @@ pub enum Format {
 #[derive(Args, Clone, Debug)]
 pub struct Kafka {
     /// Kafka brokers, HOST:PORT[,HOST:PORT…]
-    #[arg(short, long, value_name = "BROKERS", default_value = "localhost:9092", env = "ALMANAC_BROKERS")]
+    #[arg(short, long, value_name = "BROKERS", default_value = "localhost:9092", env = "ALMANAC_BROKERS",
+          value_parser = parse_brokers)]
     pub brokers: String,
     /// Topic
     #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
@@ -499,6 +500,34 @@ pub const DASHBOARD_AT: &str = "127.0.0.1:8080";
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// As the client reads them: it takes `PROTOCOL://` before a broker, and 9092 where there is no port, but any number for a
+/// port, and what it can't read it leaves out.
+pub fn parse_brokers(text: &str) -> Result<String, String> {
+    const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+    for broker in text.split(',').map(str::trim) {
+        if broker.is_empty() {
+            return Err(match text.trim().is_empty() {
+                true => "it names no broker".to_owned(),
+                false => "there is no broker before or after a comma".to_owned(),
+            });
+        }
+        let address = match broker.split_once("://") {
+            Some((protocol, address)) if PROTOCOLS.iter().any(|it| it.eq_ignore_ascii_case(protocol)) => {
+                address
+            }
+            Some((protocol, _)) => {
+                return Err(format!("{protocol:?} is not one of the protocols {}", PROTOCOLS.join(", ")));
+            }
+            None => broker,
+        };
+        HostPort::parse(address, Some(BROKER_PORT)).map_err(|reason| format!("{broker:?}: {reason}"))?;
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// The port of a broker that is named without one.
+pub const BROKER_PORT: u16 = 9092;
+
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -576,6 +605,34 @@ mod tests {
             ["", "weather", "AAAAAAAAQACAAAAAAAAAAQ==", "-AAAAAAAQACAAAAAAAAAAQ", "AAAAAAAAQACAAAAAAAAAA+"]
         {
             assert!(parse_cluster_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn brokers_are_hosts_with_ports() {
+        for text in [
+            "localhost:9092",
+            "kafka-1:9092,kafka-2:9092",
+            "kafka-1:9092, kafka-2",
+            "[::1]:9092",
+            "[::1]",
+            "SASL_SSL://b.example:9093",
+            "127.0.0.1:0",
+        ] {
+            assert_eq!(parse_brokers(text), Ok(text.to_owned()));
+        }
+        for (text, reason) in [
+            ("", "it names no broker"),
+            ("localhost:9092,", "there is no broker before or after a comma"),
+            (",localhost:9092", "there is no broker before or after a comma"),
+            ("localhost:99999", "\"localhost:99999\": port \"99999\" is not a number from 0 to 65535"),
+            ("a:1,localhost:abc", "\"localhost:abc\": port \"abc\" is not a number from 0 to 65535"),
+            (":9092", "\":9092\": it has no host"),
+            ("::1:9092", "\"::1:9092\": an IPv6 address stands in brackets"),
+            ("http://a:80", "\"http\" is not one of the protocols PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+            ("a b:9092", "\"a b:9092\": ' ' is not part of a host's name"),
+        ] {
+            assert_eq!(parse_brokers(text), Err(reason.to_owned()));
         }
     }
 

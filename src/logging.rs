@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{Event, Level, Subscriber};
@@ -30,6 +31,16 @@ static HAS_BAR: AtomicBool = AtomicBool::new(false);
 /// While there is a bar on the terminal, each line of the log takes its place, and it comes again below.
 pub fn set_bar(is_there: bool) {
     HAS_BAR.store(is_there, Ordering::Relaxed);
+}
+
+/// Whether the lines of this terminal are this process's to draw on. In the background (`&`, or Ctrl-Z and `bg`) they are
+/// the shell's. That can change at any time.
+pub fn is_in_foreground(terminal: impl AsFd) -> bool {
+    rustix::termios::tcgetpgrp(terminal).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
+fn is_in_background(terminal: impl AsFd) -> bool {
+    rustix::termios::tcgetpgrp(terminal).is_ok_and(|group| group != rustix::process::getpgrp())
 }
 
 /// Sends what is logged from here on to stderr.
@@ -77,7 +88,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if HAS_BAR.load(Ordering::Relaxed) {
+        if HAS_BAR.load(Ordering::Relaxed) && !is_in_background(io::stderr()) {
             writer.write_str("\r\x1b[K")?;
         }
         if self.has_time {

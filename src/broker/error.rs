@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 
 use super::jars::kafka_version;
 use super::java::JAVA_MIN;
+use super::listeners::LISTEN_OPTION;
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,10 +37,10 @@ pub enum BrokerError {
              hint: ALMANAC_CACHE=DIR with another DIR", .0.display())]
     ColonInCache(PathBuf),
 
-    #[error("{address} is in use\nhint: --listen with another port (0 picks a free one)")]
-    PortInUse { address: String },
-    #[error("can't listen on {address}: {source}\nhint: --listen with an address of this machine")]
-    CannotListen { address: String, source: io::Error },
+    #[error("{address} is in use\nhint: {option} with another port{}", free_port(option))]
+    PortInUse { address: String, option: &'static str },
+    #[error("can't listen on {address}: {source}\nhint: {option} with an address of this machine")]
+    CannotListen { address: String, option: &'static str, source: io::Error },
     #[error(
         "{address} is every address of this machine, none that clients can come back to\n\
              hint: {hint}"
@@ -96,9 +97,24 @@ pub enum BrokerError {
     Io { verb: &'static str, path: PathBuf, source: io::Error },
 }
 
+/// The other nodes have to know a controller's port.
+fn free_port(option: &str) -> &'static str {
+    if option == "--quorum" { "" } else { " (0 picks a free one)" }
+}
+
 const JAVA_HINT: &str = "sudo apt install openjdk-17-jdk-headless (openjdk-21-jdk-headless on newer systems)";
 
 impl BrokerError {
+    /// For a command that has an option of its own for where Kafka listens.
+    pub fn with_listen_option(mut self, own: &'static str) -> BrokerError {
+        if let BrokerError::PortInUse { option, .. } | BrokerError::CannotListen { option, .. } = &mut self
+            && *option == LISTEN_OPTION
+        {
+            *option = own;
+        }
+        self
+    }
+
     /// For `map_err`: what was being done to which file.
     pub(super) fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BrokerError {
         let path = path.to_owned();

@@ -12,6 +12,9 @@ pub const CONTROLLER: &str = "CONTROLLER";
 const PLAINTEXT: &str = "PLAINTEXT";
 const LOCAL: &str = "LOCAL";
 
+/// The option that names `listen`, unless a command has its own.
+pub const LISTEN_OPTION: &str = "--listen";
+
 /// Kafka's own map of listener names to protocols, and the controller's.
 const PROTOCOLS: &str = "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL";
 
@@ -32,6 +35,8 @@ struct Listener {
     address: HostPort,
     /// What clients are told to connect to, if it is not `address`.
     advertise: Option<HostPort>,
+    /// The option that names `address`.
+    option: &'static str,
 }
 
 impl Listeners {
@@ -44,8 +49,9 @@ impl Listeners {
         };
         // Held until all are chosen: a port that is let go at once can be chosen twice.
         let mut held = Vec::new();
-        for address in clients.iter_mut().map(|listener| &mut listener.address).chain([&mut controller]) {
-            let (socket, port) = bind(address)?;
+        let addresses = clients.iter_mut().map(|listener| (&mut listener.address, listener.option));
+        for (address, option) in addresses.chain([(&mut controller, "--quorum")]) {
+            let (socket, port) = bind(address, option)?;
             address.port = port;
             held.push(socket);
         }
@@ -54,7 +60,7 @@ impl Listeners {
 
     /// For a configuration that nothing listens by.
     pub fn unused(node: u32) -> Listeners {
-        let clients = vec![Listener::new(PLAINTEXT, loopback(9092))];
+        let clients = vec![Listener::new(PLAINTEXT, loopback(9092), LISTEN_OPTION)];
         let controller = loopback(9093);
         let quorum = vec![Voter { node, controller: controller.clone() }];
         Listeners { clients, controller, node, quorum, bootstrap: String::new() }
@@ -163,8 +169,8 @@ impl Listeners {
 }
 
 impl Listener {
-    fn new(name: &str, address: HostPort) -> Listener {
-        Listener { name: name.to_owned(), address, advertise: None }
+    fn new(name: &str, address: HostPort, option: &'static str) -> Listener {
+        Listener { name: name.to_owned(), address, advertise: None, option }
     }
 
     fn advertised(&self) -> &HostPort {
@@ -181,9 +187,9 @@ fn wanted(settings: &Settings) -> Result<Vec<Listener>, BrokerError> {
     }
     let first = Listener {
         advertise: settings.advertise.clone(),
-        ..Listener::new(PLAINTEXT, settings.listen.clone())
+        ..Listener::new(PLAINTEXT, settings.listen.clone(), LISTEN_OPTION)
     };
-    let local = settings.local.iter().map(|address| Listener::new(LOCAL, address.clone()));
+    let local = settings.local.iter().map(|address| Listener::new(LOCAL, address.clone(), "--local"));
     Ok([first].into_iter().chain(local).collect())
 }
 
@@ -205,7 +211,7 @@ fn parse(listeners: &str) -> Result<Vec<Listener>, BrokerError> {
             None => address.parse().ok()?,
         };
         // Names are upper case to Kafka, whatever was typed.
-        Some(Listener::new(&name.to_uppercase(), address))
+        Some(Listener::new(&name.to_uppercase(), address, "--set listeners"))
     };
     let entries = listeners.split(',').map(str::trim);
     entries.map(|text| parse_one(text).ok_or(BrokerError::BadListener { text: text.to_owned() })).collect()
@@ -214,7 +220,7 @@ fn parse(listeners: &str) -> Result<Vec<Listener>, BrokerError> {
 /// Takes the port of `address` if nobody listens there, or a free one for port 0.
 ///
 /// The socket is bound as the JVM will bind it, with `SO_REUSEADDR`, so the answer is the one that it will get.
-fn bind(address: &HostPort) -> Result<(TcpListener, u16), BrokerError> {
+fn bind(address: &HostPort, option: &'static str) -> Result<(TcpListener, u16), BrokerError> {
     let bind_first = || -> io::Result<(TcpListener, u16)> {
         // Of several addresses, the JVM takes the IPv4 one.
         let addresses = address.resolve()?;
@@ -224,8 +230,8 @@ fn bind(address: &HostPort) -> Result<(TcpListener, u16), BrokerError> {
         Ok((socket, port))
     };
     bind_first().map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => BrokerError::PortInUse { address: address.to_string() },
-        _ => BrokerError::CannotListen { address: address.to_string(), source },
+        io::ErrorKind::AddrInUse => BrokerError::PortInUse { address: address.to_string(), option },
+        _ => BrokerError::CannotListen { address: address.to_string(), option, source },
     })
 }
 
@@ -372,10 +378,18 @@ mod tests {
     fn a_used_port_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let error = Listeners::choose(&settings(&address, &[])).unwrap_err();
+        let choose = |settings: &Settings| Listeners::choose(settings).unwrap_err();
+        let hint = |error: BrokerError| error.to_string().split("\nhint: ").nth(1).unwrap().to_owned();
+        let error = choose(&settings(&address, &[]));
         assert_eq!(
             error.to_string(),
             format!("{address} is in use\nhint: --listen with another port (0 picks a free one)")
         );
+        let error = error.with_listen_option("--brokers");
+        assert_eq!(hint(error), "--brokers with another port (0 picks a free one)");
+        let listeners = format!("PLAINTEXT://{address}");
+        let error = choose(&settings("127.0.0.1:0", &[("listeners", &listeners)]));
+        let error = error.with_listen_option("--brokers");
+        assert_eq!(hint(error), "--set listeners with another port (0 picks a free one)");
     }
 }

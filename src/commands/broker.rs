@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::UsageError;
 use crate::broker::{self, Broker, BrokerError, Environment, HostPort, Member, Settings, kafka_version};
 use crate::cli;
 use crate::kafka::{Admin, Connection, Property};
@@ -20,6 +21,10 @@ pub fn run(options: &cli::Broker) -> Result<()> {
     let stop = Stop::on_signals()?;
     if options.jars {
         return jars(&stop);
+    }
+    if let Some(advertise) = options.advertise.as_ref().filter(|advertise| advertise.port == 0) {
+        let what = format!("clients can't connect to port 0: --advertise {advertise}");
+        return Err(UsageError(format!("{what}\nhint: name the port that clients reach")).into());
     }
     let settings = Settings {
         advertise: options.advertise.clone(),
@@ -56,6 +61,10 @@ fn member(cluster: &cli::Cluster) -> Option<Member> {
 
 /// Where a Kafka is expected, and whether one answers.
 fn check(address: &HostPort) -> Result<()> {
+    if address.port == 0 {
+        let what = format!("nobody can connect to port 0: {address}");
+        return Err(UsageError(format!("{what}\nhint: name the port that Kafka listens at")).into());
+    }
     let address = address.reachable().to_string();
     if !is_kafka(&address, &[]) {
         return Err(BrokerError::NoAnswer { address }.into());

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, HostPort};
 use crate::cli::{self, Command};
 use crate::dashboard::DashboardError;
 use crate::kafka::{Connection, KafkaError};
@@ -183,7 +183,20 @@ fn exit_of_store(error: &StoreError) -> Exit {
 }
 
 /// Brokers and client properties, refused at once if they can't be used.
-fn connection(options: &cli::Kafka) -> Result<Connection, KafkaError> {
+fn connection(options: &cli::Kafka) -> Result<Connection> {
+    let has_port_0 = |broker: &str| {
+        let address = broker.trim().rsplit("://").next().unwrap_or_default();
+        HostPort::parse(address, Some(cli::BROKER_PORT)).is_ok_and(|address| address.port == 0)
+    };
+    if let Some(broker) = options.brokers.split(',').find(|broker| has_port_0(broker)) {
+        let what = format!("nobody can connect to port 0: --brokers {}", broker.trim());
+        return Err(UsageError(format!("{what}\nhint: name the port that Kafka listens at")).into());
+    }
+    Ok(client(options)?)
+}
+
+/// The same, of brokers that may be still to be started at a free port.
+fn client(options: &cli::Kafka) -> Result<Connection, KafkaError> {
     let connection = Connection { brokers: options.brokers.clone(), properties: options.properties.clone() };
     connection.check()?;
     Ok(connection)

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::Level;
 
 use crate::logging::{self, NOTE};
@@ -59,34 +59,64 @@ pub(super) fn has_bars() -> bool {
 }
 
 fn keep(unit: &str, mut look: impl FnMut() -> Option<Reached>, over: &Stop) {
-    let mut shown: Option<ProgressBar> = None;
+    let mut bar = Bar::default();
     let mut pace = Pace::from(Instant::now());
     while !over.wait(REFRESH_EVERY) {
         let Some(Reached { done, total, rate, message }) = look() else {
-            shown.take().iter().for_each(clear);
+            bar.clear();
             continue;
         };
-        let bar = shown.get_or_insert_with(|| {
-            logging::set_bar(true);
-            ProgressBar::no_length().with_style(style(unit, total.is_some()))
-        });
         let own_rate = pace.rate(Instant::now(), done);
         let left = total.map(|total| total.saturating_sub(done));
-        bar.update(|state| {
-            state.set_pos(done);
-            if let Some(total) = total {
-                state.set_len(total.max(done));
-            }
+        let new = || ProgressBar::no_length().with_style(style(unit, total.is_some()));
+        bar.show(new, |bar| {
+            bar.update(|state| {
+                state.set_pos(done);
+                if let Some(total) = total {
+                    state.set_len(total.max(done));
+                }
+            });
+            bar.set_message(format!("{}  {message}", rate_and_left(rate.unwrap_or(own_rate), left)));
         });
-        bar.set_message(format!("{}  {message}", rate_and_left(rate.unwrap_or(own_rate), left)));
-        bar.tick();
     }
-    shown.iter().for_each(clear);
+    bar.clear();
 }
 
-fn clear(bar: &ProgressBar) {
-    bar.finish_and_clear();
-    logging::set_bar(false);
+/// The terminal's last line, as long as this process is in the terminal's foreground.
+#[derive(Default)]
+pub(super) struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// Draws it. A job in the background draws nothing: the shell's prompt is on that line.
+    pub(super) fn show(&mut self, new: impl FnOnce() -> ProgressBar, set: impl FnOnce(&ProgressBar)) {
+        if !logging::is_in_foreground(io::stderr()) {
+            return self.let_go();
+        }
+        let bar = self.0.get_or_insert_with(|| {
+            logging::set_bar(true);
+            new()
+        });
+        set(bar);
+        bar.tick();
+    }
+
+    pub(super) fn clear(&mut self) {
+        if !logging::is_in_foreground(io::stderr()) {
+            return self.let_go();
+        }
+        if let Some(bar) = self.0.take() {
+            bar.finish_and_clear();
+            logging::set_bar(false);
+        }
+    }
+
+    /// Forgets the bar and leaves the line as it is.
+    fn let_go(&mut self) {
+        if let Some(bar) = self.0.take() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            logging::set_bar(false);
+        }
+    }
 }
 
 fn style(unit: &str, has_total: bool) -> ProgressStyle {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::{self, Format};
-use crate::logging::has_colour;
+use crate::logging::{has_colour, is_in_foreground};
 use crate::status::{Status, Summary, View, ViewState};
 use crate::stop::Stop;
 
@@ -84,6 +84,11 @@ impl Screen {
         if !self.is_terminal {
             self.lines = Some(0);
             return super::print(&format!("{}{table}", if before.is_some() { "\n" } else { "" }));
+        }
+        if !is_in_foreground(io::stdout()) {
+            // The lines are the shell's by now; the next table is drawn below them.
+            self.lines = None;
+            return Ok(());
         }
         // What is above the screen's first line can't be reached any more to be drawn over.
         let rows = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));

@@ -2,20 +2,19 @@
 
 use std::io;
 use std::path::Path;
-use std::str::FromStr;
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use indicatif::ProgressBar;
 
 use super::producer::{Weather, tell};
+use super::progress::Bar;
 use super::{broker, dashboard, plot, progress};
-use crate::broker::{Broker, HostPort, Listening, kafka_version, who_listens};
+use crate::broker::{Broker, BrokerError, HostPort, Listening, kafka_version, who_listens};
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::kafka::{self, Connection};
-use crate::logging;
 use crate::note;
 use crate::pipeline;
 use crate::producer::{self, Progress, TopicPlan};
@@ -31,15 +30,20 @@ const PLAIN_STATUS_EVERY: Duration = Duration::from_secs(10);
 
 pub fn run(options: &cli::Up) -> Result<()> {
     let stop = Stop::on_signals()?;
-    let mut connection = super::connection(&options.kafka)?;
+    let is_any_port = local_address(options).is_some_and(|address| address.port == 0);
+    let mut connection = match is_any_port {
+        true => super::client(&options.kafka)?,
+        false => super::connection(&options.kafka)?,
+    };
     store::prepare(&options.dir.dir)?;
     let kafka = find_kafka(options)?;
     let _page = Page::open(options)?;
     let broker = match kafka {
         Kafka::IsThere => None,
         Kafka::StartAt(listen) => {
-            let is_any_port = listen.port == 0;
-            let Some(broker) = broker::start(&broker::settings(listen, &options.local)?, &stop)? else {
+            let settings = broker::settings(listen, &options.local)?;
+            let started = broker::start(&settings, &stop).map_err(with_own_option)?;
+            let Some(broker) = started else {
                 return Ok(());
             };
             if is_any_port {
@@ -56,6 +60,14 @@ pub fn run(options: &cli::Up) -> Result<()> {
     stopped?;
     note!("stopped; the data is kept, and the next start continues");
     Ok(())
+}
+
+/// What `broker` calls --listen is --brokers here.
+fn with_own_option(error: Error) -> Error {
+    match error.downcast::<BrokerError>() {
+        Ok(error) => error.with_listen_option("--brokers").into(),
+        Err(error) => error,
+    }
 }
 
 /// The dashboard, on a thread of its own; dropped, it ends. Whatever becomes of it, all else goes on.
@@ -124,13 +136,16 @@ enum Kafka {
     StartAt(HostPort),
 }
 
+/// The one address of this machine that --brokers names, if that is what it names.
+fn local_address(options: &cli::Up) -> Option<HostPort> {
+    let brokers = &options.kafka.brokers;
+    HostPort::parse(brokers, Some(cli::BROKER_PORT)).ok().filter(HostPort::is_loopback)
+}
+
 /// A Kafka is only started on this machine, and only where nobody listens.
 fn find_kafka(options: &cli::Up) -> Result<Kafka> {
     let brokers = &options.kafka.brokers;
-    let Ok(address) = HostPort::from_str(brokers) else { return Ok(Kafka::IsThere) };
-    if !address.is_loopback() {
-        return Ok(Kafka::IsThere);
-    }
+    let Some(address) = local_address(options) else { return Ok(Kafka::IsThere) };
     let properties = &options.kafka.properties;
     match who_listens(&address, &mut |bootstrap| broker::is_kafka(bootstrap, properties)) {
         Listening::Kafka => Ok(Kafka::IsThere),
@@ -222,7 +237,7 @@ impl View<'_> {
         mut broker: Option<&mut Broker>,
         progress: &Progress,
     ) -> Result<()> {
-        let line = StatusLine::new();
+        let mut line = StatusLine::new();
         let mut drawn_days = 0;
         while !stop.wait(REFRESH_EVERY) && !failed.is_asked() {
             if let Some(broker) = broker.as_deref_mut() {
@@ -236,7 +251,7 @@ impl View<'_> {
                 drawn_days = days;
             }
         }
-        line.clear();
+        line.bar.clear();
         Ok(())
     }
 
@@ -262,31 +277,22 @@ fn status_line(progress: &Progress, statuses: &[Status]) -> String {
 
 /// One line that changes on a terminal, or a line now and then elsewhere.
 struct StatusLine {
-    bar: Option<ProgressBar>,
-    last: std::cell::Cell<Option<Instant>>,
+    is_on_terminal: bool,
+    bar: Bar,
+    last: Option<Instant>,
 }
 
 impl StatusLine {
     fn new() -> Self {
-        let bar = progress::has_bars().then(ProgressBar::new_spinner);
-        logging::set_bar(bar.is_some());
-        StatusLine { bar, last: std::cell::Cell::new(None) }
+        StatusLine { is_on_terminal: progress::has_bars(), bar: Bar::default(), last: None }
     }
 
-    fn show(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
-            bar.tick();
-        } else if self.last.get().is_none_or(|last| last.elapsed() >= PLAIN_STATUS_EVERY) {
-            self.last.set(Some(Instant::now()));
+    fn show(&mut self, text: &str) {
+        if self.is_on_terminal {
+            self.bar.show(ProgressBar::new_spinner, |bar| bar.set_message(text.to_owned()));
+        } else if self.last.is_none_or(|last| last.elapsed() >= PLAIN_STATUS_EVERY) {
+            self.last = Some(Instant::now());
             note!("{text}");
-        }
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-            logging::set_bar(false);
         }
     }
 }

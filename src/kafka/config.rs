@@ -91,13 +91,7 @@ impl Connection {
 
     /// Whether every broker named is this machine's own.
     pub fn is_loopback(&self) -> bool {
-        self.brokers.split(',').all(|broker| {
-            let broker = broker.trim().rsplit("://").next().unwrap_or_default();
-            let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            host.eq_ignore_ascii_case("localhost")
-                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        })
+        is_loopback(&self.brokers)
     }
 
     /// What all clients have in common.
@@ -198,6 +192,17 @@ impl Connection {
             .set("partitioner", "murmur2_random");
         config
     }
+}
+
+/// Whether every one of these brokers is this machine's own.
+pub(super) fn is_loopback(brokers: &str) -> bool {
+    brokers.split(',').all(|broker| {
+        let broker = broker.trim().rsplit("://").next().unwrap_or_default();
+        let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost")
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
 }
 
 pub(super) fn property_error(error: &ClientError) -> KafkaError {

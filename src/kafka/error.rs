@@ -3,12 +3,12 @@ use std::ffi::c_int;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::config::is_loopback;
+
 /// What went wrong between almanac and the brokers.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
-    #[error(
-        "no Kafka broker answers at {brokers}: {reason}\nhint: start one with 'almanac broker', or name yours with --brokers"
-    )]
+    #[error("no Kafka broker answers at {brokers}: {reason}\nhint: {}", unreachable_hint(brokers))]
     Unreachable { brokers: String, reason: String },
 
     #[error(
@@ -23,6 +23,18 @@ pub enum KafkaError {
     Client { action: String, code: Code, reason: String },
 }
 
+/// A Kafka can be started on this machine only, at the very address.
+fn unreachable_hint(brokers: &str) -> String {
+    let start = match brokers {
+        "localhost:9092" | "127.0.0.1:9092" => "start one with 'almanac broker'".to_owned(),
+        _ if is_loopback(brokers) && !brokers.contains([',', '/']) => {
+            format!("start one with 'almanac broker --listen {brokers}'")
+        }
+        _ => "check that Kafka runs there".to_owned(),
+    };
+    format!("{start}, or name yours with --brokers")
+}
+
 /// What went wrong with a connection, as the client tells it beside the failures of what was asked.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionError {
@@ -33,7 +45,7 @@ pub(super) struct ConnectionError {
 impl ConnectionError {
     /// Nothing where it only says that there was another before it, which tells more.
     pub(super) fn new(code: Code, reason: &str) -> Option<Self> {
-        (code != Code::AllBrokersDown).then(|| ConnectionError { code, reason: reason.to_owned() })
+        (code != Code::AllBrokersDown).then(|| ConnectionError { code, reason: plain_reason(reason) })
     }
 
     /// Whether it will be the same again until somebody changes a password or a certificate. A handshake that a
@@ -48,12 +60,82 @@ impl ConnectionError {
 
     /// The error of something that was not answered for this.
     pub(super) fn of_brokers(self, brokers: &str) -> KafkaError {
+        let is_lasting = self.is_lasting();
+        // A message names the only broker once.
+        let reason = self.reason.strip_prefix(&format!("{brokers}: ")).unwrap_or(&self.reason).to_owned();
         let brokers = brokers.to_owned();
-        match self.is_lasting() {
-            true => KafkaError::NotLetIn { brokers, reason: self.reason },
-            false => KafkaError::Unreachable { brokers, reason: self.reason },
+        match is_lasting {
+            true => KafkaError::NotLetIn { brokers, reason },
+            false => KafkaError::Unreachable { brokers, reason },
         }
     }
+}
+
+/// The client's words without what only its makers need: threads, its names for brokers and addresses, states, places in
+/// the source of its TLS library. The broker's address stays.
+fn plain_reason(reason: &str) -> String {
+    let mut text = reason.trim();
+    if let Some((_, rest)) = text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")) {
+        text = rest;
+    }
+    let (broker, mut text) = match text.split_once(": ") {
+        Some((name, rest)) => match broker_address(name) {
+            Some(address) => (Some(address), rest),
+            None => (None, text),
+        },
+        None => (None, text),
+    };
+    text = without_notes(text);
+    let text = text.replace("ipv4#", "").replace("ipv6#", "");
+    let text = match text.split_once("ApiVersionRequest failed: Local: Timed out") {
+        Some(_) => "no answer".to_owned(),
+        None => without_tls_source(&text),
+    };
+    match broker {
+        // Both name the same place.
+        Some(broker) if !text.contains(broker) => format!("{broker}: {text}"),
+        _ => text,
+    }
+}
+
+/// `HOST:PORT` of the client's `ssl://HOST:PORT/1`, `HOST:PORT/bootstrap` or `GroupCoordinator/2`; of that last one nothing
+/// is left.
+fn broker_address(name: &str) -> Option<&str> {
+    let name = name.split_once("://").map_or(name, |(_, name)| name);
+    if name.is_empty() || name.contains(' ') {
+        return None;
+    }
+    let (address, id) = name.rsplit_once('/').unwrap_or((name, "bootstrap"));
+    let is_id = ["bootstrap", "internal", "learned"].contains(&id) || id.parse::<i32>().is_ok();
+    let address = address.strip_suffix("/bootstrap").unwrap_or(address);
+    let has_port = || address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let is_coordinator = ["GroupCoordinator", "TxnCoordinator", "Coordinator"].contains(&address);
+    match is_id && (has_port() || is_coordinator) {
+        true if is_coordinator => Some(""),
+        true => Some(address),
+        false => None,
+    }
+}
+
+/// Without the notes in parentheses at the end that count milliseconds and repeats.
+fn without_notes(mut text: &str) -> &str {
+    const NOTES: [&str; 2] = [" (after ", " (average rtt "];
+    while let Some(at) = NOTES.iter().filter_map(|note| text.rfind(note)).max()
+        && text.ends_with(')')
+    {
+        text = &text[..at];
+    }
+    text.trim_end().trim_end_matches(": disconnect")
+}
+
+/// `ssl/file.c:12:function:error:0A000086:SSL routines::what is wrong` is what is wrong.
+fn without_tls_source(text: &str) -> String {
+    let Some(at) = text.find("error:") else { return text.to_owned() };
+    let Some((_, what)) = text[at..].split_once(" routines:") else { return text.to_owned() };
+    let what = what.rsplit_once("::").map_or(what, |(_, what)| what).trim_start_matches(':');
+    // The place in the source is one word, between what failed and `error:`.
+    let before = text[..at].rfind(' ').map_or("", |space| &text[..=space]);
+    format!("{before}{what}")
 }
 
 /// The code of this number. A broker may send one that the client has no name for: newer than it, or damaged on the
@@ -65,7 +147,12 @@ pub(super) fn code_of(number: c_int) -> Code {
 impl KafkaError {
     pub(super) fn client(action: impl Into<String>, error: &ClientError) -> Self {
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        KafkaError::Client { action: action.into(), code, reason: error.to_string() }
+        let reason = match error.rdkafka_error_code() {
+            // Its own words name the call that it was.
+            Some(code) => code.to_string(),
+            None => error.to_string(),
+        };
+        KafkaError::Client { action: action.into(), code, reason }
     }
 
     pub(super) fn code(action: impl Into<String>, code: Code) -> Self {
@@ -167,5 +254,65 @@ impl KafkaError {
                     ..
                 }
             )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_have_no_noise_of_the_client() {
+        for (said, plain) in [
+            (
+                "localhost:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT, 1 identical error(s) suppressed)",
+                "localhost:9092: Connect to 127.0.0.1:9092 failed: Connection refused",
+            ),
+            (
+                "127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 12ms in state CONNECT)",
+                "Connect to 127.0.0.1:9092 failed: Connection refused",
+            ),
+            (
+                "[thrd:localhost:9092/bootstrap]: localhost:9092/bootstrap: Connect to ipv6#[::1]:9092 failed: Connection refused (after 0ms in state CONNECT)",
+                "localhost:9092: Connect to [::1]:9092 failed: Connection refused",
+            ),
+            (
+                "nohost:9092/bootstrap: Failed to resolve 'nohost:9092': Name or service not known (after 3ms in state CONNECT, 30 identical error(s) suppressed)",
+                "Failed to resolve 'nohost:9092': Name or service not known",
+            ),
+            (
+                "kafka-2:9092/2: 1 request(s) timed out: disconnect (average rtt 1.234ms) (after 61021ms in state UP)",
+                "kafka-2:9092: 1 request(s) timed out",
+            ),
+            (
+                "kafka-2:9092/2: ApiVersionRequest failed: Local: Timed out: probably due to broker version < 0.10 (see api.version.request configuration) (after 10001ms in state APIVERSION_QUERY)",
+                "kafka-2:9092: no answer",
+            ),
+            (
+                "sasl_ssl://b.example:9093/bootstrap: SASL authentication error: Authentication failed: bad password (after 4ms in state AUTH_REQ, 2 identical error(s) suppressed)",
+                "b.example:9093: SASL authentication error: Authentication failed: bad password",
+            ),
+            (
+                "ssl://localhost:9093/bootstrap: SSL handshake failed: ssl/statem/statem_clnt.c:2091:tls_process_server_certificate:error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified (after 5ms in state SSL_HANDSHAKE)",
+                "localhost:9093: SSL handshake failed: certificate verify failed: broker certificate could not be verified",
+            ),
+            ("GroupCoordinator/1: Disconnected (after 100ms in state UP)", "Disconnected"),
+            ("Disconnected (by the broker)", "Disconnected (by the broker)"),
+            ("", ""),
+            ("é (after", "é (after"),
+            ("nothing: to see", "nothing: to see"),
+        ] {
+            assert_eq!(plain_reason(said), plain);
+        }
+    }
+
+    #[test]
+    fn the_only_broker_is_named_once() {
+        let said = "localhost:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)";
+        let error = ConnectionError::new(Code::BrokerTransportFailure, said).unwrap();
+        let of_one = error.clone().of_brokers("localhost:9092").to_string();
+        assert!(of_one.starts_with("no Kafka broker answers at localhost:9092: Connect to 127"), "{of_one}");
+        let of_two = error.of_brokers("localhost:9092,b:9092").to_string();
+        assert!(of_two.contains("b:9092: localhost:9092: Connect to 127"), "{of_two}");
     }
 }

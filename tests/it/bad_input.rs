@@ -235,3 +235,41 @@ fn the_calendar_ends() {
     let december = fs::read_to_string(place.dir("files/partition-2.json")).unwrap();
     assert!(december.contains("\"start\":\"9999-12-25\",\"end\":\"9999-12-31\"}"), "{december}");
 }
+
+#[test]
+fn an_address_that_can_not_be_meant_is_wrong_usage() {
+    for (arguments, reason) in [
+        (&["debug", "-b", "localhost:99999"][..], "port \"99999\" is not a number from 0 to 65535"),
+        (&["consumer", "-b", "localhost:abc"], "port \"abc\" is not a number from 0 to 65535"),
+        (&["verify", "-b", "a:9092,"], "there is no broker before or after a comma"),
+        (&["producer", "-b", ":9092"], "it has no host"),
+        (&["producer", "-b", "::1:9092"], "an IPv6 address stands in brackets"),
+        (&["up", "-b", ""], "it names no broker"),
+        (&["up", "-b", "kafka.example:0"], "nobody can connect to port 0: --brokers kafka.example:0"),
+        (&["producer", "-b", "a:9092,localhost:0"], "nobody can connect to port 0: --brokers localhost:0"),
+        (&["dashboard", "--listen", "localhost:65536"], "port \"65536\" is not a number from 0 to 65535"),
+        (&["consumer", "--metrics", "[::1"], "the bracket is not closed"),
+        (&["broker", "--listen", "localhost"], "it has no port"),
+        (
+            &["broker", "--advertise", "localhost:0"],
+            "clients can't connect to port 0: --advertise localhost:0",
+        ),
+        (&["broker", "--check", "--listen", "localhost:0"], "nobody can connect to port 0: localhost:0"),
+    ] {
+        let ended = almanac(arguments).fails(2);
+        assert!(ended.stderr.contains(reason), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn an_unreachable_broker_is_named_once_and_without_noise() {
+    let address = crate::support::free_address();
+    let ended = almanac(&["producer", "-b", &address]).fails(4);
+    assert_eq!(
+        ended.stderr,
+        format!(
+            "almanac: error: no Kafka broker answers at {address}: Connect to {address} failed: Connection refused\n\
+             hint: start one with 'almanac broker --listen {address}', or name yours with --brokers\n"
+        )
+    );
+}

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::fs;
 
+use rustix::process::Signal;
+
 use crate::support::{Almanac, Place, eventually, kafka};
 
 /// Runs its arguments on a terminal of 30 lines and 100 columns, and types Ctrl-C there when it gets a SIGTERM.
@@ -27,6 +29,80 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 fn on_terminal(place: &Place, arguments: &[&str]) -> Almanac {
     let almanac = place.almanac_under(&["python3", "-c", TERMINAL], arguments);
     almanac.env("TERM", "xterm-256color").env("NO_COLOR", "")
+}
+
+/// Is a shell on a terminal: it starts its arguments in the background, as with `&`, brings them to the foreground at each
+/// SIGUSR1, and stops them, writes a prompt and lets them go on in the background at each SIGUSR2.
+const SHELL: &str = "
+import fcntl, os, pty, signal, struct, sys, termios
+told = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, told)
+pid, terminal = pty.fork()
+if pid == 0:
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    job = os.fork()
+    if job == 0:
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
+        os.execvp(sys.argv[1], sys.argv[1:])
+    while True:
+        what = signal.sigwait(told)
+        if what == signal.SIGUSR1:
+            os.tcsetpgrp(0, job)
+        elif what == signal.SIGUSR2:
+            os.kill(job, signal.SIGSTOP)
+            os.waitpid(job, os.WUNTRACED)
+            os.tcsetpgrp(0, os.getpgrp())
+            os.write(1, b'prompt>')
+            os.kill(job, signal.SIGCONT)
+        else:
+            os.kill(job, signal.SIGTERM)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 30, 100, 0, 0))
+for signal_number in told:
+    signal.signal(signal_number, lambda number, _: os.kill(pid, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
+while True:
+    try:
+        data = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not data:
+        break
+    os.write(1, data)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+
+#[test]
+fn a_bar_is_drawn_in_the_foreground_only() {
+    let place = Place::new();
+    // More than is sent in all this time.
+    let arguments = ["producer", "--interval", "3ms", "--days", "900000"];
+    let almanac = place.almanac_under(&["python3", "-c", SHELL], &arguments).env("TERM", "xterm-256color");
+    let mut shell = almanac.start();
+    let sends_more = || {
+        let records = || kafka().describe(&place.topic).map_or(0, |_| kafka().records(&place.topic));
+        let before = records();
+        // As many as take some looks at how far it is.
+        eventually("the producer sends", || records() > before + 300);
+    };
+    sends_more();
+    assert_eq!(shell.stdout(), "", "nothing is drawn in the background");
+    for round in 1..=2 {
+        let shown = shell.stdout().len();
+        shell.signal(Signal::USR1);
+        eventually("a bar is drawn", || shell.stdout()[shown..].contains(" of 900,000 days  "));
+        shell.signal(Signal::USR2);
+        eventually("there is a prompt", || shell.stdout().matches("prompt>").count() == round);
+        sends_more();
+        assert!(shell.stdout().ends_with("prompt>"), "{:?}", shell.stdout());
+    }
+    let ended = shell.terminate();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let last = ended.stdout.rsplit("prompt>").next().unwrap();
+    assert!(last.starts_with("almanac: sent ") || last.contains("malmanac: sent "), "{last:?}");
+    assert!(!last.contains('\r') || last.ends_with("\r\n"), "{last:?}");
 }
 
 const BAR: char = '━';
