@@ -26,6 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::limits;
+
 use self::data::{DataDir, LogMark};
 use self::listeners::Listeners;
 use self::process::Process;
@@ -168,6 +170,9 @@ impl Broker {
         let kafka = java::Kafka { java, jars };
         let cluster_id = data.formatted(&kafka, settings.cluster_id(), stop)?;
 
+        if let Some(warning) = limits::warning_of_kafka() {
+            tracing::warn!("{warning}");
+        }
         let mut attempt = 1;
         loop {
             let listeners = Listeners::choose(settings)?;

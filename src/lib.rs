@@ -10,6 +10,7 @@ pub mod dashboard;
 pub mod debug;
 pub mod excerpt;
 pub mod kafka;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod pipeline;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::kafka::{Admin, Connection, KafkaError, Topic};
+use crate::limits;
 use crate::stop::Stop;
 use crate::store::{self, StoreError};
 use memory::{Contact, Memory};
@@ -72,6 +73,9 @@ pub enum PipelineError {
     #[error(transparent)]
     Store(#[from] StoreError),
 
+    #[error("{what}; {needed}")]
+    OpenFiles { what: String, needed: limits::Needed },
+
     #[error(
         "topic {topic} has partitions 0 to {}, not {partition}\nhint: name partitions that it has, or none to be assigned some",
         partitions - 1
@@ -106,6 +110,17 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
+    /// With what the partitions need, if there is not enough of it.
+    fn with_open_files(self, source: &Source) -> PipelineError {
+        if !limits::is_exceeded(&self) {
+            return self;
+        }
+        let named = source.settings.partitions.as_ref().map(Vec::len);
+        let partitions = named.unwrap_or(usize::try_from(source.topic.partitions).unwrap_or_default());
+        let what: Vec<String> = anyhow::Chain::new(&self).map(ToString::to_string).collect();
+        PipelineError::OpenFiles { what: what.join(": "), needed: limits::Needed { partitions } }
+    }
+
     /// Whether the error concerns one partition's files only, so that a group's other partitions can go on.
     fn is_of_one_partition(&self) -> bool {
         match self {
@@ -121,6 +136,10 @@ impl PipelineError {
 /// Keeps the checkpoints until asked to stop.
 pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
     store::prepare(&settings.dir)?;
+    let named = settings.partitions.as_ref().map(|named| limits::Needed { partitions: named.len() });
+    if let Some(needed) = named.filter(|needed| needed.is_out_of_reach()) {
+        return Err(PipelineError::OpenFiles { what: "can't take all partitions".to_owned(), needed });
+    }
     let mut is_first = true;
     let memory = Memory::default();
     loop {
@@ -139,7 +158,8 @@ pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
         };
         // Only at first: when this process wakes up later, the living owner may be one that took over from it.
         let take_over = settings.take_over && std::mem::take(&mut is_first);
-        match Session::new(&source, stop, take_over)?.run()? {
+        let session = Session::new(&source, stop, take_over).and_then(Session::run);
+        match session.map_err(|error| error.with_open_files(&source))? {
             End::Stopped => return Ok(()),
             End::Reopen => {}
         }

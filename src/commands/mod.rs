@@ -25,6 +25,7 @@ use crate::broker::{BrokerError, HostPort};
 use crate::cli::{self, Command};
 use crate::dashboard::DashboardError;
 use crate::kafka::{Connection, KafkaError};
+use crate::limits;
 use crate::pipeline::PipelineError;
 use crate::producer::ProduceError;
 use crate::source::SourceError;
@@ -87,6 +88,7 @@ impl Exit {
 pub struct UsageError(pub String);
 
 pub fn run(command: Command) -> Result<()> {
+    limits::raise_open_files();
     match command {
         Command::Up(options) => up::run(&options),
         Command::Broker(options) => broker::run(&options),
@@ -109,11 +111,20 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
         Ok(()) => Exit::Done,
         Err(error) if is_closed_pipe(&error) => Exit::Done,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", message(&error));
             exit_of(&error)
         }
     };
     ExitCode::from(exit as u8)
+}
+
+fn message(error: &anyhow::Error) -> String {
+    let message = format!("{error:#}");
+    match error.downcast_ref() {
+        // It says already what is needed.
+        Some(PipelineError::OpenFiles { .. }) => message,
+        _ => limits::explained(&message).unwrap_or(message),
+    }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -128,6 +139,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         return match error {
             PipelineError::Kafka(error) => exit_of_kafka(error),
             PipelineError::Store(error) => exit_of_store(error),
+            PipelineError::OpenFiles { .. } => Exit::Disk,
             PipelineError::NoSuchPartition { .. } => Exit::Usage,
             PipelineError::Gap { .. }
             | PipelineError::Truncated { .. }

@@ -22,6 +22,7 @@ mod kafka_away;
 mod kills;
 mod layers;
 mod licences;
+mod limits;
 mod log_faults;
 mod metrics;
 mod network;

@@ -1,0 +1,131 @@
+//! How many files the process may have open at a time, connections and directories included.
+//!
+//! Many systems set a soft limit of 1024 for the sake of programs that use `select`, and a far higher hard limit, up to
+//! which a process may raise the soft one itself.
+
+use std::error::Error;
+use std::io;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// More than any command needs: the soft limit is not raised beyond it.
+const ENOUGH: u64 = 1 << 20;
+
+/// The soft limit of most systems, with which all but large consumers get by.
+const USUAL: u64 = 1024;
+
+/// Where the hard limit can be raised.
+const WHERE: &str = "systemd: LimitNOFILE=, Docker: --ulimit nofile=";
+
+/// Raises the soft limit as far as the hard one lets it. Children inherit it; a JVM raises its own in the same way.
+pub fn raise_open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(ENOUGH).min(ENOUGH);
+    if current.is_some_and(|current| current < wanted) {
+        // If it fails, the limit stays as it was: whatever comes up against it is reported then.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+}
+
+/// The soft limit; none if there is none.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Whether a cause of the error is that too many files are open.
+pub fn is_exceeded(error: &(dyn Error + 'static)) -> bool {
+    let mut codes =
+        anyhow::Chain::new(error).filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    codes.any(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
+}
+
+/// An error message with the limit that it is about, if it is about that; the hint is the only one then.
+pub fn explained(message: &str) -> Option<String> {
+    // Of what clients report, only the text is left.
+    let what = message.split("\nhint:").next().filter(|what| what.contains("Too many open files"))?;
+    if what.contains("Too many open files in system") {
+        return Some(format!("{what}\nhint: end other programs, or raise `sysctl fs.file-max`"));
+    }
+    let (limit, more) = match open_files() {
+        Some(limit) => (format!("; the limit is {limit}"), limit.saturating_mul(2).max(USUAL)),
+        None => (String::new(), USUAL),
+    };
+    Some(format!("{what}{limit}\nhint: start almanac where `ulimit -Hn` is {more} or more ({WHERE})"))
+}
+
+/// What to warn of before a Kafka is started: with too few, it ends by itself as soon as partitions are written to.
+pub fn warning_of_kafka() -> Option<String> {
+    let limit = open_files().filter(|limit| *limit < USUAL)?;
+    Some(format!(
+        "the limit of open files is {limit}, and Kafka needs about 200 and 4 for each partition\n\
+         hint: start almanac where `ulimit -Hn` is {USUAL} or more ({WHERE})"
+    ))
+}
+
+/// What a consumer of so many partitions needs, and what is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Needed {
+    pub partitions: usize,
+}
+
+impl Needed {
+    /// Whether there are so few that it can't go well. It is better known before the first partition is taken from
+    /// another process, and before there are none left for a connection.
+    pub fn is_out_of_reach(self) -> bool {
+        open_files().is_some_and(|limit| limit < 40 + 3 * self.partitions as u64)
+    }
+
+    /// Each partition has a lock, a file of rejected records and a directory open, and sometimes a temporary file; the rest
+    /// are connections, threads' pipes and what is read in between.
+    fn files(self) -> usize {
+        100 + 4 * self.partitions
+    }
+}
+
+impl std::fmt::Display for Needed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let (partitions, files) = (self.partitions, self.files());
+        write!(formatter, "{partitions} partitions need about {files} open files")?;
+        if let Some(limit) = open_files() {
+            write!(formatter, ", and the limit is {limit}")?;
+        }
+        write!(formatter, "\nhint: start almanac where `ulimit -Hn` is {files} or more ({WHERE})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_about_open_files_is_explained() {
+        assert_eq!(explained("can't open x: Permission denied (os error 13)\nhint: y"), None);
+        assert_eq!(explained("no topic\nhint: Too many open files"), None);
+        let explained_text =
+            explained("no Kafka broker answers: Too many open files\nhint: start one").unwrap();
+        let limit = open_files().unwrap();
+        assert!(
+            explained_text.starts_with(&format!(
+                "no Kafka broker answers: Too many open files; the limit is {limit}\nhint: start almanac where"
+            )),
+            "{explained_text}"
+        );
+        assert_eq!(explained_text.matches("hint:").count(), 1);
+        let of_system = explained("can't open x: Too many open files in system (os error 23)").unwrap();
+        assert!(of_system.contains("fs.file-max") && !of_system.contains("the limit"), "{of_system}");
+    }
+
+    #[test]
+    fn the_cause_is_found_by_its_code() {
+        let store = |code| crate::store::StoreError::Io {
+            action: "open",
+            path: "x".into(),
+            source: io::Error::from_raw_os_error(code),
+        };
+        for (code, expected) in [(23, true), (24, true), (2, false)] {
+            let error = crate::pipeline::PipelineError::from(store(code));
+            assert_eq!(is_exceeded(&error), expected, "{code}");
+        }
+    }
+}
