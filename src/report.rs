@@ -58,6 +58,12 @@ pub enum RejectReason {
     InvalidDate,
     /// `degrees` is not finite, or larger than [`DEGREES_MAX`] either way.
     InvalidDegrees,
+    /// The record's batch does not say which offset it has: a producer wrote a wrong one.
+    InvalidOffset,
+    /// The key or the value is far longer than a report's.
+    TooLarge,
+    /// The record, and those behind it in its batch, can't be decoded.
+    UnreadableBatch,
 }
 
 /// The message of `report.proto`, before it is known to be valid.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, Outcome};
+use crate::kafka::Refused;
 use crate::report::{Decoder, MONTHS};
 use crate::stats::MonthCell;
 use crate::store::{Rejected, StoreError};
@@ -163,6 +164,14 @@ impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
             aside: Aside { lines: rejected, end, passed: 0, difference: None, error: None },
             counts: Counts::default(),
             decoder: Decoder::default(),
+        }
+    }
+
+    /// Takes what a reader refused.
+    pub fn set_aside(&mut self, refused: &Refused) {
+        if self.checkpoint.skip_to(refused.next_offset()) {
+            self.counts.rejected += 1;
+            self.aside.compare(Rejected::of(refused));
         }
     }
 

@@ -1,9 +1,9 @@
 //! What a broker sends once more, from the text of Kafka's protocol: Metadata in version 12, Fetch in version 13, record
 //! batches of magic 2. Slow and plain, to hold the fast readers against.
 
-/// As [`almanac::kafka::wire::Metadata`]: brokers as (id, host, port), the topic's id, and of each partition that has a
-/// leader (partition, broker, epoch).
-pub type Metadata = (Vec<(i32, String, u16)>, [u8; 16], Vec<(i32, i32, i32)>);
+/// As [`almanac::kafka::wire::Metadata`]: brokers as (id, host, port), the cluster's id, the topic's id, and each partition as
+/// (partition, leader if there is one, epoch).
+pub type Metadata = (Vec<(i32, String, u16)>, String, Result<([u8; 16], Vec<(i32, Option<i32>, i32)>), i16>);
 
 /// One partition of a fetch.
 pub struct Partition<'a> {
@@ -11,9 +11,10 @@ pub struct Partition<'a> {
     pub error_code: i16,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
-    pub aborted_transactions: usize,
-    /// How many fields that came later: of other logs and leaders.
-    pub tagged_fields: u64,
+    /// Producer and first offset of each.
+    pub aborted_transactions: Vec<(i64, i64)>,
+    /// Epoch and end offset, of a log that diverges.
+    pub diverging_epoch: Option<(i32, i64)>,
     pub records: &'a [u8],
 }
 
@@ -27,7 +28,7 @@ pub fn metadata(mut answer: &[u8]) -> Option<Metadata> {
         tagged_fields(rest)?;
         Some((id, host, u16::try_from(port).ok()?))
     })?;
-    let _cluster_id = compact_string(rest)?;
+    let cluster_id = compact_string(rest)?.to_owned();
     let _controller_id = int32(rest)?;
     let mut topics = compact_array(rest, |rest| {
         let error_code = int16(rest)?;
@@ -46,12 +47,20 @@ pub fn metadata(mut answer: &[u8]) -> Option<Metadata> {
         tagged_fields(rest)?;
         Some((error_code, id, partitions))
     })?;
-    let (error_code, id, partitions) = topics.pop()?;
-    if !topics.is_empty() || error_code != 0 || id == [0; 16] {
+    if topics.iter().any(|(error_code, id, _)| *error_code == 0 && *id == [0; 16]) {
         return None;
     }
-    let led = partitions.into_iter().filter(|(error_code, (_, leader, _))| *error_code == 0 && *leader >= 0);
-    Some((brokers, id, led.map(|(_, led)| led).collect()))
+    let (error_code, id, partitions) = topics.pop()?;
+    if !topics.is_empty() {
+        return None;
+    }
+    let leader = |error_code, leader| (error_code == 0 && leader >= 0).then_some(leader);
+    let partitions =
+        partitions.into_iter().map(|(error_code, (index, id, epoch)): (i16, (i32, i32, i32))| {
+            (index, leader(error_code, id), epoch)
+        });
+    let topic = if error_code == 0 { Ok((id, partitions.collect())) } else { Err(error_code) };
+    Some((brokers, cluster_id, topic))
 }
 
 /// The answer to a fetch of this topic and no other.
@@ -68,18 +77,25 @@ pub fn fetched<'a>(mut answer: &'a [u8], topic_id: &[u8; 16]) -> Option<Vec<Part
             let (high_watermark, last_stable_offset) = (int64(rest)?, int64(rest)?);
             let _log_start_offset = int64(rest)?;
             let aborted = compact_array(rest, |rest| {
-                let _producer_id_and_first_offset = take(rest, 16)?;
-                tagged_fields(rest)
+                let aborted = (int64(rest)?, int64(rest)?);
+                tagged_fields(rest)?;
+                Some(aborted)
             })?;
             let _preferred_read_replica = int32(rest)?;
             let records = compact_bytes(rest)?;
+            let mut diverging_epoch = None;
+            for (tag, mut field) in tagged_fields(rest)? {
+                if tag == 0 {
+                    diverging_epoch = Some((int32(&mut field)?, int64(&mut field)?));
+                }
+            }
             Some(Partition {
                 index,
                 error_code,
                 high_watermark,
                 last_stable_offset,
-                aborted_transactions: aborted.len(),
-                tagged_fields: tagged_fields(rest)?,
+                aborted_transactions: aborted,
+                diverging_epoch,
                 records,
             })
         })?;
@@ -97,6 +113,7 @@ pub struct Batch<'a> {
     pub is_checksum_right: bool,
     pub attributes: i16,
     pub last_offset_delta: i32,
+    pub producer_id: i64,
     pub count: i32,
     pub records: &'a [u8],
 }
@@ -122,6 +139,7 @@ fn content<'a>(base_offset: i64, rest: &mut &'a [u8]) -> Option<Batch<'a>> {
         is_checksum_right: false,
         attributes: 0,
         last_offset_delta: 0,
+        producer_id: 0,
         count: 0,
         records: &[],
     };
@@ -134,29 +152,26 @@ fn content<'a>(base_offset: i64, rest: &mut &'a [u8]) -> Option<Batch<'a>> {
         return Some(batch);
     }
     batch.attributes = int16(rest)?;
-    // Compressed, transactional, or a control batch.
-    if batch.attributes & 0x37 != 0 {
-        return Some(batch);
-    }
     batch.last_offset_delta = int32(rest)?;
     let _base_and_max_timestamp = take(rest, 16)?;
-    let _producer_id_epoch_and_base_sequence = take(rest, 8 + 2 + 4)?;
+    batch.producer_id = int64(rest)?;
+    let _producer_epoch_and_base_sequence = take(rest, 2 + 4)?;
     batch.count = int32(rest)?;
     batch.records = rest;
     Some(batch)
 }
 
-/// Offset, key and value of the next record.
+/// Offset delta, key and value of the next record.
 pub type Record<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
 
-pub fn record<'a>(rest: &mut &'a [u8], base_offset: i64) -> Option<Record<'a>> {
+pub fn record<'a>(rest: &mut &'a [u8]) -> Option<Record<'a>> {
     let length = usize::try_from(varint(rest)?).ok()?;
     let mut record = take(rest, length)?;
     let record = &mut record;
     let _attributes = take(record, 1)?;
     let _timestamp_delta = varint(record)?;
-    let offset = base_offset.checked_add(varint(record)?)?;
-    Some((offset, nullable_bytes(record)?, nullable_bytes(record)?))
+    let delta = varint(record)?;
+    Some((delta, nullable_bytes(record)?, nullable_bytes(record)?))
 }
 
 /// Puts the right checksum into each batch of magic 2, which no mutation would hit on.
@@ -257,12 +272,13 @@ fn compact_array<'a, T>(
     (0..length).map(|_| item(rest)).collect()
 }
 
-fn tagged_fields(rest: &mut &[u8]) -> Option<u64> {
+/// The number and the bytes of each.
+fn tagged_fields<'a>(rest: &mut &'a [u8]) -> Option<Vec<(u64, &'a [u8])>> {
     let count = unsigned_varint(rest)?;
-    for _ in 0..count {
-        let _tag = unsigned_varint(rest)?;
+    let field = |_| {
+        let tag = unsigned_varint(rest)?;
         let length = unsigned_varint(rest)?;
-        take(rest, usize::try_from(length).ok()?)?;
-    }
-    Some(count)
+        Some((tag, take(rest, usize::try_from(length).ok()?)?))
+    };
+    (0..count).map(field).collect()
 }

@@ -8,7 +8,8 @@ use almanac::broker::HostPort;
 use almanac::checkpoint::{AlreadyPassed, Checkpoint};
 use almanac::cli;
 use almanac::kafka::Property;
-use almanac::kafka::batches::{Batches, Records, Run, Unreadable};
+use almanac::kafka::batches::{Batch, Batches, Codec, Record, Records, Refused, Unreadable};
+use almanac::kafka::decompression::Decompression;
 use almanac::kafka::wire;
 use almanac::report::{DEGREES_MAX, Decoder, MONTHS, Observation, RejectReason, Report};
 use almanac::source::{InputFormat, Options, SourceError, Unit, file};
@@ -68,8 +69,10 @@ fn exact_in_numbers(found: Observation) -> (String, u64) {
 pub fn metadata(answer: &[u8]) {
     let found = wire::metadata(answer, correlation(answer)).ok().map(|found| {
         let brokers = found.brokers.into_iter().map(|broker| (broker.id, broker.host, broker.port));
-        let leaders = found.partitions.into_iter().map(|led| (led.partition, led.broker, led.epoch));
-        (brokers.collect(), found.topic_id, leaders.collect())
+        let partition = |found: wire::PartitionMetadata| (found.partition, found.leader, found.leader_epoch);
+        let topic =
+            found.topic.map(|topic| (topic.id, topic.partitions.into_iter().map(partition).collect()));
+        (brokers.collect(), found.cluster_id, topic)
     });
     assert_eq!(found, kafka::metadata(answer));
 }
@@ -87,8 +90,9 @@ pub fn fetch(answer: &[u8]) {
         assert_eq!((found.partition, found.error), (expected.index, expected.error_code));
         assert_eq!(found.high_watermark, expected.high_watermark);
         assert_eq!(found.last_stable_offset, expected.last_stable_offset);
-        assert_eq!(found.has_aborted, expected.aborted_transactions > 0);
-        assert_eq!(found.is_diverging, expected.tagged_fields > 0);
+        let aborted = found.aborted.iter().map(|aborted| (aborted.producer_id, aborted.first_offset));
+        assert!(aborted.eq(expected.aborted_transactions));
+        assert_eq!(found.diverging.map(|end| (end.epoch, end.end_offset)), expected.diverging_epoch);
         same_batches(found.batches, expected.records);
     }
 }
@@ -114,17 +118,23 @@ fn same_batches(found: Batches, mut rest: &[u8]) {
         match (found, expected) {
             (Err(Unreadable::Malformed), None) => {}
             (Err(Unreadable::Unusual), Some(batch)) => {
-                assert!(batch.magic != 2 || (batch.is_checksum_right && batch.attributes & 0x37 != 0));
+                assert!(batch.magic != 2 || (batch.is_checksum_right && batch.attributes & 7 > 4));
             }
             (Err(Unreadable::Checksum), Some(batch)) => assert!(batch.magic == 2 && !batch.is_checksum_right),
             (Err(Unreadable::Malformed), Some(batch)) => {
                 let last = batch.base_offset.checked_add(batch.last_offset_delta.into());
-                let is_sound = last.is_some_and(|last| last < i64::MAX);
+                let is_sound = batch.base_offset >= 0 && last.is_some_and(|last| last < i64::MAX);
                 assert!(batch.count < 0 || batch.last_offset_delta < 0 || !is_sound);
             }
-            (Ok((run, next_offset)), Some(batch)) => {
-                assert_eq!(next_offset - 1 - batch.base_offset, i64::from(batch.last_offset_delta));
-                same_records(run, &batch);
+            (Ok(found), Some(batch)) => {
+                assert_eq!(found.next_offset() - 1 - batch.base_offset, i64::from(batch.last_offset_delta));
+                assert_eq!(found.producer_id, batch.producer_id);
+                assert_eq!(found.is_transactional, batch.attributes & 0x10 != 0);
+                assert_eq!(found.is_control, batch.attributes & 0x20 != 0);
+                match found.codec {
+                    None => same_records(found, &batch),
+                    Some(codec) => decompresses(&found, codec),
+                }
             }
             (found, None) => panic!("{found:?}, of a batch that is cut short"),
         }
@@ -132,30 +142,67 @@ fn same_batches(found: Batches, mut rest: &[u8]) {
     assert!(kafka::batch(&mut rest).is_none());
 }
 
-fn same_records(run: Run, batch: &kafka::Batch) {
-    const PARTITION: i32 = 3;
-    let mut expected = Vec::new();
-    let mut rest = batch.records;
-    for _ in 0..batch.count {
-        let record = kafka::record(&mut rest, batch.base_offset);
-        expected.push(record);
-        if record.is_none() {
+const PARTITION: i32 = 3;
+
+/// Whatever the bytes are, the records of a compressed batch lie within it, in the order of their offsets, and memory is
+/// bounded.
+fn decompresses(batch: &Batch, codec: Codec) {
+    const PIECES_MAX: usize = 100;
+    let mut decompression = Decompression::default();
+    decompression.begin(batch, codec);
+    let mut next_offset = batch.base_offset;
+    for _ in 0..PIECES_MAX {
+        if !decompression.advance() {
             break;
         }
+        for record in decompression.records(PARTITION, i64::MIN).unwrap().flatten() {
+            assert!(record.offset >= next_offset);
+            next_offset = record.offset + 1;
+            let is_dense = i64::from(batch.count) == i64::from(batch.last_delta) + 1;
+            assert!(!is_dense || next_offset <= batch.next_offset());
+        }
     }
-    // From wherever reading goes on, what comes before it is left out.
+}
+
+/// Records are where a second reader, which has all of them at once, puts them.
+fn same_records(found: Batch, batch: &kafka::Batch) {
+    let mut expected = Vec::new();
+    let mut rest = batch.records;
+    let is_dense = batch.count.checked_sub(1) == Some(batch.last_offset_delta);
+    let mut free = 0;
+    for index in 0..batch.count {
+        let Some((delta, key, value)) = kafka::record(&mut rest) else {
+            expected.push(None);
+            break;
+        };
+        let last = i64::from(batch.last_offset_delta);
+        let is_believed = !is_dense && (free..=last).contains(&delta);
+        let at = if is_dense {
+            i64::from(index)
+        } else if is_believed {
+            delta
+        } else {
+            free.min(last)
+        };
+        free = at + 1;
+        expected.push(Some((batch.base_offset + at, is_dense || is_believed, key, value)));
+    }
+    // Wherever reading resumes, what comes before it is left out.
     let offsets = expected.iter().flatten().map(|(offset, ..)| *offset);
     let mut places: Vec<i64> = offsets.step_by(16).take(4).collect();
     places.extend([i64::MIN, i64::MAX]);
     for from in places {
-        let records = Records::of_run(PARTITION, from, run);
+        let records = Records::of_run(PARTITION, from, found.run());
         assert_eq!(records.leader_epoch.unwrap_or(-1), batch.partition_leader_epoch.max(-1));
-        let found = records.map(|record| {
-            let record = record.ok()?;
-            assert_eq!(record.partition, PARTITION);
-            Some((record.offset, record.key, record.value))
+        let found = records.map(|record| match record.map_err(|refused| *refused) {
+            Ok(Record { offset, key, value, .. }) => Some((offset, true, key, value)),
+            Err(Refused::Misplaced(Record { offset, key, value, .. })) => Some((offset, false, key, value)),
+            Err(_) => None,
         });
-        let is_left = |record: &&Option<kafka::Record>| record.is_none_or(|(offset, ..)| offset >= from);
+        // One that is set aside comes wherever reading resumes.
+        let is_left = |record: &&Option<(i64, bool, _, _)>| {
+            record.is_none_or(|(offset, is_placed, ..)| offset >= from || !is_placed)
+        };
         assert!(found.eq(expected.iter().filter(is_left).copied()));
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::cli::{self, DebugFormat};
 use crate::debug::Line;
-use crate::kafka::{Batch, Consumer, Item, Position, RebalanceEvent, Record, StartAt};
+use crate::kafka::{Consumer, Item, Position, RebalanceEvent, Received, Record, StartAt};
 use crate::report::Decoder;
 use crate::stop::Stop;
 
@@ -20,22 +20,27 @@ pub fn run(options: &cli::Debug) -> Result<()> {
     let connection = super::connection(&options.kafka)?;
     let mut consumer = Consumer::watcher(&connection, &options.group, &options.kafka.topic)?;
     consumer.subscribe()?;
-    let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
+    let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
     let mut printer = Printer { format: options.format, decoder: Decoder::default() };
     while !stop.is_asked() {
         for event in consumer.take_rebalances() {
             answer(&mut consumer, event)?;
         }
-        consumer.poll(&mut batch, POLL_MAX);
+        consumer.poll(&mut received, POLL_MAX);
         consumer.is_let_in()?;
-        for item in batch.iter() {
+        while let Some(item) = received.next() {
             match item {
                 Item::Records(records) => {
                     let partition = records.partition;
                     for record in records {
                         match record {
                             Ok(record) => printer.print(&record)?,
-                            Err(error) => tracing::info!(%error, partition, "left out"),
+                            Err(refused) => {
+                                let offset = refused.offset();
+                                tracing::warn!(
+                                    "partition {partition}: the record at offset {offset} can't be shown"
+                                );
+                            }
                         }
                     }
                 }

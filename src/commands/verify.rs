@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::progress::{self, Reached};
 use crate::cli::{self, Format};
-use crate::kafka::{Admin, Connection, Span, Topic, read_spans};
+use crate::kafka::{Admin, Connection, Span, Topic, read_all_of_spans};
 use crate::store::{self, Gap, Paths, Rejected};
 use crate::verify::{Counts, Difference, Replay};
 
@@ -251,12 +251,21 @@ impl<'a> Log<'a> {
         let span = Span { partition: number, start, end: checkpoint.offset.min(high) };
         progress.total.fetch_add(span.len().max(0).unsigned_abs(), Ordering::Relaxed);
         let mut told = start;
-        read_spans(self.connection, self.name, &[span], |record| {
-            replay.apply(record.offset, record.key, record.value);
-            let passed = record.offset - told;
+        read_all_of_spans(self.connection, self.name, &[span], |record| {
+            let offset = match &record {
+                Ok(record) => {
+                    replay.apply(record.offset, record.key, record.value);
+                    record.offset
+                }
+                Err(refused) => {
+                    replay.set_aside(refused);
+                    refused.offset()
+                }
+            };
+            let passed = offset - told;
             if passed >= OFFSETS_TOLD_AT_ONCE {
                 progress.passed.fetch_add(passed.unsigned_abs(), Ordering::Relaxed);
-                told = record.offset;
+                told = offset;
             }
         })?;
         let difference = match unchecked {

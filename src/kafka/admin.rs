@@ -1,7 +1,11 @@
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::future::Future;
 use std::ptr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
@@ -9,9 +13,12 @@ use rdkafka::bindings as sys;
 use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafka;
 
+use super::cluster::Cluster;
 use super::config::{Context, log, property_error};
 use super::consumer::text;
 use super::error::code_of;
+use super::wire::lookups::OffsetOf;
+use super::wire::{EpochEnd, TopicMetadata};
 use super::{Connection, KafkaError};
 
 // Declared with the type that C returns: the bindings' enum can't hold a code that it has no name for.
@@ -36,38 +43,84 @@ pub struct Topic {
     pub partitions: i32,
 }
 
-/// Questions and orders about topics.
+/// Requests about topics.
 pub struct Admin {
-    client: AdminClient<Context>,
-    brokers: String,
+    /// Asks what almanac asks over connections of its own.
+    cluster: Option<Cluster>,
+    /// Whether the brokers have all requests for that.
+    is_modern: OnceLock<bool>,
+    /// Made when it is first needed: it has threads and connections of its own.
+    client: OnceLock<AdminClient<Context>>,
+    connection: Connection,
 }
 
 impl Admin {
     pub fn new(connection: &Connection) -> Result<Self, KafkaError> {
-        let client = connection
+        connection.check()?;
+        Ok(Admin {
+            cluster: Cluster::new(connection),
+            is_modern: OnceLock::new(),
+            client: OnceLock::new(),
+            connection: connection.clone(),
+        })
+    }
+
+    fn client(&self) -> Result<&AdminClient<Context>, KafkaError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = self
+            .connection
             .client()
             // Else a failed connection is a line of the client's log only. The wrapper asks for these events where
             // it looks at them itself; here `serve` does.
             .set("enabled_events", sys::RD_KAFKA_EVENT_ERROR.to_string())
             .create_with_context(Context::default())
             .map_err(|error| property_error(&error))?;
-        Ok(Admin { client, brokers: connection.brokers.clone() })
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The brokers, if almanac can ask them itself.
+    fn cluster(&self, timeout: Duration) -> Result<Option<&Cluster>, KafkaError> {
+        let Some(cluster) = &self.cluster else { return Ok(None) };
+        let is_modern = match self.is_modern.get() {
+            Some(is_modern) => *is_modern,
+            None => {
+                let is_modern = cluster.has_all_requests(timeout)?;
+                *self.is_modern.get_or_init(|| is_modern)
+            }
+        };
+        Ok(is_modern.then_some(cluster))
     }
 
     /// The cluster's id, asked for until `timeout`.
     pub fn cluster_id(&self, timeout: Duration) -> Result<String, KafkaError> {
-        self.client.inner().fetch_cluster_id(timeout).ok_or_else(|| self.unreachable(timeout))
+        if let Some(cluster) = self.cluster(timeout)? {
+            return cluster.id(timeout);
+        }
+        self.client()?.inner().fetch_cluster_id(timeout).ok_or_else(|| self.unreachable(timeout))
     }
 
-    /// The topic, or nothing where there is none. Brokers that don't let the client in are not waited for.
+    /// The topic, or nothing where there is none. Brokers that refuse the client are not waited for.
     pub fn describe(&self, topic: &str, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
-        let context = self.client.inner().context();
+        if let Some(cluster) = self.cluster(timeout)? {
+            return match cluster.metadata(topic, timeout)?.topic {
+                Ok(found) => Topic::of(&found).map(Some),
+                Err(code) => {
+                    let error =
+                        KafkaError::code(format!("can't describe topic {topic}"), code_of(code.into()));
+                    if error.is_unknown_topic() { Ok(None) } else { Err(error) }
+                }
+            };
+        }
+        let client = self.client()?;
+        let context = client.inner().context();
         let is_hopeless = || {
             self.serve();
             context.last_error().is_some_and(|error| error.is_lasting())
         };
         // SAFETY: the handle lives as long as `self.client`, which outlives the call.
-        match unsafe { describe(self.client.inner().native_ptr(), topic, timeout, is_hopeless) } {
+        match unsafe { describe(client.inner().native_ptr(), topic, timeout, is_hopeless) } {
             Err(error) if error.is_transient() => Err(self.unreachable(timeout)),
             answer => {
                 context.forget_error();
@@ -84,12 +137,32 @@ impl Admin {
         timeout: Duration,
     ) -> Result<(i64, i64), KafkaError> {
         let action = || format!("can't ask for the offsets of {topic} [{partition}]");
+        let (low, high) = match self.cluster(timeout)? {
+            Some(cluster) => {
+                let offset = |which| cluster.offset(topic, partition, which, timeout);
+                (offset(OffsetOf::Start)?.offset, offset(OffsetOf::StableEnd)?.offset)
+            }
+            None => self.client_watermarks(topic, partition, timeout)?,
+        };
+        if !(0..=high).contains(&low) {
+            return Err(KafkaError::code(format!("{}: {low} to {high}", action()), Code::BadMessage));
+        }
+        Ok((low, high))
+    }
+
+    fn client_watermarks(
+        &self,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<(i64, i64), KafkaError> {
+        let action = || format!("can't ask for the offsets of {topic} [{partition}]");
         let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
         let (mut low, mut high) = (-1, -1);
         // SAFETY: the client and the name are living, and the two numbers are ours.
         let error = unsafe {
             rd_kafka_query_watermark_offsets(
-                self.client.inner().native_ptr(),
+                self.client()?.inner().native_ptr(),
                 name.as_ptr(),
                 partition,
                 &mut low,
@@ -98,24 +171,57 @@ impl Admin {
             )
         };
         check(error).map_err(|code| KafkaError::code(action(), code))?;
-        if !(0..=high).contains(&low) {
-            return Err(KafkaError::code(format!("{}: {low} to {high}", action()), Code::BadMessage));
-        }
         Ok((low, high))
     }
 
-    /// The leader epoch of a partition's end; nothing where the broker does not say it.
+    /// One past the last record that all in-sync replicas have, committed or not; nothing where only librdkafka can
+    /// reach the brokers.
+    pub fn high_watermark(
+        &self,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<Option<i64>, KafkaError> {
+        let Some(cluster) = self.cluster(timeout)? else { return Ok(None) };
+        Ok(Some(cluster.offset(topic, partition, OffsetOf::End, timeout)?.offset))
+    }
+
+    /// The leader epoch of a partition's end; nothing where the broker does not give it.
     pub fn leader_epoch(
         &self,
         topic: &str,
         partition: i32,
         timeout: Duration,
     ) -> Result<Option<i32>, KafkaError> {
+        if let Some(cluster) = self.cluster(timeout)? {
+            return Ok(cluster.offset(topic, partition, OffsetOf::End, timeout)?.leader_epoch);
+        }
         let action = || format!("can't ask for the leader epoch of {topic} [{partition}]");
         let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
         // SAFETY: the handle lives as long as `self.client`, which outlives the call.
-        unsafe { leader_epoch(self.client.inner().native_ptr(), &name, partition, timeout) }
+        unsafe { leader_epoch(self.client()?.inner().native_ptr(), &name, partition, timeout) }
             .map_err(|code| KafkaError::code(action(), code))
+    }
+
+    /// The largest leader epoch up to `epoch` that the log has, and where it ends; nothing where only librdkafka can
+    /// reach the brokers.
+    pub fn epoch_end(
+        &self,
+        topic: &str,
+        partition: i32,
+        epoch: i32,
+        timeout: Duration,
+    ) -> Result<Option<EpochEnd>, KafkaError> {
+        let Some(cluster) = self.cluster(timeout)? else { return Ok(None) };
+        cluster.epoch_end(topic, partition, epoch, timeout).map(Some)
+    }
+
+    /// The topic's `cleanup.policy`; nothing where only librdkafka can reach the brokers.
+    pub fn cleanup_policy(&self, topic: &str, timeout: Duration) -> Result<Option<String>, KafkaError> {
+        const NAME: &str = "cleanup.policy";
+        let Some(cluster) = self.cluster(timeout)? else { return Ok(None) };
+        let configs = cluster.topic_configs(topic, &[NAME], timeout)?;
+        Ok(configs.into_iter().find(|(name, _)| name == NAME).map(|(_, value)| value))
     }
 
     /// Orders the topic to be created. `Ok(false)`: there is one of that name already.
@@ -131,7 +237,7 @@ impl Admin {
             .set("retention.ms", "-1")
             .set("retention.bytes", "-1")
             .set("cleanup.policy", "delete");
-        let results = wait_for(self.client.create_topics([&new], &options(timeout)));
+        let results = wait_for(self.client()?.create_topics([&new], &options(timeout)));
         match one_result(results, &format!("can't create topic {topic}")) {
             Err(KafkaError::Client { code: Code::TopicAlreadyExists, .. }) => Ok(false),
             other => other.map(|()| true),
@@ -140,7 +246,7 @@ impl Admin {
 
     /// Orders the topic to be deleted; it is gone some time after. `Ok(false)`: there is none.
     pub fn delete(&self, topic: &str, timeout: Duration) -> Result<bool, KafkaError> {
-        let results = wait_for(self.client.delete_topics(&[topic], &options(timeout)));
+        let results = wait_for(self.client()?.delete_topics(&[topic], &options(timeout)));
         match one_result(results, &format!("can't delete topic {topic}")) {
             Err(error) if error.is_unknown_topic() => Ok(false),
             other => other.map(|()| true),
@@ -150,7 +256,7 @@ impl Admin {
     /// Takes in what the client has to say of its connections. An admin client has no thread for that, and what
     /// nobody takes in is kept.
     pub fn serve(&self) {
-        let client = self.client.inner();
+        let Some(client) = self.client.get().map(AdminClient::inner) else { return };
         // SAFETY: the client is living; the queue is a reference of ours, given back after its last use, and each
         // event is destroyed once, after its texts were copied.
         unsafe {
@@ -169,13 +275,22 @@ impl Admin {
 
     fn unreachable(&self, timeout: Duration) -> KafkaError {
         self.serve();
-        match self.client.inner().context().last_error() {
-            Some(error) => error.of_brokers(&self.brokers),
+        match self.client.get().and_then(|client| client.inner().context().last_error()) {
+            Some(error) => error.of_brokers(&self.connection.brokers),
             None => KafkaError::Unreachable {
-                brokers: self.brokers.clone(),
-                reason: format!("nothing heard for {} s", timeout.as_secs_f32()),
+                brokers: self.connection.brokers.clone(),
+                reason: format!("no response within {} s", timeout.as_secs_f32()),
             },
         }
+    }
+}
+
+impl Topic {
+    fn of(found: &TopicMetadata) -> Result<Topic, KafkaError> {
+        let partitions = i32::try_from(found.partitions.len());
+        let partitions =
+            partitions.map_err(|_| KafkaError::code("can't describe a topic", Code::BadMessage))?;
+        Ok(Topic { id: URL_SAFE_NO_PAD.encode(found.id), partitions })
     }
 }
 

@@ -1,36 +1,74 @@
 //! Record batches in place: bytes in, records out. No IO, no copy.
 
 use super::wire::{Malformed, Reader};
+use crate::excerpt::Excerpt;
 
-/// Records of one partition, in the order of their offsets, read as they are asked for. After one that can't be read
-/// there is none.
-#[derive(Clone, Copy, Debug)]
+/// Records of one partition, in the order of their offsets, decoded as they are asked for. None follows one that can't
+/// be decoded.
+#[derive(Debug)]
 pub struct Records<'a> {
     pub partition: i32,
-    /// The first offset: a batch is given whole, also where its first records were read before.
+    /// The first offset: a batch comes whole, even if its first records were read before.
     pub from: i64,
-    /// Of all of them; not given by brokers and log formats of old.
+    /// Of all of them, if the broker and the log's format give it.
     pub leader_epoch: Option<i32>,
+    /// Whether the reader has checked that they follow what it gave before, gaps included.
+    pub is_contiguous: bool,
     run: Run<'a>,
-    /// One that a client has read already comes by itself.
-    single: Option<Record<'a>>,
+    /// One that comes by itself.
+    single: Option<Result<Record<'a>, Box<Refused<'a>>>>,
 }
 
 impl<'a> Records<'a> {
     pub fn of_run(partition: i32, from: i64, run: Run<'a>) -> Self {
         let leader_epoch = Some(run.leader_epoch).filter(|epoch| *epoch >= 0);
-        Records { partition, from, leader_epoch, run, single: None }
+        Records { partition, from, leader_epoch, is_contiguous: true, run, single: None }
     }
 
+    /// A record that the client library decoded.
     pub fn of_one(record: Record<'a>, leader_epoch: i32) -> Self {
         let Record { partition, offset, .. } = record;
-        let run = Run { base_offset: offset, leader_epoch, count: 0, records: Reader::new(&[]) };
-        Records { single: Some(record), ..Records::of_run(partition, offset, run) }
+        let record = match record.refuse_too_large() {
+            None => Ok(record),
+            Some(refused) => Err(Box::new(refused)),
+        };
+        let run = Run { leader_epoch, ..Run::EMPTY };
+        Records { is_contiguous: false, single: Some(record), ..Records::of_run(partition, offset, run) }
+    }
+
+    /// A record that its reader refused.
+    pub fn of_refused(partition: i32, from: i64, run: Run<'a>, refused: Refused<'a>) -> Self {
+        Records { single: Some(Err(Box::new(refused))), ..Records::of_run(partition, from, run) }
+    }
+
+    /// The next record of a run, decoded already.
+    pub fn of_fields(partition: i32, from: i64, mut run: Run<'a>, (delta, key, value): Fields<'a>) -> Self {
+        let record = run.put(partition, delta, key, value);
+        Records { single: Some(record), ..Records::of_run(partition, from, run) }
+    }
+
+    /// The next record of a run, whose key or value is too large to be held.
+    pub fn of_too_large(
+        partition: i32,
+        from: i64,
+        mut run: Run<'a>,
+        delta: i64,
+        (key, value): (Option<Excerpt>, Option<Excerpt>),
+    ) -> Self {
+        let (Ok(at) | Err(at)) = run.place.next(delta);
+        run.is_odd |= delta != i64::from(at);
+        let offset = run.base_offset.saturating_add(i64::from(at));
+        Records::of_refused(partition, from, run, Refused::TooLarge { offset, key, value })
+    }
+
+    /// The first offset of the batch, if records so far did not carry the offsets that its header gives them.
+    pub fn odd_batch(&self) -> Option<i64> {
+        self.run.is_odd.then_some(self.run.base_offset)
     }
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, Malformed>;
+    type Item = Result<Record<'a>, Box<Refused<'a>>>;
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
@@ -38,14 +76,14 @@ impl<'a> Iterator for Records<'a> {
             match self.run.next_record(self.partition) {
                 Some(Ok(record)) if record.offset < self.from => {}
                 Some(record) => return Some(record),
-                None => return self.single.take().map(Ok),
+                None => return self.single.take(),
             }
         }
     }
 }
 
 /// A record as the broker gave it, valid as long as its batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Record<'a> {
     pub partition: i32,
     pub offset: i64,
@@ -53,14 +91,59 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// Why batches can't be read here.
+/// The longest key and the longest value, in bytes, that are decoded: a report has 21. Longer ones are kept aside.
+pub const FIELD_BYTES_MAX: usize = 8 << 20;
+
+impl<'a> Record<'a> {
+    #[inline(always)]
+    fn refuse_too_large(self) -> Option<Refused<'a>> {
+        let is_too_large = |field: Option<&[u8]>| field.is_some_and(|field| field.len() > FIELD_BYTES_MAX);
+        let Record { offset, key, value, .. } = self;
+        (is_too_large(key) || is_too_large(value)).then(|| Refused::TooLarge {
+            offset,
+            key: key.map(Excerpt::of),
+            value: value.map(Excerpt::of),
+        })
+    }
+}
+
+/// Why a record does not come as a [`Record`].
+#[derive(Debug)]
+pub enum Refused<'a> {
+    /// Neither this record nor those behind it in its batch can be decoded, although the batch's checksum is right.
+    /// `next_offset` is one past the batch.
+    Unreadable { offset: i64, next_offset: i64 },
+    /// Its batch does not say which offset it has. The offset here is where it lies among the others.
+    Misplaced(Record<'a>),
+    /// Key or value is longer than [`FIELD_BYTES_MAX`].
+    TooLarge { offset: i64, key: Option<Excerpt>, value: Option<Excerpt> },
+}
+
+impl Refused<'_> {
+    pub fn offset(&self) -> i64 {
+        match self {
+            Refused::Unreadable { offset, .. } | Refused::TooLarge { offset, .. } => *offset,
+            Refused::Misplaced(record) => record.offset,
+        }
+    }
+
+    /// Where reading continues.
+    pub fn next_offset(&self) -> i64 {
+        match self {
+            Refused::Unreadable { next_offset, .. } => *next_offset,
+            _ => self.offset().saturating_add(1),
+        }
+    }
+}
+
+/// Why a batch can't be read here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unreadable {
     #[error("its checksum does not match")]
     Checksum,
     #[error("it does not follow the protocol")]
     Malformed,
-    #[error("it is compressed, of a transaction, or of a former format")]
+    #[error("its format or compression is not known here")]
     Unusual,
 }
 
@@ -70,14 +153,56 @@ impl From<Malformed> for Unreadable {
     }
 }
 
-/// One batch whose checksum is right, and whose records are read as they are.
+/// How a batch's records are compressed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Codec {
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+/// One batch whose checksum is right.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
+pub struct Batch<'a> {
     pub base_offset: i64,
+    /// The last offset it stands for, compared with the first.
+    pub last_delta: u32,
     pub leader_epoch: i32,
-    /// How many records are left, and their bytes.
+    pub codec: Option<Codec>,
+    pub is_transactional: bool,
+    /// Whether it holds a marker of Kafka's own, and no record of a producer.
+    pub is_control: bool,
+    pub producer_id: i64,
+    /// How many records it has.
     pub count: u32,
-    pub records: Reader<'a>,
+    /// The records' bytes, compressed if there is a codec.
+    pub records: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// Its records, if they are not compressed.
+    pub fn run(&self) -> Run<'a> {
+        Run::new(self, self.records)
+    }
+
+    /// One past the last offset it stands for.
+    pub fn next_offset(&self) -> i64 {
+        // Checked when it was read.
+        self.base_offset + i64::from(self.last_delta) + 1
+    }
+
+    /// Whether it is a transaction's marker that says "aborted".
+    fn is_abort_marker(&self) -> bool {
+        const ABORT: i16 = 0;
+        let marker = || {
+            let mut run = self.run();
+            let mut key = Reader::new(run.next_record(0)?.ok()?.key?);
+            let _version = key.int16().ok()?;
+            key.int16().ok()
+        };
+        self.is_control && marker() == Some(ABORT)
+    }
 }
 
 /// Batches one after the other; the last one may be cut short.
@@ -91,24 +216,23 @@ impl<'a> Batches<'a> {
 }
 
 impl<'a> Iterator for Batches<'a> {
-    /// With the offset after the last one that the batch stands for.
-    type Item = Result<(Run<'a>, i64), Unreadable>;
+    type Item = Result<Batch<'a>, Unreadable>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut reader = self.0;
         let base_offset = reader.int64().ok()?;
         let length = usize::try_from(reader.int32().ok()?).unwrap_or(usize::MAX);
-        let batch = reader.take(length).ok()?;
+        let bytes = reader.take(length).ok()?;
         self.0 = reader;
-        Some(run(base_offset, batch))
+        Some(batch(base_offset, bytes))
     }
 }
 
-fn run(base_offset: i64, batch: &[u8]) -> Result<(Run<'_>, i64), Unreadable> {
+fn batch(base_offset: i64, bytes: &[u8]) -> Result<Batch<'_>, Unreadable> {
     const MAGIC: u8 = 2;
-    /// Compression, transaction, control.
-    const UNUSUAL: i16 = 0b11_0111;
-    let mut reader = Reader::new(batch);
+    const TRANSACTIONAL: i16 = 0x10;
+    const CONTROL: i16 = 0x20;
+    let mut reader = Reader::new(bytes);
     let leader_epoch = reader.int32()?;
     let [magic] = reader.array()?;
     if magic != MAGIC {
@@ -118,49 +242,219 @@ fn run(base_offset: i64, batch: &[u8]) -> Result<(Run<'_>, i64), Unreadable> {
     if crc32c::crc32c(reader.rest()) != checksum {
         return Err(Unreadable::Checksum);
     }
-    if reader.int16()? & UNUSUAL != 0 {
-        return Err(Unreadable::Unusual);
-    }
-    let last_offset = base_offset.checked_add(i64::from(reader.int32()?)).filter(|last| *last >= base_offset);
-    // Times, and who produced it.
-    reader.take(8 + 8 + 8 + 2 + 4)?;
+    let attributes = reader.int16()?;
+    let codec = match attributes & 7 {
+        0 => None,
+        1 => Some(Codec::Gzip),
+        2 => Some(Codec::Snappy),
+        3 => Some(Codec::Lz4),
+        4 => Some(Codec::Zstd),
+        _ => return Err(Unreadable::Unusual),
+    };
+    let last_delta = u32::try_from(reader.int32()?).map_err(|_| Malformed)?;
+    // The times of the first record and of the newest.
+    reader.take(8 + 8)?;
+    let producer_id = reader.int64()?;
+    // The producer's epoch, and its number of the first record.
+    reader.take(2 + 4)?;
     let count = u32::try_from(reader.int32()?).map_err(|_| Malformed)?;
-    let next_offset = last_offset.and_then(|last| last.checked_add(1)).ok_or(Malformed)?;
-    Ok((Run { base_offset, leader_epoch, count, records: reader }, next_offset))
+    let next_offset = base_offset.checked_add(i64::from(last_delta) + 1);
+    if base_offset < 0 || next_offset.is_none() {
+        return Err(Unreadable::Malformed);
+    }
+    Ok(Batch {
+        base_offset,
+        last_delta,
+        leader_epoch,
+        codec,
+        is_transactional: attributes & TRANSACTIONAL != 0,
+        is_control: attributes & CONTROL != 0,
+        producer_id,
+        count,
+        records: reader.rest(),
+    })
 }
 
-/// Offset, key and value.
+/// A transaction that was aborted: its producer, and its first offset.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Aborted {
+    pub producer_id: i64,
+    pub first_offset: i64,
+}
+
+/// Tells committed batches from others, as each response to a fetch lists what was aborted in it.
+#[derive(Debug)]
+pub struct Transactions {
+    /// Those that begin at batches still to come, the last one first.
+    to_come: Vec<Aborted>,
+    /// Producers whose transaction here is an aborted one.
+    aborting: Vec<i64>,
+}
+
+impl Transactions {
+    pub fn new(mut aborted: Vec<Aborted>) -> Self {
+        aborted.sort_unstable_by_key(|aborted| std::cmp::Reverse(aborted.first_offset));
+        Transactions { to_come: aborted, aborting: Vec::new() }
+    }
+
+    /// What the records of the next batch are to a reader of committed records.
+    ///
+    /// | batch                                                      | kind      |
+    /// |------------------------------------------------------------|-----------|
+    /// | a marker of Kafka's own                                    | `Control` |
+    /// | of a producer whose transaction was aborted, up to its marker | `Aborted` |
+    /// | any other                                                  | `Data`    |
+    pub fn kind(&mut self, batch: &Batch) -> BatchKind {
+        while let Some(next) = self.to_come.pop_if(|next| next.first_offset < batch.next_offset()) {
+            self.aborting.push(next.producer_id);
+        }
+        if batch.is_control {
+            if batch.is_abort_marker() {
+                self.aborting.retain(|producer| *producer != batch.producer_id);
+            }
+            BatchKind::Control
+        } else if batch.is_transactional && self.aborting.contains(&batch.producer_id) {
+            BatchKind::Aborted
+        } else {
+            BatchKind::Data
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BatchKind {
+    Data,
+    Control,
+    Aborted,
+}
+
+/// Records of one batch, uncompressed, and which offsets they have.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    base_offset: i64,
+    /// Of the whole batch.
+    last_delta: u32,
+    leader_epoch: i32,
+    /// How many records are left in `records`.
+    count: u32,
+    records: Reader<'a>,
+    place: Place,
+    is_odd: bool,
+}
+
+/// Which offset the next record of a batch has.
+///
+/// Kafka does not check the deltas of an uncompressed batch, but it does check that the header's count and last delta
+/// agree, and goes by these. So they decide. `delta` is the record's offset compared with the batch's first.
+///
+/// | batch                        | delta                              | offset                      |
+/// |------------------------------|------------------------------------|-----------------------------|
+/// | `count` = `last_delta` + 1   | any                                | by the record's place       |
+/// | compacted: `count` is less   | above the one before, in the batch | by the delta                |
+/// | compacted                    | any other                          | unknown: kept aside         |
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// No record is missing: the next one is at this delta.
+    Dense(u32),
+    /// Compaction has removed records: the next one is at `from` or above, and at `last` at most.
+    Sparse { from: u32, last: u32 },
+}
+
+impl Place {
+    fn of(batch: &Batch) -> Place {
+        match batch.count.checked_sub(1) == Some(batch.last_delta) {
+            true => Place::Dense(0),
+            false => Place::Sparse { from: 0, last: batch.last_delta },
+        }
+    }
+
+    /// The true delta of the next record, whose own is `delta`; an error holds where a record of unknown offset lies.
+    pub fn next(&mut self, delta: i64) -> Result<u32, u32> {
+        match self {
+            Place::Dense(next) => {
+                let found = *next;
+                *next = next.saturating_add(1);
+                Ok(found)
+            }
+            Place::Sparse { from, last } => {
+                let believed = u32::try_from(delta).ok().filter(|delta| (*from..=*last).contains(delta));
+                let at = believed.unwrap_or((*from).min(*last));
+                *from = at.saturating_add(1);
+                believed.ok_or(at)
+            }
+        }
+    }
+}
+
+/// Delta, key and value.
 type Fields<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
 
 impl<'a> Run<'a> {
+    const EMPTY: Run<'static> = Run {
+        base_offset: 0,
+        last_delta: 0,
+        leader_epoch: -1,
+        count: 0,
+        records: Reader::new(&[]),
+        place: Place::Dense(0),
+        is_odd: false,
+    };
+
+    /// All records of a batch, whose bytes are these.
+    pub fn new(batch: &Batch, records: &'a [u8]) -> Run<'a> {
+        let Batch { base_offset, last_delta, leader_epoch, count, .. } = *batch;
+        let (records, place) = (Reader::new(records), Place::of(batch));
+        Run { base_offset, last_delta, leader_epoch, count, records, place, is_odd: false }
+    }
+
+    /// The same without `count` records, whose bytes are these.
+    pub fn after(mut self, count: u32, records: &[u8]) -> Run<'static> {
+        match self.place {
+            Place::Dense(at) => self.place = Place::Dense(at.saturating_add(count)),
+            Place::Sparse { .. } => {
+                let mut part = self.next_part(count, records);
+                while part.next_record(0).is_some() {}
+                self.place = part.place;
+            }
+        }
+        let Run { base_offset, last_delta, leader_epoch, place, .. } = self;
+        Run { base_offset, last_delta, leader_epoch, place, ..Run::EMPTY }
+    }
+
+    /// Passes a record with this delta.
+    pub fn pass(&mut self, delta: i64) {
+        let (Ok(_) | Err(_)) = self.place.next(delta);
+    }
+
+    /// The next records of the same batch.
+    pub fn next_part<'b>(&self, count: u32, records: &'b [u8]) -> Run<'b> {
+        let Run { base_offset, last_delta, leader_epoch, place, is_odd, .. } = *self;
+        Run { base_offset, last_delta, leader_epoch, count, records: Reader::new(records), place, is_odd }
+    }
+
     /// The next record of the run, taken from its front.
     #[inline(always)]
-    pub fn next_record(&mut self, partition: i32) -> Option<Result<Record<'a>, Malformed>> {
+    pub fn next_record(&mut self, partition: i32) -> Option<Result<Record<'a>, Box<Refused<'a>>>> {
         self.count = self.count.checked_sub(1)?;
-        let (offset, key, value) = match self.take_usual() {
-            Some(fields) => fields,
-            None => {
-                // By way of a copy, so that a loop over records can keep the run itself in registers.
-                let mut run = *self;
-                let fields = run.take_any();
-                *self = run;
-                match fields {
-                    Ok(fields) => fields,
-                    Err(malformed) => return Some(Err(malformed)),
-                }
-            }
-        };
-        Some(Ok(Record { partition, offset, key, value }))
+        if let Some((offset, key, value)) = self.take_usual() {
+            return Some(Ok(Record { partition, offset, key, value }));
+        }
+        // By way of a copy, so that a loop over records can keep the run itself in registers.
+        let mut run = *self;
+        let record = run.take_any(partition);
+        *self = run;
+        Some(record)
     }
 
     /// Takes a record that is as most are: with its length no more than 64 bytes, in which no number has more than three,
-    /// and with a value. Wherever it is another, nothing is taken.
+    /// with a value, and at the delta that its place gives it. Takes nothing if any of that is otherwise.
     ///
-    /// That it lies in a window of fixed size leaves few bounds to be checked.
+    /// It lies in a window of fixed size, which leaves few bounds to be checked.
     #[inline(always)]
     fn take_usual(&mut self) -> Option<Fields<'a>> {
-        /// Minus one, for what is not there.
+        /// Minus one, for a null.
         const NULL: u8 = 1;
+        let Place::Dense(place) = self.place else { return None };
         let rest = self.records.rest();
         let window: &[u8; WINDOW] = rest.first_chunk()?;
         let (record, rest) = rest.split_at_checked(1 + short_length(window[0])?)?;
@@ -177,23 +471,66 @@ impl<'a> Run<'a> {
         };
         let from = at + 1;
         let value = record.get(from..from + short_length(*record.get(at)?)?)?;
-        if delta & 1 != 0 {
+        // The lowest bit is the sign.
+        if delta & 1 != 0 || delta >> 1 != place {
             return None;
         }
-        let offset = self.base_offset.checked_add(i64::from(delta >> 1))?;
+        let offset = self.base_offset.checked_add(i64::from(place))?;
+        self.place = Place::Dense(place + 1);
         self.records = Reader::new(rest);
         Some((offset, key, Some(value)))
     }
 
-    /// Takes a record of any kind. After one that can't be read there is none.
+    /// Takes a record of any kind. None follows one that can't be decoded.
     #[cold]
     #[inline(never)]
-    fn take_any(&mut self) -> Result<Fields<'a>, Malformed> {
-        let fields = self.fields();
-        if fields.is_err() {
-            self.count = 0;
+    fn take_any(&mut self, partition: i32) -> Result<Record<'a>, Box<Refused<'a>>> {
+        match self.fields() {
+            Ok((delta, key, value)) => self.put(partition, delta, key, value),
+            Err(Malformed) => {
+                self.count = 0;
+                Err(Box::new(self.unreadable()))
+            }
         }
-        fields
+    }
+
+    /// Gives a record its offset.
+    fn put(
+        &mut self,
+        partition: i32,
+        delta: i64,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+    ) -> Result<Record<'a>, Box<Refused<'a>>> {
+        let record = |at: u32| Record {
+            partition,
+            offset: self.base_offset.saturating_add(i64::from(at)),
+            key,
+            value,
+        };
+        let (record, is_placed) = match self.place.next(delta) {
+            Ok(at) => {
+                self.is_odd |= delta != i64::from(at);
+                (record(at), true)
+            }
+            Err(at) => {
+                self.is_odd = true;
+                (record(at), false)
+            }
+        };
+        match record.refuse_too_large() {
+            Some(refused) => Err(Box::new(refused)),
+            None if is_placed => Ok(record),
+            None => Err(Box::new(Refused::Misplaced(record))),
+        }
+    }
+
+    /// What is said of a batch from its next record on, which can't be decoded.
+    pub fn unreadable(&self) -> Refused<'static> {
+        let (Place::Dense(at) | Place::Sparse { from: at, .. }) = self.place;
+        let offset = |delta: u32| self.base_offset.saturating_add(i64::from(delta));
+        let next_offset = offset(self.last_delta).saturating_add(1);
+        Refused::Unreadable { offset: offset(at.min(self.last_delta)), next_offset }
     }
 
     fn fields(&mut self) -> Result<Fields<'a>, Malformed> {
@@ -202,12 +539,11 @@ impl<'a> Run<'a> {
         // Attributes, and the time.
         record.take(1)?;
         record.signed()?;
-        let offset = self.base_offset.checked_add(record.signed()?).ok_or(Malformed)?;
-        Ok((offset, nullable(&mut record)?, nullable(&mut record)?))
+        Ok((record.signed()?, nullable(&mut record)?, nullable(&mut record)?))
     }
 }
 
-/// As much as a record's length in one byte can tell, with that byte.
+/// The longest record whose length is one byte, with that byte.
 const WINDOW: usize = 64;
 
 /// A length of one byte, if this is one: the highest bit says that more bytes follow, the lowest that it is below zero.
@@ -300,18 +636,23 @@ pub mod tests {
         record
     }
 
-    fn run_of(base_offset: i64, records: &[u8]) -> Run<'_> {
-        Run { base_offset, leader_epoch: 0, count: 1, records: Reader::new(records) }
+    /// One record, where its delta says.
+    fn run_of(base_offset: i64, place: u32, records: &[u8]) -> Run<'_> {
+        let (records, place) = (Reader::new(records), Place::Dense(place));
+        Run { base_offset, last_delta: u32::MAX, count: 1, records, place, ..Run::EMPTY }
     }
 
-    /// The first record of these bytes, if it is taken as a usual one. Holds that against how any record is taken.
-    fn taken_as_usual(base_offset: i64, records: &[u8]) -> Option<Fields<'_>> {
-        let (mut usual, mut any) = (run_of(base_offset, records), run_of(base_offset, records));
+    /// The first record of these bytes, if it is taken as a usual one. Compares that with how any record is taken.
+    fn taken_as_usual(base_offset: i64, place: u32, records: &[u8]) -> Option<Fields<'_>> {
+        let mut usual = run_of(base_offset, place, records);
+        let mut any = usual;
         let fields = usual.take_usual();
         match fields {
-            Some(fields) => {
-                assert_eq!(any.take_any(), Ok(fields));
-                assert_eq!(usual.records.rest(), any.records.rest());
+            Some((offset, key, value)) => {
+                let record = any.take_any(3).unwrap();
+                assert_eq!(record, Record { partition: 3, offset, key, value });
+                assert_eq!((usual.place, usual.records.rest()), (any.place, any.records.rest()));
+                assert!(!any.is_odd);
             }
             None => assert_eq!(usual.records.rest(), records, "nothing is taken"),
         }
@@ -321,13 +662,14 @@ pub mod tests {
     #[test]
     fn up_to_its_borders_a_record_is_usual() {
         let (month, report) = (Some(b"September".to_vec()), Some(vec![7; 21]));
-        let is_usual = |base_offset: i64, record: Vec<u8>, after: usize| {
+        let is_usual_at = |base_offset: i64, place: u32, record: Vec<u8>, after: usize| {
             let mut bytes = Vec::new();
             signed(&mut bytes, record.len() as i64);
             bytes.extend(record);
             bytes.extend(vec![0xff; after]);
-            taken_as_usual(base_offset, &bytes).is_some()
+            taken_as_usual(base_offset, place, &bytes).is_some()
         };
+        let is_usual = |base_offset: i64, record: Vec<u8>, after| is_usual_at(base_offset, 0, record, after);
         let sent = (month.clone(), report.clone());
         let shortest = record(0, 0, &sent, &[0]);
         let missing = WINDOW - 1 - shortest.len();
@@ -345,10 +687,13 @@ pub mod tests {
             (-1, 0, true),
             (0, -1, false),
         ] {
-            assert_eq!(is_usual(5, record(time, delta, &sent, &[0]), 100), usual, "{time} {delta}");
+            let place = u32::try_from(delta).unwrap_or(0);
+            let record = record(time, delta, &sent, &[0]);
+            assert_eq!(is_usual_at(5, place, record, 100), usual, "{time} {delta}");
         }
-        assert!(is_usual(i64::MAX - 3, record(0, 3, &sent, &[0]), 100));
-        assert!(!is_usual(i64::MAX - 3, record(0, 4, &sent, &[0]), 100), "there is no such offset");
+        assert!(is_usual_at(i64::MAX - 3, 3, record(0, 3, &sent, &[0]), 100));
+        assert!(!is_usual_at(i64::MAX - 3, 4, record(0, 4, &sent, &[0]), 100), "there is no such offset");
+        assert!(!is_usual_at(5, 2, record(0, 3, &sent, &[0]), 100), "it is not at its place");
         assert!(is_usual(5, record(0, 0, &(Some(vec![]), Some(vec![])), &[0]), 100));
         assert!(is_usual(5, record(0, 0, &(None, report), &[0]), 100));
         assert!(!is_usual(5, record(0, 0, &(month, None), &[0]), 100));
@@ -359,12 +704,13 @@ pub mod tests {
 
     fn read(bytes: &[u8]) -> Result<Vec<(i64, Option<i32>, Sent)>, Unreadable> {
         let mut found = Vec::new();
-        for run in Batches::new(bytes) {
-            let records = Records::of_run(3, i64::MIN, run?.0);
+        for batch in Batches::new(bytes) {
+            let records = Records::of_run(3, i64::MIN, batch?.run());
+            let leader_epoch = records.leader_epoch;
             for record in records {
-                let record = record?;
+                let record = record.map_err(|_| Unreadable::Malformed)?;
                 let sent = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-                found.push((record.offset, records.leader_epoch, sent));
+                found.push((record.offset, leader_epoch, sent));
             }
         }
         Ok(found)
@@ -423,12 +769,12 @@ pub mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
             }
-            taken_as_usual(base_offset, &bytes);
+            taken_as_usual(base_offset, u32::try_from(numbers.1).unwrap_or(0), &bytes);
         }
 
         #[test]
         fn whatever_bytes_there_are_the_usual_way_takes_nothing_else(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), 0..40_u8], 0..100)) {
-            taken_as_usual(0, &bytes);
+            taken_as_usual(0, 0, &bytes);
         }
 
         #[test]
@@ -445,9 +791,9 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_compressed_or_of_a_transaction_is_left_to_others() {
+    fn other_formats_are_left_to_others() {
         let sent = [(None, Some(b"x".to_vec()))];
-        for attributes in [1, 2, 3, 4, 0x10, 0x20, 0x30] {
+        for attributes in [5, 6, 7] {
             assert_eq!(read(&batch(0, 0, attributes, &sent)), Err(Unreadable::Unusual), "{attributes:#x}");
         }
         // The time of the log, not of the producer.
@@ -455,5 +801,82 @@ pub mod tests {
         let mut former = batch(0, 0, 0, &sent);
         former[16] = 1;
         assert_eq!(read(&former), Err(Unreadable::Unusual));
+    }
+
+    /// The batch's header and the records' own deltas, and where the records come out: at an offset, or set aside there.
+    #[test]
+    fn the_header_decides_on_offsets() {
+        const BASE: i64 = 10;
+        type Placed = Result<i64, i64>;
+        let cases: [(i32, &[i64], &[Placed]); 9] = [
+            (3, &[0, 1, 2], &[Ok(10), Ok(11), Ok(12)]),
+            (1, &[300], &[Ok(10)]),
+            (1, &[-300], &[Ok(10)]),
+            (3, &[0, 0, 0], &[Ok(10), Ok(11), Ok(12)]),
+            (3, &[2, 1, 0], &[Ok(10), Ok(11), Ok(12)]),
+            (3, &[0, i64::MAX, i64::MIN], &[Ok(10), Ok(11), Ok(12)]),
+            // Compacted.
+            (9, &[0, 3, 8], &[Ok(10), Ok(13), Ok(18)]),
+            (9, &[3, 3, 2, 9, 8], &[Ok(13), Err(14), Err(15), Err(16), Ok(18)]),
+            (9, &[8, -1], &[Ok(18), Err(18)]),
+        ];
+        for (offsets, deltas, expected) in cases {
+            let records: Vec<u8> = deltas
+                .iter()
+                .flat_map(|delta| {
+                    let record = record(0, *delta, &(None, Some(vec![7; 21])), &[0]);
+                    let mut bytes = Vec::new();
+                    signed(&mut bytes, record.len() as i64);
+                    bytes.extend(record);
+                    bytes
+                })
+                .collect();
+            let mut bytes = batch(BASE, 3, 0, &[]);
+            bytes.extend(&records);
+            let length = (bytes.len() - 12) as i32;
+            bytes[8..12].copy_from_slice(&length.to_be_bytes());
+            bytes[23..27].copy_from_slice(&(offsets - 1).to_be_bytes());
+            bytes[57..61].copy_from_slice(&(deltas.len() as i32).to_be_bytes());
+            let checksum = crc32c::crc32c(&bytes[21..]).to_be_bytes();
+            bytes[17..21].copy_from_slice(&checksum);
+            let batch = Batches::new(&bytes).next().unwrap().unwrap();
+            let mut records = Records::of_run(3, i64::MIN, batch.run());
+            let placed: Vec<Placed> = records
+                .by_ref()
+                .map(|record| record.map(|record| record.offset).map_err(|refused| refused.offset()))
+                .collect();
+            assert_eq!(placed, expected, "{deltas:?}");
+            let agree = (0..).zip(deltas).all(|(index, delta)| index == *delta);
+            let is_odd =
+                if offsets as usize == deltas.len() { !agree } else { placed.iter().any(Result::is_err) };
+            assert_eq!(records.odd_batch(), is_odd.then_some(BASE), "{deltas:?}");
+        }
+    }
+
+    #[test]
+    fn aborted_and_control_batches_are_not_data() {
+        let (transactional, control) = (0x10, 0x30);
+        let marker = |kind: u8| [(Some(vec![0, 0, 0, kind]), Some(vec![0; 6]))];
+        let data = [(None, Some(b"x".to_vec()))];
+        // Attributes, producer, records.
+        let batches: [(i16, i64, &[Sent]); 6] = [
+            (0, -1, &data),
+            (transactional, 7, &data),
+            (transactional, 8, &data),
+            (control, 7, &marker(0)),
+            (control, 8, &marker(1)),
+            (transactional, 7, &data),
+        ];
+        let mut transactions = Transactions::new(vec![Aborted { producer_id: 7, first_offset: 1 }]);
+        let kinds = (0..).zip(batches).map(|(offset, (attributes, producer, sent))| {
+            let mut bytes = batch(offset, 0, attributes, sent);
+            bytes[43..51].copy_from_slice(&producer.to_be_bytes());
+            let checksum = crc32c::crc32c(&bytes[21..]).to_be_bytes();
+            bytes[17..21].copy_from_slice(&checksum);
+            transactions.kind(&Batches::new(&bytes).next().unwrap().unwrap())
+        });
+        use BatchKind::{Control, Data};
+        let expected = [Data, BatchKind::Aborted, Data, Control, Control, Data];
+        assert_eq!(kinds.collect::<Vec<_>>(), expected);
     }
 }

@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::KafkaError;
 use super::error::ConnectionError;
+use super::wire::Limits;
 
 /// Where the brokers are, and how to speak to them.
 #[derive(Clone, Debug)]
@@ -92,6 +93,35 @@ impl Connection {
     /// Whether every broker named is this machine's own.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.brokers)
+    }
+
+    /// The value of the last of the properties with one of these names.
+    fn property(&self, keys: &[&str]) -> Option<&str> {
+        let property = self.properties.iter().rev().find(|property| keys.contains(&&*property.key));
+        property.map(|property| property.value.as_str())
+    }
+
+    pub(super) fn client_id(&self) -> &str {
+        self.property(&["client.id"]).unwrap_or("almanac")
+    }
+
+    /// The value of a property that is a number.
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        self.property(&[key])?.parse().ok()
+    }
+
+    pub(super) fn fetch_limits(&self) -> Limits {
+        let number = |keys: &[&str], default: i32| {
+            let set = self.property(keys).and_then(|value| value.parse().ok());
+            set.filter(|number| *number > 0).unwrap_or(default)
+        };
+        Limits {
+            // As long a partition that is added waits for the response to a fetch of the others.
+            wait_ms: number(&["fetch.wait.max.ms"], 100),
+            min_bytes: number(&["fetch.min.bytes"], 1),
+            bytes: number(&["fetch.max.bytes"], 4 << 20),
+            partition_bytes: number(&["max.partition.fetch.bytes", "fetch.message.max.bytes"], 1 << 20),
+        }
     }
 
     /// What all clients have in common.

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::option;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,16 +15,15 @@ use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::batches::{Record, Records};
 use super::config::{log, property_error};
+use super::decompression::Decompression;
 use super::error::{ConnectionError, code_of};
-use super::replay::{Answer, Parts, Replay};
+use super::fetcher::Fetcher;
+use super::response::{Part, Response};
 use super::{Connection, KafkaError};
 
 /// How long the client may take to start reading what it is assigned, and to answer once it has.
 const START_MAX: Duration = Duration::from_secs(5);
 const SEEK_MS: c_int = 1000;
-
-/// How soon it is seen that no commit is open any more.
-const COMMIT_LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How long leaving the group may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
@@ -80,15 +78,6 @@ struct Shared {
     rebalances: Mutex<VecDeque<RebalanceEvent>>,
     last_error: Mutex<Option<ConnectionError>>,
     errors: AtomicU64,
-    /// Offsets told to the group, of which it has not been heard what became of them.
-    open_commits: AtomicU64,
-}
-
-// Declared with the type that C gives to the callback: the bindings' enum can't hold a code that it has no name for.
-type OnCommit =
-    unsafe extern "C" fn(*mut RDKafka, c_int, *mut sys::rd_kafka_topic_partition_list_t, *mut c_void);
-unsafe extern "C" {
-    fn rd_kafka_conf_set_offset_commit_cb(conf: *mut sys::rd_kafka_conf_t, callback: Option<OnCommit>);
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -100,15 +89,8 @@ pub struct Consumer {
     brokers: String,
     topic: CString,
     shared: Box<Shared>,
-    /// Where to reach the brokers for a replay; nothing once that was tried, or where it is not to be.
-    untried: Option<Connection>,
-    /// Of the topic that the offsets belong to, where that is known.
-    topic_id: Option<String>,
-    replay: Option<Replay>,
-    /// What a replay has handed over, until no commit is open.
-    waiting: Vec<Position>,
-    /// Whose turn it is, where both have partitions to read.
-    is_replays_turn: bool,
+    /// Reads the partitions; nothing where only librdkafka can reach the brokers.
+    fetcher: Option<Fetcher>,
 }
 
 // SAFETY: librdkafka's handle and queues may be used from any thread; nothing here is bound to the one that made
@@ -125,20 +107,22 @@ impl Consumer {
         topic_id: Option<&str>,
     ) -> Result<Self, KafkaError> {
         let mut consumer = Self::from_config(&connection.consumer(group), topic)?;
-        consumer.untried = Some(connection.clone());
-        consumer.topic_id = topic_id.map(str::to_owned);
+        consumer.fetcher = Fetcher::start(connection, topic, topic_id);
         Ok(consumer)
     }
 
     /// A consumer that watches from the end on.
     pub fn watcher(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
-        Self::from_config(&connection.watcher(group), topic)
+        let mut consumer = Self::from_config(&connection.watcher(group), topic)?;
+        consumer.fetcher = Fetcher::start(connection, topic, None);
+        Ok(consumer)
     }
 
     /// A consumer that reads what is there now.
     pub fn reader(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
         let mut consumer = Self::from_config(&connection.reader(), topic)?;
-        consumer.untried = Some(connection.clone());
+        consumer.fetcher = Fetcher::start(connection, topic, None);
+        consumer.fetcher.iter_mut().for_each(Fetcher::hurry);
         Ok(consumer)
     }
 
@@ -156,7 +140,6 @@ impl Consumer {
             sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref::<Shared>(&shared).cast_mut().cast());
             sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
             sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
-            rd_kafka_conf_set_offset_commit_cb(conf, Some(on_commit));
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             let client = sys::rd_kafka_new(
                 sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
@@ -173,17 +156,7 @@ impl Consumer {
             }
             sys::rd_kafka_poll_set_consumer(client);
             let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-            Ok(Consumer {
-                client,
-                brokers,
-                topic: topic_name,
-                shared,
-                untried: None,
-                topic_id: None,
-                replay: None,
-                waiting: Vec::new(),
-                is_replays_turn: false,
-            })
+            Ok(Consumer { client, brokers, topic: topic_name, shared, fetcher: None })
         }
     }
 
@@ -200,17 +173,14 @@ impl Consumer {
 
     /// Reads these partitions, from these positions, as well as what it reads already.
     pub fn add(&mut self, positions: &[Position]) -> Result<(), KafkaError> {
-        let topic = self.topic.to_string_lossy();
-        if !positions.is_empty()
-            && let Some(connection) = self.untried.take()
-        {
-            self.replay = Replay::start(&connection, &topic, self.topic_id.as_deref());
+        match &mut self.fetcher {
+            None => self.add_to_client(positions),
+            Some(fetcher) => {
+                positions.iter().for_each(|position| fetcher.add(*position));
+                // The group's rebalance goes on with whatever the client itself is to read.
+                self.add_to_client(&[])
+            }
         }
-        let mut others = positions.to_vec();
-        if let Some(replay) = &mut self.replay {
-            others.retain(|position| !replay.add(*position));
-        }
-        self.add_to_client(&others)
     }
 
     fn add_to_client(&self, positions: &[Position]) -> Result<(), KafkaError> {
@@ -266,12 +236,9 @@ impl Consumer {
     /// Reads these partitions no more.
     pub fn remove(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
         let mut partitions = partitions.to_vec();
-        if let Some(replay) = &mut self.replay {
-            partitions.retain(|&partition| !replay.remove(partition));
+        if let Some(fetcher) = &mut self.fetcher {
+            partitions.retain(|&partition| !fetcher.remove(partition));
         }
-        let is_waiting = |partition: &i32| self.waiting.iter().any(|waiting| waiting.partition == *partition);
-        let (waiting, partitions): (Vec<i32>, Vec<i32>) = partitions.into_iter().partition(is_waiting);
-        self.waiting.retain(|position| !waiting.contains(&position.partition));
         let positions: Vec<Position> =
             partitions.iter().map(|&partition| Position { partition, start: StartAt::End }).collect();
         let list = self.list(&positions)?;
@@ -282,40 +249,33 @@ impl Consumer {
         }
     }
 
-    /// Waits up to `timeout` for something to come, then takes what is there: one answer of a replay, or from the client up
-    /// to `batch`'s capacity.
+    /// Waits up to `timeout` for something to come, then takes what is there: one response, or from the client up to as many
+    /// messages as `received` holds.
     ///
     /// From the client one by one: librdkafka's own call for a batch (`rd_kafka_consume_batch_queue`) takes the offset that comes
-    /// with the end of a partition for that of a record. After a rebalance it would go on one past it, and leave
-    /// out the record that has come to be there.
-    pub fn poll(&mut self, batch: &mut Batch, timeout: Duration) {
-        batch.clear();
-        let replay = self.replay.as_mut().filter(|replay| !replay.is_idle());
-        let mut patience = Duration::ZERO;
-        // What the group has to say comes by the client, whoever reads.
-        self.is_replays_turn = !self.is_replays_turn;
-        match replay {
-            Some(replay) if self.is_replays_turn => {
-                replay.poll(&mut batch.answer, timeout);
-                self.waiting.append(&mut replay.take_handed_over());
-            }
-            Some(_) => {}
-            None if self.waiting.is_empty() => patience = timeout,
-            None => patience = timeout.min(COMMIT_LOOK_EVERY),
+    /// with the end of a partition for that of a record. After a rebalance it would resume one past it, and leave
+    /// out the record that is there by then.
+    pub fn poll(&mut self, received: &mut Received, timeout: Duration) {
+        received.clear();
+        if self.fetcher.as_ref().is_none_or(Fetcher::is_idle) {
+            return self.poll_client(received, timeout);
         }
-        // Where the coordinator is away that may take long, and the client starts reading nothing before.
-        if !self.waiting.is_empty() && self.shared.open_commits.load(Ordering::Relaxed) == 0 {
-            let waiting = std::mem::take(&mut self.waiting);
-            batch.failure = self.add_to_client(&waiting).err();
-        }
-        if batch.answer.is_empty() {
-            self.poll_client(batch, patience);
+        // Rebalances and errors come through the client, whoever reads.
+        self.poll_client(received, Duration::ZERO);
+        let is_quiet = received.messages.is_empty() && locked(&self.shared.rebalances).is_empty();
+        let Some(fetcher) = &mut self.fetcher else { return };
+        fetcher.poll(&mut received.response, if is_quiet { timeout } else { Duration::ZERO });
+        let handed_over = fetcher.take_handed_over();
+        if !handed_over.is_empty()
+            && let Err(error) = self.add_to_client(&handed_over)
+        {
+            received.response.push_failure(None, KafkaError::code(error.to_string(), Code::NoOffset));
         }
     }
 
-    fn poll_client(&self, batch: &mut Batch, timeout: Duration) {
+    fn poll_client(&self, received: &mut Received, timeout: Duration) {
         let mut timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
-        while batch.messages.len() < batch.capacity {
+        while received.messages.len() < received.capacity {
             // SAFETY: the client is living, and a message that is not null is ours.
             let message = unsafe { sys::rd_kafka_consumer_poll(self.client, timeout_ms) };
             if message.is_null() {
@@ -328,7 +288,7 @@ impl Consumer {
                     number.write(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN as c_int);
                 }
             }
-            batch.messages.push(message);
+            received.messages.push(message);
             timeout_ms = 0;
         }
     }
@@ -339,13 +299,15 @@ impl Consumer {
     }
 
     /// The last thing that went wrong with the connections, once.
-    pub fn take_error_text(&self) -> Option<String> {
-        locked(&self.shared.last_error).take().map(|error| error.reason)
+    pub fn take_error_text(&mut self) -> Option<String> {
+        let of_client = locked(&self.shared.last_error).take().map(|error| error.reason);
+        self.fetcher.as_mut().and_then(Fetcher::take_error_text).or(of_client)
     }
 
     /// How many errors the client has reported since the last call.
-    pub fn take_error_count(&self) -> u64 {
-        self.shared.errors.swap(0, Ordering::Relaxed)
+    pub fn take_error_count(&mut self) -> u64 {
+        let of_fetcher = self.fetcher.as_mut().map_or(0, Fetcher::take_error_count);
+        of_fetcher + self.shared.errors.swap(0, Ordering::Relaxed)
     }
 
     /// Whether the brokers don't let the client in, which waiting does not change.
@@ -358,9 +320,8 @@ impl Consumer {
 
     /// The high watermark that the last fetch brought.
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
-        let of_replay = self.replay.as_ref().and_then(|replay| replay.high_watermark(partition));
-        if self.replay.as_ref().is_some_and(|replay| replay.has(partition)) {
-            return of_replay;
+        if let Some(reading) = self.fetcher.as_ref().and_then(|fetcher| fetcher.reading(partition)) {
+            return reading.high_watermark;
         }
         let (mut low, mut high) = (-1, -1);
         // SAFETY: client and name are living, and the two numbers are ours.
@@ -373,12 +334,17 @@ impl Consumer {
                 &mut high,
             )
         };
-        (Code::from(error) == Code::NoError && high >= 0).then_some(high).or(of_replay)
+        (Code::from(error) == Code::NoError && high >= 0).then_some(high)
     }
 
-    /// Whether telling the group keeps nothing from being read.
-    pub fn can_publish(&self) -> bool {
-        self.waiting.is_empty()
+    /// How far committed records can be read, by the last fetch: below the high watermark while a transaction is open.
+    pub fn last_stable_offset(&self, partition: i32) -> Option<i64> {
+        self.fetcher.as_ref()?.reading(partition)?.last_stable_offset
+    }
+
+    /// Why nothing comes of a partition, if the consumer knows a cause that lasts longer than a moment.
+    pub fn obstacle(&self, partition: i32) -> Option<&str> {
+        self.fetcher.as_ref()?.reading(partition)?.obstacle()
     }
 
     /// Tells the group how far the checkpoints are, for lag displays. Nothing depends on it.
@@ -391,10 +357,8 @@ impl Consumer {
         let Ok(list) = self.list(&positions) else { return };
         // SAFETY: client and list are living; librdkafka copies the list.
         let error = unsafe { sys::rd_kafka_commit(self.client, list.0, 1) };
-        match Code::from(error) {
-            // Answered in a poll, thus not before this.
-            Code::NoError => drop(self.shared.open_commits.fetch_add(1, Ordering::Relaxed)),
-            code => tracing::debug!(error = %code, "offsets not published to the group"),
+        if Code::from(error) != Code::NoError {
+            tracing::debug!(error = %Code::from(error), "offsets not published to the group");
         }
     }
 
@@ -484,34 +448,86 @@ impl Drop for Consumer {
     }
 }
 
-/// What a poll brought, owned until the next one: records of one answer to a replay, or from the client, of which there is
-/// a largest number.
-pub struct Batch {
+/// What a poll brought, owned until the next one: a response, and messages from the client, of which there is a largest
+/// number.
+pub struct Received {
     messages: Vec<*mut RDKafkaMessage>,
     capacity: usize,
-    /// Of a replay.
-    answer: Answer,
-    /// Of what a replay has handed over.
-    failure: Option<KafkaError>,
+    response: Response,
+    decompression: Decompression,
+    /// The partition of the batch that is being decompressed, and from which offset its records are wanted.
+    decompressing: (i32, i64),
+    next_part: usize,
+    next_message: usize,
 }
 
-impl Batch {
+impl Received {
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        Batch { messages: Vec::with_capacity(capacity), capacity, answer: Answer::default(), failure: None }
+        Received {
+            messages: Vec::with_capacity(capacity),
+            capacity,
+            response: Response::default(),
+            decompression: Decompression::default(),
+            decompressing: (0, 0),
+            next_part: 0,
+            next_message: 0,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.answer.is_empty() && self.failure.is_none()
+        self.messages.is_empty() && self.response.is_empty()
     }
 
-    pub fn iter(&self) -> Items<'_> {
-        Items { parts: self.answer.parts(), messages: self.messages.iter(), failure: self.failure.iter() }
+    /// The next thing to take, in order. Compressed records come in pieces.
+    #[allow(clippy::should_implement_trait, reason = "an item borrows from what it comes from")]
+    pub fn next(&mut self) -> Option<Item<'_>> {
+        if !self.advance() {
+            let message = *self.messages.get(self.next_message)?;
+            self.next_message += 1;
+            // SAFETY: each message is living until `clear`, which needs this value to itself.
+            return Some(unsafe { item(&*message) });
+        }
+        let (partition, from) = self.decompressing;
+        if let Some(records) = self.decompression.records(partition, from) {
+            return Some(Item::Records(records));
+        }
+        let index = self.next_part - 1;
+        if let Some(Part::Failed(partition, error)) = self.response.part(index) {
+            return Some(Item::Failed { partition: *partition, error: error.take()? });
+        }
+        match self.response.part_at(index)? {
+            Part::Batch { partition, from, header, records } => {
+                let batch = self.response.batch(*header, records);
+                Some(Item::Records(Records::of_run(*partition, *from, batch.run())))
+            }
+            Part::End { partition, next_offset } => {
+                Some(Item::EndOfPartition { partition: *partition, next_offset: *next_offset })
+            }
+            Part::Failed(..) => None,
+        }
+    }
+
+    /// Goes to the next piece of a compressed batch, or the next part of the response. Says whether there is one.
+    fn advance(&mut self) -> bool {
+        loop {
+            if self.decompression.advance() {
+                return true;
+            }
+            let Some(part) = self.response.part_at(self.next_part) else { return false };
+            self.next_part += 1;
+            let Part::Batch { partition, from, header, records } = part else { return true };
+            let Some(codec) = header.codec else { return true };
+            self.decompressing = (*partition, *from);
+            let batch = self.response.batch(*header, records);
+            self.decompression.begin(&batch, codec);
+        }
     }
 
     fn clear(&mut self) {
-        self.answer.clear();
-        self.failure = None;
+        self.response.clear();
+        self.decompression.clear();
+        (self.next_part, self.next_message) = (0, 0);
         for message in self.messages.drain(..) {
             // SAFETY: each message is ours, and destroyed once.
             unsafe { sys::rd_kafka_message_destroy(message) };
@@ -519,32 +535,7 @@ impl Batch {
     }
 }
 
-/// What a batch holds, in the order in which it is to be taken.
-pub struct Items<'a> {
-    parts: Parts<'a>,
-    messages: slice::Iter<'a, *mut RDKafkaMessage>,
-    failure: option::Iter<'a, KafkaError>,
-}
-
-impl<'a> Iterator for Items<'a> {
-    type Item = Item<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Item<'a>> {
-        if let Some(records) = self.parts.next() {
-            return Some(Item::Records(records));
-        }
-        if let Some(message) = self.messages.next() {
-            // SAFETY: each message is living until `clear`, which needs the batch to itself.
-            return Some(unsafe { item(&**message) });
-        }
-        // What is handed over without being taken puts all that follows in doubt.
-        let error = KafkaError::code(self.failure.next()?.to_string(), Code::NoOffset);
-        Some(Item::Failed { partition: None, error })
-    }
-}
-
-impl Drop for Batch {
+impl Drop for Received {
     fn drop(&mut self) {
         self.clear();
     }
@@ -665,19 +656,6 @@ unsafe extern "C" fn on_error(
     if let Some(error) = ConnectionError::new(code_of(error), &reason) {
         *locked(&shared.last_error) = Some(error);
     }
-}
-
-/// Runs inside a poll, once for each commit.
-unsafe extern "C" fn on_commit(
-    _client: *mut RDKafka,
-    error: c_int,
-    _offsets: *mut sys::rd_kafka_topic_partition_list_t,
-    opaque: *mut c_void,
-) {
-    // SAFETY: the opaque pointer set in `from_config`.
-    let shared = unsafe { &*opaque.cast::<Shared>() };
-    tracing::trace!(error, "offsets published to the group");
-    shared.open_commits.update(Ordering::Relaxed, Ordering::Relaxed, |open| open.saturating_sub(1));
 }
 
 unsafe extern "C" fn on_log(

@@ -159,19 +159,15 @@ impl KafkaError {
         KafkaError::Client { action: action.into(), code, reason: code.to_string() }
     }
 
+    /// The topic of this name is not the one that was read.
+    pub(super) fn other_topic(topic: &str) -> Self {
+        KafkaError::code(format!("topic {topic} has another id"), Code::UnknownTopicId)
+    }
+
     /// Records whose offsets lie past the partition's end.
     pub fn damaged(partition: i32, end: i64) -> Self {
         KafkaError::code(
             format!("partition {partition} ends at offset {end}, but gave later ones"),
-            Code::BadMessage,
-        )
-    }
-
-    /// A record that does not follow the protocol, in a batch whose checksum is right.
-    #[cold]
-    pub fn malformed(partition: i32, next_offset: i64) -> Self {
-        KafkaError::code(
-            format!("can't read partition {partition} from offset {next_offset} on"),
             Code::BadMessage,
         )
     }

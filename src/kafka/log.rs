@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Admin, Batch, Connection, Consumer, Item, KafkaError, Position, Record, StartAt};
+use super::{Admin, Connection, Consumer, Item, KafkaError, Position, Received, Record, Refused, StartAt};
 
 /// How long the brokers may say nothing in the middle of a read.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -44,12 +44,27 @@ pub fn extent(admin: &Admin, topic: &str, partitions: i32) -> Result<Vec<Span>, 
     (0..partitions).map(span).collect()
 }
 
-/// Calls `each` with every committed record of these spans, in offset order within a partition.
+/// Calls `each` with every committed record of these spans, in offset order within a partition. Those that can't be
+/// decoded are left out.
 pub fn read_spans(
     connection: &Connection,
     topic: &str,
     spans: &[Span],
     mut each: impl FnMut(&Record),
+) -> Result<(), KafkaError> {
+    read_all_of_spans(connection, topic, spans, |record| {
+        if let Ok(record) = record {
+            each(&record);
+        }
+    })
+}
+
+/// The same with what can't be decoded.
+pub fn read_all_of_spans(
+    connection: &Connection,
+    topic: &str,
+    spans: &[Span],
+    mut each: impl FnMut(Result<Record, Box<Refused>>),
 ) -> Result<(), KafkaError> {
     let mut unfinished: BTreeMap<i32, i64> =
         spans.iter().filter(|span| !span.is_empty()).map(|span| (span.partition, span.end)).collect();
@@ -63,21 +78,22 @@ pub fn read_spans(
         .collect();
     let mut consumer = Consumer::reader(connection, topic)?;
     consumer.add(&positions)?;
-    let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
+    let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
     let mut last_heard = Instant::now();
     while !unfinished.is_empty() {
-        consumer.poll(&mut batch, POLL_MAX);
-        for item in batch.iter() {
+        consumer.poll(&mut received, POLL_MAX);
+        while let Some(item) = received.next() {
             match item {
                 Item::Records(records) => {
                     let partition = records.partition;
                     let end = unfinished.get(&partition).copied().unwrap_or(i64::MIN);
-                    let mut next_offset = records.from;
                     for record in records {
-                        let record = record.map_err(|_| KafkaError::malformed(partition, next_offset))?;
-                        next_offset = record.offset.saturating_add(1);
-                        if record.offset < end {
-                            each(&record);
+                        let (offset, next_offset) = match &record {
+                            Ok(record) => (record.offset, record.offset.saturating_add(1)),
+                            Err(refused) => (refused.offset(), refused.next_offset()),
+                        };
+                        if offset < end {
+                            each(record);
                         }
                         if next_offset >= end {
                             unfinished.remove(&partition);
@@ -100,6 +116,5 @@ pub fn read_spans(
             });
         }
     }
-    drop(batch);
     Ok(())
 }

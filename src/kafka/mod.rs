@@ -1,26 +1,30 @@
 //! Apache Kafka, as the rest of almanac sees it. The only place that names the client crate.
 //!
-//! The client is librdkafka by way of rdkafka. Its safe wrapper serves for settings, topics and the producer;
-//! the consumer speaks to the C library itself (all `unsafe` is there and in `admin`), because it needs what the
-//! wrapper lacks: rebalances as plain values, answered when the caller is ready; topic ids; leader epochs. What lies
-//! before the end of the log is read without it, in bulk: see `replay`.
+//! Records are read, and most things asked, over connections of almanac's own (`fetcher`, `cluster`). librdkafka, by way
+//! of rdkafka, produces, creates topics, is the member of a group, and reads where only it can reach the brokers. Its
+//! safe wrapper lacks rebalances as plain values, topic ids and leader epochs, so the C library itself is called (all
+//! `unsafe` is in `consumer` and `admin`).
 
 #![allow(unsafe_code, reason = "the C library is called from here only, each time with its SAFETY")]
 
 mod admin;
 pub mod batches;
+mod cluster;
 mod config;
 mod consumer;
+pub mod decompression;
 mod error;
+mod fetcher;
+mod link;
 mod log;
 mod producer;
-mod replay;
+mod response;
 pub mod wire;
 
 pub use admin::{Admin, Topic};
-pub use batches::{Record, Records};
+pub use batches::{Record, Records, Refused};
 pub use config::{Connection, Property};
-pub use consumer::{Batch, Consumer, Item, Position, RebalanceEvent, StartAt};
+pub use consumer::{Consumer, Item, Position, RebalanceEvent, Received, StartAt};
 pub use error::KafkaError;
-pub use log::{Span, extent, read_spans};
+pub use log::{Span, extent, read_all_of_spans, read_spans};
 pub use producer::{Producer, Undelivered};

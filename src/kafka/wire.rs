@@ -1,8 +1,10 @@
-//! Kafka's protocol, as far as `replay` speaks it: requests to bytes, bytes to answers. No IO.
+//! Kafka's protocol, as far as almanac speaks it without librdkafka: requests to bytes, bytes to responses. No IO.
 //!
-//! Version 12 of Metadata and 13 of Fetch, which know topics by their ids, are spoken by every Kafka from 3.1 on.
+//! Version 12 of Metadata and 13 of Fetch identify topics by their IDs. Every Kafka since 3.1 has them.
 
-use super::batches::Batches;
+pub mod lookups;
+
+use super::batches::{Aborted, Batches};
 
 const FETCH: i16 = 1;
 const FETCH_VERSION: i16 = 13;
@@ -16,27 +18,34 @@ pub struct Malformed;
 
 pub type TopicId = [u8; 16];
 
-/// Where a topic's partitions are.
+/// The brokers of a cluster, and one topic.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Metadata {
     pub brokers: Vec<Broker>,
-    pub topic_id: TopicId,
-    pub partitions: Vec<Leader>,
+    pub cluster_id: String,
+    /// Or Kafka's error code.
+    pub topic: Result<TopicMetadata, i16>,
 }
 
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TopicMetadata {
+    pub id: TopicId,
+    pub partitions: Vec<PartitionMetadata>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Broker {
     pub id: i32,
     pub host: String,
     pub port: u16,
 }
 
-/// A partition that has a leader.
-#[derive(Debug, Eq, PartialEq)]
-pub struct Leader {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PartitionMetadata {
     pub partition: i32,
-    pub broker: i32,
-    pub epoch: i32,
+    /// The id of its leader, if it has one.
+    pub leader: Option<i32>,
+    pub leader_epoch: i32,
 }
 
 /// What is asked of one partition.
@@ -66,11 +75,18 @@ pub struct Fetched<'a> {
     pub error: i16,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
-    /// Records of aborted transactions are among them.
-    pub has_aborted: bool,
-    /// The log does not hold what was read before, or the leader is another.
-    pub is_diverging: bool,
+    /// Transactions that were aborted, and whose records may be among the batches.
+    pub aborted: Vec<Aborted>,
+    /// The log does not hold what was read before: where the leader epoch read last ends in it.
+    pub diverging: Option<EpochEnd>,
     pub batches: Batches<'a>,
+}
+
+/// One past the last offset of a leader epoch, as the leader's log has it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EpochEnd {
+    pub epoch: i32,
+    pub end_offset: i64,
 }
 
 /// A request, from its size on.
@@ -124,9 +140,9 @@ pub fn fetch_request(
     request.done()
 }
 
-/// The answer to a [`metadata_request`], after its size.
-pub fn metadata(answer: &[u8], correlation: i32) -> Result<Metadata, Malformed> {
-    let mut reader = Reader::of_answer(answer, correlation)?;
+/// The response to a [`metadata_request`], after its size.
+pub fn metadata(response: &[u8], correlation: i32) -> Result<Metadata, Malformed> {
+    let mut reader = Reader::of_response(response, correlation)?;
     reader.int32()?;
     let brokers = reader.list(|reader| {
         let id = reader.int32()?;
@@ -136,42 +152,44 @@ pub fn metadata(answer: &[u8], correlation: i32) -> Result<Metadata, Malformed> 
         reader.tags()?;
         Ok(Broker { id, host, port })
     })?;
-    reader.text()?;
+    let cluster_id = reader.text()?.to_owned();
     reader.int32()?;
     let topics = reader.list(|reader| {
         let error = reader.int16()?;
         reader.text()?;
-        let topic_id = reader.array()?;
+        let id = reader.array()?;
         reader.take(1)?;
-        let leaders = reader.list(|reader| {
-            let error = reader.int16()?;
-            let leader =
-                Leader { partition: reader.int32()?, broker: reader.int32()?, epoch: reader.int32()? };
-            for _ in 0..3 {
-                reader.list(Reader::int32)?;
-            }
-            reader.tags()?;
-            Ok((error == 0 && leader.broker >= 0).then_some(leader))
-        })?;
+        let partitions = reader.list(partition_metadata)?;
         reader.int32()?;
         reader.tags()?;
-        Ok((error, topic_id, leaders))
-    })?;
-    match <[_; 1]>::try_from(topics) {
-        Ok([(0, topic_id, leaders)]) if topic_id != [0; 16] => {
-            Ok(Metadata { brokers, topic_id, partitions: leaders.into_iter().flatten().collect() })
+        match error {
+            0 if id == [0; 16] => Err(Malformed),
+            0 => Ok(Ok(TopicMetadata { id, partitions })),
+            error => Ok(Err(error)),
         }
-        _ => Err(Malformed),
-    }
+    })?;
+    let [topic] = <[_; 1]>::try_from(topics).map_err(|_| Malformed)?;
+    Ok(Metadata { brokers, cluster_id, topic })
 }
 
-/// The answer to a [`fetch_request`], after its size.
+fn partition_metadata(reader: &mut Reader) -> Result<PartitionMetadata, Malformed> {
+    let error = reader.int16()?;
+    let (partition, leader, leader_epoch) = (reader.int32()?, reader.int32()?, reader.int32()?);
+    for _ in 0..3 {
+        reader.list(Reader::int32)?;
+    }
+    reader.tags()?;
+    let leader = (error == 0 && leader >= 0).then_some(leader);
+    Ok(PartitionMetadata { partition, leader, leader_epoch })
+}
+
+/// The response to a [`fetch_request`], after its size.
 pub fn fetched<'a>(
-    answer: &'a [u8],
+    response: &'a [u8],
     correlation: i32,
     topic_id: &TopicId,
 ) -> Result<Vec<Fetched<'a>>, Malformed> {
-    let mut reader = Reader::of_answer(answer, correlation)?;
+    let mut reader = Reader::of_response(response, correlation)?;
     reader.int32()?;
     if reader.int16()? != 0 {
         return Err(Malformed);
@@ -192,19 +210,27 @@ fn fetched_partition<'a>(reader: &mut Reader<'a>) -> Result<Fetched<'a>, Malform
     let (high_watermark, last_stable_offset) = (reader.int64()?, reader.int64()?);
     reader.int64()?;
     let aborted = reader.list(|reader| {
-        reader.take(16)?;
-        reader.tags()
+        let (producer_id, first_offset) = (reader.int64()?, reader.int64()?);
+        reader.tags()?;
+        Ok(Aborted { producer_id, first_offset })
     })?;
     reader.int32()?;
     let records = reader.compact_bytes()?;
-    let is_diverging = reader.tags()?;
+    let mut diverging = None;
+    reader.each_tag(|tag, mut field| {
+        const DIVERGING_EPOCH: u64 = 0;
+        if tag == DIVERGING_EPOCH {
+            diverging = Some(EpochEnd { epoch: field.int32()?, end_offset: field.int64()? });
+        }
+        Ok(())
+    })?;
     Ok(Fetched {
         partition,
         error,
         high_watermark,
         last_stable_offset,
-        has_aborted: !aborted.is_empty(),
-        is_diverging,
+        aborted,
+        diverging,
         batches: Batches::new(records),
     })
 }
@@ -268,12 +294,12 @@ impl Request {
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Reader(bytes)
     }
 
-    fn of_answer(answer: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
-        let mut reader = Reader(answer);
+    fn of_response(response: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
+        let mut reader = Reader(response);
         if reader.int32()? != correlation {
             return Err(Malformed);
         }
@@ -373,15 +399,22 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
-    /// Fields that came later. Says whether there are any: those of a fetched partition tell of other logs and leaders.
-    fn tags(&mut self) -> Result<bool, Malformed> {
-        let count = self.unsigned()?;
-        for _ in 0..count {
-            self.unsigned()?;
+    /// Passes fields that later versions added.
+    fn tags(&mut self) -> Result<(), Malformed> {
+        self.each_tag(|_, _| Ok(()))
+    }
+
+    /// Calls `each` with the number and the bytes of each field that later versions added.
+    fn each_tag(
+        &mut self,
+        mut each: impl FnMut(u64, Reader<'a>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        for _ in 0..self.unsigned()? {
+            let tag = self.unsigned()?;
             let length = usize::try_from(self.unsigned()?).map_err(|_| Malformed)?;
-            self.take(length)?;
+            each(tag, Reader(self.take(length)?))?;
         }
-        Ok(count > 0)
+        Ok(())
     }
 }
 
@@ -466,9 +499,12 @@ pub mod tests {
             let fetched = fetched(&answer, 7, &TOPIC_ID).unwrap();
             let [fetched] = &fetched[..] else { panic!("{fetched:?}") };
             assert_eq!((fetched.partition, fetched.error), (3, said.error));
-            assert_eq!((fetched.is_diverging, fetched.has_aborted), (said.is_diverging, said.has_aborted));
+            let diverging = said.is_diverging.then_some(EpochEnd { epoch: 2, end_offset: 80 });
+            let aborted = Aborted { producer_id: 1, first_offset: 2 };
+            assert_eq!(fetched.diverging, diverging);
+            assert_eq!(fetched.aborted.contains(&aborted), said.has_aborted);
             assert_eq!((fetched.high_watermark, fetched.last_stable_offset), (120, 100));
-            assert_eq!(fetched.batches.map(|run| run.unwrap().1).collect::<Vec<_>>(), [91]);
+            assert_eq!(fetched.batches.map(|batch| batch.unwrap().next_offset()).collect::<Vec<_>>(), [91]);
         }
         let answer = fetch_answer(7, 0, &[said()]);
         assert_eq!(fetched(&answer, 8, &TOPIC_ID).unwrap_err(), Malformed, "the answer to another question");
@@ -513,11 +549,18 @@ pub mod tests {
     fn metadata_name_leaders_and_brokers() {
         let expected = Metadata {
             brokers: vec![Broker { id: 1, host: "kafka.example".to_owned(), port: 9092 }],
-            topic_id: TOPIC_ID,
-            partitions: vec![Leader { partition: 0, broker: 1, epoch: 9 }],
+            cluster_id: "cluster".to_owned(),
+            topic: Ok(TopicMetadata {
+                id: TOPIC_ID,
+                partitions: vec![
+                    PartitionMetadata { partition: 0, leader: Some(1), leader_epoch: 9 },
+                    PartitionMetadata { partition: 1, leader: None, leader_epoch: 9 },
+                ],
+            }),
         };
         assert_eq!(metadata(&metadata_answer(0), 1), Ok(expected));
-        assert_eq!(metadata(&metadata_answer(3), 1), Err(Malformed), "there is no such topic");
+        let unknown = metadata(&metadata_answer(3), 1).unwrap();
+        assert_eq!(unknown.topic, Err(3), "there is no such topic");
     }
 
     #[test]

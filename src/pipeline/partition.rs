@@ -7,7 +7,7 @@ use super::session::End;
 use super::writing::{Write, Written};
 use super::{ANSWER_MAX, OnGap, PipelineError, Source};
 use crate::checkpoint::{Checkpoint, Outcome};
-use crate::kafka::{Admin, KafkaError, Position, Records, StartAt};
+use crate::kafka::{Admin, KafkaError, Position, Records, Refused, StartAt};
 use crate::note;
 use crate::report::{Decoder, RejectReason};
 use crate::status::{State, Status};
@@ -37,6 +37,8 @@ pub(super) struct Partition {
     unpublished: Option<i64>,
     /// How often it was looked at, and the offset then.
     quiet: (u32, i64),
+    /// The last batch that was warned of.
+    odd_batch: Option<i64>,
 }
 
 /// Whether what there is to count becomes durable.
@@ -107,6 +109,7 @@ impl Partition {
             unpublished: Some(checkpoint.offset),
             progress: Progress::from(checkpoint.offset, None),
             quiet: (0, checkpoint.offset),
+            odd_batch: None,
             checkpoint,
             is_dirty: false,
             is_log_dirty: false,
@@ -159,20 +162,27 @@ impl Partition {
     /// Takes one record after the other, up to one whose offset puts all that follows in doubt.
     pub(super) fn apply(
         &mut self,
-        records: Records,
+        mut records: Records,
         jumps: &Jumps,
         decoder: &mut Decoder,
-    ) -> Result<Option<End>, KafkaError> {
-        let number = records.partition;
+    ) -> Option<End> {
+        let (number, is_contiguous) = (records.partition, records.is_contiguous);
         let last_epoch = self.log.leader_epochs.last().map(|last| last.epoch);
         // It begins with the first of these records that is not passed already.
         let mut new_epoch = records.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch));
-        for record in records {
-            let expected = self.checkpoint.offset;
-            let record = record.map_err(|_| KafkaError::malformed(number, expected))?;
-            let doubt = jumps.doubt(number, expected, record.offset);
-            if doubt.is_some() {
-                return Ok(doubt);
+        for record in records.by_ref() {
+            let record = match record {
+                Ok(record) => record,
+                Err(refused) => {
+                    self.set_aside(&refused);
+                    continue;
+                }
+            };
+            if !is_contiguous {
+                let doubt = jumps.doubt(number, self.checkpoint.offset, record.offset);
+                if doubt.is_some() {
+                    return doubt;
+                }
             }
             let Ok(outcome) = self.checkpoint.apply(record.offset, record.value, decoder) else { continue };
             self.is_dirty = true;
@@ -187,13 +197,48 @@ impl Partition {
                 self.begin_epoch(LeaderEpoch { epoch, first_offset: record.offset });
             }
         }
-        Ok(None)
+        if let Some(base_offset) = records.odd_batch() {
+            self.warn_of_odd_batch(base_offset);
+        }
+        None
+    }
+
+    /// Keeps a record that its reader refused, and passes it.
+    #[cold]
+    fn set_aside(&mut self, refused: &Refused) {
+        if !self.checkpoint.skip_to(refused.next_offset()) {
+            return;
+        }
+        (self.is_dirty, self.has_skipped) = (true, true);
+        if let Refused::Unreadable { offset, next_offset } = refused {
+            tracing::warn!(
+                "partition {}: the records from offset {offset} to {} can't be decoded; continuing after them",
+                self.number,
+                next_offset - 1
+            );
+        }
+        self.keep_rejected(Rejected::of(refused));
+    }
+
+    /// Says once of a batch that its records carry other offsets than its header gives them.
+    #[cold]
+    fn warn_of_odd_batch(&mut self, base_offset: i64) {
+        if self.odd_batch.is_none_or(|last| last < base_offset) {
+            self.odd_batch = Some(base_offset);
+            tracing::warn!(
+                "partition {}: the records of the batch at offset {base_offset} carry wrong offsets; their places in the batch count",
+                self.number
+            );
+        }
     }
 
     #[cold]
     fn reject(&mut self, offset: i64, reason: RejectReason, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.keep_rejected(Rejected::new(offset, reason, key, value));
+    }
+
+    fn keep_rejected(&mut self, rejected: Rejected) {
         self.tally.rejected += 1;
-        let rejected = Rejected::new(offset, reason, key, value);
         self.rejected_bytes += rejected.size();
         self.rejected.push(rejected);
     }
@@ -662,7 +707,7 @@ mod tests {
             let record = Record { partition: NUMBER, offset, key: None, value: Some(&value) };
             let records = Records::of_one(record, leader_epoch);
             let taken = self.partition.apply(records, &Jumps::default(), &mut Decoder::default());
-            assert!(matches!(taken, Ok(None)));
+            assert!(taken.is_none());
             self.values.push(value);
             self.epochs.push(leader_epoch);
         }

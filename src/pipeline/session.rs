@@ -8,7 +8,7 @@ use super::pace::Pace;
 use super::partition::Partition;
 use super::writing::{Done, Write, Writing, write_all};
 use super::{ANSWER_MAX, POLL_MAX, PipelineError, Settings, Source};
-use crate::kafka::{Batch, Consumer, Item, KafkaError, RebalanceEvent, Topic};
+use crate::kafka::{Consumer, Item, KafkaError, RebalanceEvent, Received, Topic};
 use crate::report::Decoder;
 use crate::stop::Stop;
 use crate::store::{self, StoreError};
@@ -137,14 +137,14 @@ impl<'a> Session<'a> {
         }
         let status_written = &self.source.memory.status_written;
         status_written.set(status_written.get().or_else(|| Some(Instant::now())));
-        let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
+        let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
         loop {
             if self.stop.is_asked() {
                 self.save_at_last()?;
                 self.write_status(Instant::now(), true)?;
                 return Ok(End::Stopped);
             }
-            if let Some(end) = self.step(&mut batch)? {
+            if let Some(end) = self.step(&mut received)? {
                 // Many sessions that end early may follow one another.
                 if self.since_status(Instant::now()) >= STATUS_EVERY {
                     self.write_status(Instant::now(), false)?;
@@ -204,7 +204,7 @@ impl<'a> Session<'a> {
     }
 
     /// One turn: answer the group, take what has come, make it durable when that is due.
-    fn step(&mut self, batch: &mut Batch) -> Result<Option<End>, PipelineError> {
+    fn step(&mut self, received: &mut Received) -> Result<Option<End>, PipelineError> {
         for event in self.consumer.take_rebalances() {
             self.answer(event)?;
         }
@@ -214,10 +214,17 @@ impl<'a> Session<'a> {
         if !self.awaited.is_empty() && self.take_awaited()? {
             return Ok(Some(End::Reopen));
         }
-        self.consumer.poll(batch, self.patience());
-        for item in batch.iter() {
+        self.consumer.poll(received, self.patience());
+        while let Some(item) = received.next() {
             if let Some(end) = self.apply(item)? {
                 return Ok(Some(end));
+            }
+            // A response may hold far more than it looks: it is compressed.
+            if self.stop.is_asked() {
+                return Ok(None);
+            }
+            if self.is_full() && self.save(Instant::now())? != Verdict::Sound {
+                return Ok(Some(End::Reopen));
             }
         }
         let now = Instant::now();
@@ -226,9 +233,7 @@ impl<'a> Session<'a> {
         if !is_catching_up || self.writing.as_ref().is_some_and(|(writing, _)| writing.is_over()) {
             self.finish_writing()?;
         }
-        let verdict = if self.owned.values().any(Partition::is_full) {
-            self.save(now)?
-        } else if self.is_dirty() && self.pace.is_due(now) && self.writing.is_none() {
+        let verdict = if self.is_dirty() && self.pace.is_due(now) && self.writing.is_none() {
             if is_catching_up { self.save_beside(now)? } else { self.save(now)? }
         } else if now - self.log_checked >= LOG_CHECK_EVERY && self.is_same_log() == Some(false) {
             Verdict::Doubtful
@@ -275,6 +280,10 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.owned.values().any(Partition::is_full)
+    }
+
     fn is_dirty(&self) -> bool {
         self.owned.values().any(Partition::is_dirty)
     }
@@ -286,11 +295,7 @@ impl<'a> Session<'a> {
                 let number = records.partition;
                 // What comes of a partition that was just given up is not ours to count.
                 let Some(partition) = self.owned.get_mut(&number) else { return Ok(None) };
-                let jumps = &self.source.memory.jumps;
-                match partition.apply(records, jumps, &mut self.decoder) {
-                    Ok(doubt) => return Ok(doubt),
-                    Err(error) => return self.apply(Item::Failed { partition: Some(number), error }),
-                }
+                return Ok(partition.apply(records, &self.source.memory.jumps, &mut self.decoder));
             }
             Item::EndOfPartition { partition: number, next_offset } => {
                 if let Some(partition) = self.owned.get_mut(&number) {
@@ -511,10 +516,8 @@ impl<'a> Session<'a> {
             }
             Err(error) => {
                 self.note_broker_errors(1);
-                self.source
-                    .memory
-                    .contact
-                    .failed(asked, || self.consumer.take_error_text().unwrap_or_else(|| error.to_string()));
+                let text = self.consumer.take_error_text();
+                self.source.memory.contact.failed(asked, || text.unwrap_or_else(|| error.to_string()));
                 None
             }
         }
@@ -612,7 +615,8 @@ impl<'a> Session<'a> {
         self.finish_writing()?;
         let elapsed = self.since_status(now);
         self.source.memory.status_written.set(Some(now));
-        self.note_broker_errors(self.consumer.take_error_count());
+        let broker_errors = self.consumer.take_error_count();
+        self.note_broker_errors(broker_errors);
         let upsets = self.source.memory.upsets.get();
         let stall_after = self.settings.stall_after + self.settings.checkpoint_every.unwrap_or_default();
         let failures: Vec<(i32, StoreError)> = self
@@ -629,9 +633,6 @@ impl<'a> Session<'a> {
 
     /// For lag displays; never read back.
     fn publish_offsets(&mut self) {
-        if !self.consumer.can_publish() {
-            return;
-        }
         let offsets: Vec<(i32, i64)> = self
             .owned
             .iter_mut()

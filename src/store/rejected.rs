@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::excerpt::{Excerpt, KEPT_BYTES_MAX};
+use crate::kafka::Refused;
 use crate::report::RejectReason;
 
 /// What a line may have at most. Ours have about 11 kB at most; but a former version kept keys and values whole, of
@@ -52,6 +53,20 @@ impl Rejected {
         let (key, key_bytes, key_sha256) = fields(key);
         let (value, value_bytes, value_sha256) = fields(value);
         Rejected { offset, reason, key, value, key_bytes, key_sha256, value_bytes, value_sha256 }
+    }
+
+    /// What a reader refused.
+    pub fn of(refused: &Refused) -> Self {
+        let offset = refused.offset();
+        match refused {
+            Refused::Misplaced(record) => {
+                Self::new(offset, RejectReason::InvalidOffset, record.key, record.value)
+            }
+            Refused::TooLarge { key, value, .. } => {
+                Self::from_excerpts(offset, RejectReason::TooLarge, key.clone(), value.clone())
+            }
+            Refused::Unreadable { .. } => Self::new(offset, RejectReason::UnreadableBatch, None, None),
+        }
     }
 
     /// What it takes in memory, about.

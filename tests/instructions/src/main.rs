@@ -11,7 +11,7 @@ use std::hint::black_box;
 use jiff::civil::date;
 
 use almanac::kafka::batches::{Batches, Records};
-use almanac::{checkpoint, report, stats};
+use almanac::{checkpoint, excerpt, report, stats};
 use checkpoint::Checkpoint;
 use report::{Decoder, Report};
 use stats::Statistics;
@@ -20,6 +20,7 @@ use stats::Statistics;
 #[path = "../../../src"]
 mod almanac {
     pub mod checkpoint;
+    pub mod excerpt;
     pub mod report;
     pub mod stats;
     pub mod kafka {
@@ -137,7 +138,7 @@ fn read_batch(rounds: u32) -> usize {
     for _ in 0..rounds {
         let mut records = 0;
         for run in Batches::new(black_box(&batch)) {
-            let (mut run, _) = run.expect("a batch that is well-formed");
+            let mut run = run.expect("a batch that is well-formed").run();
             while let Some(record) = run.next_record(2) {
                 black_box(record.expect("a record that is well-formed"));
                 records += 1;
@@ -157,8 +158,8 @@ fn count_batch(rounds: u32) -> usize {
     for _ in 0..rounds {
         let mut checkpoint = Checkpoint::empty(2, 0);
         for run in Batches::new(black_box(&batch)) {
-            let (run, _) = run.expect("a batch that is well-formed");
-            for record in Records::of_run(2, 0, run) {
+            let batch = run.expect("a batch that is well-formed");
+            for record in Records::of_run(2, 0, batch.run()) {
                 let record = record.expect("a record that is well-formed");
                 assert!(black_box(checkpoint.apply(record.offset, record.value, &mut decoder)).is_ok());
             }

@@ -1,0 +1,331 @@
+//! What almanac asks the brokers besides records: each request goes to a broker that answers, within a deadline.
+//!
+//! librdkafka sends such a request to one broker, and waits for that one even if it hangs. Here another one is tried.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::config::Connection;
+use super::error::{KafkaError, code_of};
+use super::link::Link;
+use super::wire::lookups::{self, Answered, ListedOffset, OffsetOf};
+use super::wire::{self, Broker, EpochEnd, Malformed, Metadata, TopicMetadata};
+
+/// The shortest time that a broker is given to answer.
+const ANSWER_MIN: Duration = Duration::from_millis(300);
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// Properties that change nothing of how brokers are reached and trusted.
+const HARMLESS: &[&str] = &[
+    "client.id",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.instance.id",
+    "heartbeat.interval.ms",
+    "max.partition.fetch.bytes",
+    "message.max.bytes",
+    "max.poll.interval.ms",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "receive.message.max.bytes",
+    "session.timeout.ms",
+    "socket.timeout.ms",
+    "statistics.interval.ms",
+];
+
+/// The brokers of one cluster, as far as they are known.
+pub(super) struct Cluster {
+    client_id: String,
+    /// `HOST:PORT` of each broker that the user named.
+    named: Vec<String>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    brokers: Vec<Broker>,
+    /// Connections by address, the one that answered last first.
+    links: Vec<(String, Link)>,
+    /// Addresses that did not answer, the last one last.
+    silent: Vec<String>,
+    topic: Option<(String, TopicMetadata)>,
+    cluster_id: Option<String>,
+}
+
+/// Which broker a request is for.
+enum To<'a> {
+    Any,
+    LeaderOf(&'a str, i32),
+}
+
+/// Why a request was not answered.
+enum Failure {
+    /// Another broker may answer it, or the same one a moment later.
+    Transient(KafkaError),
+    Final(KafkaError),
+}
+
+impl Cluster {
+    /// Nothing if the brokers are reached in a way that only librdkafka knows.
+    pub(super) fn new(connection: &Connection) -> Option<Cluster> {
+        let is_plain = connection.properties.iter().all(|property| HARMLESS.contains(&&*property.key));
+        is_plain.then(|| Cluster {
+            client_id: connection.client_id().to_owned(),
+            named: connection.brokers.split(',').map(|broker| broker.trim().to_owned()).collect(),
+            known: Mutex::default(),
+        })
+    }
+
+    /// Whether a broker has all requests that are made here, which those before Kafka 3.1 do not.
+    pub(super) fn has_all_requests(&self, timeout: Duration) -> Result<bool, KafkaError> {
+        self.request(
+            &To::Any,
+            timeout,
+            |correlation| lookups::api_versions_request(correlation, &self.client_id),
+            |response, correlation| lookups::has_all_requests(response, correlation).map(Ok),
+        )
+    }
+
+    /// The brokers, and the topic.
+    pub(super) fn metadata(&self, topic: &str, timeout: Duration) -> Result<Metadata, KafkaError> {
+        let metadata = self.request(
+            &To::Any,
+            timeout,
+            |correlation| wire::metadata_request(correlation, &self.client_id, topic),
+            |response, correlation| wire::metadata(response, correlation).map(Ok),
+        )?;
+        let mut known = self.known();
+        known.brokers.clone_from(&metadata.brokers);
+        known.cluster_id = Some(metadata.cluster_id.clone());
+        known.topic = metadata.topic.as_ref().ok().map(|found| (topic.to_owned(), found.clone()));
+        Ok(metadata)
+    }
+
+    /// The id of the cluster, as the last response gave it.
+    pub(super) fn id(&self, timeout: Duration) -> Result<String, KafkaError> {
+        let known = self.known().cluster_id.clone();
+        known.map_or_else(|| self.metadata("", timeout).map(|metadata| metadata.cluster_id), Ok)
+    }
+
+    pub(super) fn offset(
+        &self,
+        topic: &str,
+        partition: i32,
+        which: OffsetOf,
+        timeout: Duration,
+    ) -> Result<ListedOffset, KafkaError> {
+        self.request(
+            &To::LeaderOf(topic, partition),
+            timeout,
+            |correlation| {
+                lookups::list_offsets_request(correlation, &self.client_id, topic, partition, which)
+            },
+            |response, correlation| lookups::listed_offset(response, correlation, topic, partition),
+        )
+    }
+
+    /// Where the largest leader epoch up to `epoch` ends in the log.
+    pub(super) fn epoch_end(
+        &self,
+        topic: &str,
+        partition: i32,
+        epoch: i32,
+        timeout: Duration,
+    ) -> Result<EpochEnd, KafkaError> {
+        self.request(
+            &To::LeaderOf(topic, partition),
+            timeout,
+            |correlation| lookups::epoch_end_request(correlation, &self.client_id, topic, partition, epoch),
+            |response, correlation| lookups::epoch_end(response, correlation, topic, partition),
+        )
+    }
+
+    /// These properties of the topic, as names and values.
+    pub(super) fn topic_configs(
+        &self,
+        topic: &str,
+        names: &[&str],
+        timeout: Duration,
+    ) -> Result<Vec<(String, String)>, KafkaError> {
+        self.request(
+            &To::Any,
+            timeout,
+            |correlation| lookups::topic_configs_request(correlation, &self.client_id, topic, names),
+            lookups::topic_configs,
+        )
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a request until it is answered, or `timeout` is over.
+    fn request<T>(
+        &self,
+        to: &To,
+        timeout: Duration,
+        build: impl Fn(i32) -> Vec<u8>,
+        parse: impl Fn(&[u8], i32) -> Result<Answered<T>, Malformed>,
+    ) -> Result<T, KafkaError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let attempt = match self.addresses(to, deadline) {
+                Ok(addresses) => self.try_each(&addresses, deadline, &build, &parse),
+                Err(failure) => Err(failure),
+            };
+            match attempt {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Transient(error)) if Instant::now() + RETRY_AFTER >= deadline => {
+                    return Err(error);
+                }
+                Err(Failure::Transient(error)) => {
+                    tracing::debug!(%error, "asking Kafka again");
+                    self.known().topic = None;
+                    std::thread::sleep(RETRY_AFTER);
+                }
+            }
+        }
+    }
+
+    /// Where to send a request, the best place first.
+    fn addresses(&self, to: &To, deadline: Instant) -> Result<Vec<String>, Failure> {
+        match *to {
+            To::Any => {
+                let known = self.known();
+                let connected = known.links.iter().map(|(address, _)| address.clone());
+                let brokers = known.brokers.iter().map(Broker::address);
+                let mut addresses: Vec<String> = Vec::new();
+                for address in connected.chain(self.named.iter().cloned()).chain(brokers) {
+                    if !addresses.contains(&address) {
+                        addresses.push(address);
+                    }
+                }
+                let silence = |address: &String| known.silent.iter().position(|silent| silent == address);
+                addresses.sort_by_key(silence);
+                Ok(addresses)
+            }
+            To::LeaderOf(topic, partition) => {
+                let topic_is_known = self.known().topic.as_ref().is_some_and(|(name, _)| name == topic);
+                if !topic_is_known {
+                    let left = deadline.saturating_duration_since(Instant::now()).max(ANSWER_MIN);
+                    self.metadata(topic, left).map_err(Failure::of)?;
+                }
+                self.leader_address(topic, partition).map(|address| vec![address]).map_err(|code| {
+                    Failure::of(KafkaError::code(format!("can't reach {topic} [{partition}]"), code))
+                })
+            }
+        }
+    }
+
+    fn leader_address(&self, topic: &str, partition: i32) -> Result<String, Code> {
+        let known = self.known();
+        let metadata = known.topic.as_ref().filter(|(name, _)| name == topic).map(|(_, metadata)| metadata);
+        let partitions =
+            metadata.map(|metadata| &metadata.partitions).ok_or(Code::UnknownTopicOrPartition)?;
+        let found = partitions.iter().find(|found| found.partition == partition);
+        let leader = found.ok_or(Code::UnknownTopicOrPartition)?.leader.ok_or(Code::LeaderNotAvailable)?;
+        let broker = known.brokers.iter().find(|broker| broker.id == leader);
+        broker.map(Broker::address).ok_or(Code::LeaderNotAvailable)
+    }
+
+    fn try_each<T>(
+        &self,
+        addresses: &[String],
+        deadline: Instant,
+        build: &impl Fn(i32) -> Vec<u8>,
+        parse: &impl Fn(&[u8], i32) -> Result<Answered<T>, Malformed>,
+    ) -> Result<T, Failure> {
+        let mut reasons = Vec::new();
+        for (index, address) in addresses.iter().enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() && index > 0 {
+                break;
+            }
+            let others = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            match self.try_one(address, (left / others).max(ANSWER_MIN), build, parse) {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(code)) => {
+                    let error =
+                        KafkaError::code(format!("{address} refused a request"), code_of(code.into()));
+                    return Err(Failure::of(error));
+                }
+                Err(error) => reasons.push((address, error)),
+            }
+        }
+        let brokers: Vec<&str> = reasons.iter().map(|(address, _)| address.as_str()).collect();
+        let reason = match &reasons[..] {
+            [(_, error)] => error.to_string(),
+            reasons => {
+                let each: Vec<String> =
+                    reasons.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+                each.join("; ")
+            }
+        };
+        Err(Failure::of(KafkaError::Unreachable { brokers: brokers.join(","), reason }))
+    }
+
+    fn try_one<T>(
+        &self,
+        address: &str,
+        timeout: Duration,
+        build: &impl Fn(i32) -> Vec<u8>,
+        parse: &impl Fn(&[u8], i32) -> Result<Answered<T>, Malformed>,
+    ) -> io::Result<Answered<T>> {
+        let connected = {
+            let mut known = self.known();
+            let at = known.links.iter().position(|(found, _)| found == address);
+            at.map(|at| known.links.remove(at).1)
+        };
+        let is_new = connected.is_none();
+        let exchanged = connected.map_or_else(|| Link::connect(address), Ok).and_then(|mut link| {
+            let correlation = link.next_correlation();
+            let response = link.exchange(&build(correlation), timeout)?;
+            let answer = parse(response, correlation)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            Ok((link, answer))
+        });
+        match exchanged {
+            Ok((link, answer)) => {
+                let mut known = self.known();
+                known.silent.retain(|silent| silent != address);
+                known.links.insert(0, (address.to_owned(), link));
+                Ok(answer)
+            }
+            // A connection that was not used for long may have been closed by the broker.
+            Err(error) if !is_new && error.kind() != io::ErrorKind::TimedOut => {
+                self.try_one(address, timeout, build, parse)
+            }
+            Err(error) => {
+                let mut known = self.known();
+                known.silent.retain(|silent| silent != address);
+                known.silent.push(address.to_owned());
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Failure {
+    fn of(error: KafkaError) -> Failure {
+        match error.is_transient() {
+            true => Failure::Transient(error),
+            false => Failure::Final(error),
+        }
+    }
+}
+
+impl Broker {
+    pub(super) fn address(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
