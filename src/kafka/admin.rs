@@ -17,7 +17,7 @@ use super::cluster::Cluster;
 use super::config::{Context, log, property_error};
 use super::consumer::text;
 use super::error::code_of;
-use super::wire::lookups::OffsetOf;
+use super::lookups::OffsetOf;
 use super::wire::{EpochEnd, TopicMetadata};
 use super::{Connection, KafkaError};
 

@@ -11,7 +11,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::config::Connection;
 use super::error::{KafkaError, code_of};
 use super::link::Link;
-use super::wire::lookups::{self, Answered, ListedOffset, OffsetOf};
+use super::lookups::{self, Answered, ListedOffset, OffsetOf};
 use super::wire::{self, Broker, EpochEnd, Malformed, Metadata, TopicMetadata};
 
 /// The shortest time that a broker is given to answer.

@@ -115,6 +115,7 @@ impl Consumer {
     pub fn watcher(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
         let mut consumer = Self::from_config(&connection.watcher(group), topic)?;
         consumer.fetcher = Fetcher::start(connection, topic, None);
+        consumer.fetcher.iter_mut().for_each(Fetcher::follow);
         Ok(consumer)
     }
 

@@ -20,8 +20,8 @@ use super::config::Connection;
 use super::consumer::{Position, StartAt};
 use super::error::KafkaError;
 use super::link::{Connecting, Link, wait_for_any};
+use super::lookups::{ListedOffset, OffsetOf};
 use super::response::Response;
-use super::wire::lookups::{ListedOffset, OffsetOf};
 use super::wire::{self, Broker, Limits, Metadata, TopicId, Wanted};
 
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -50,6 +50,8 @@ pub(super) struct Fetcher {
     silence_max: Duration,
     /// Of the topic that the offsets belong to; unknown until a broker was heard.
     topic_id: Option<TopicId>,
+    /// Whether another topic of this name is read from its start, once there is one.
+    follows: bool,
     brokers: Vec<Broker>,
     /// Broker and leader epoch, by partition.
     leaders: BTreeMap<i32, (i32, i32)>,
@@ -126,6 +128,7 @@ impl Fetcher {
             limits: connection.fetch_limits(),
             silence_max: silence.map_or(SILENCE_MAX, |silence| silence.min(SILENCE_MAX)),
             topic_id: topic_id.and_then(decode),
+            follows: false,
             brokers: Vec::new(),
             leaders: BTreeMap::new(),
             refresh: Refresh { is_wanted: true, last: None, thread: None },
@@ -142,6 +145,11 @@ impl Fetcher {
         Some(fetcher)
     }
 
+    /// Reads another topic of this name from its start, once there is one.
+    pub(super) fn follow(&mut self) {
+        self.follows = true;
+    }
+
     /// Waits no longer at the end of the log than a reader that stops there.
     pub(super) fn hurry(&mut self) {
         self.limits.wait_ms = 1;
@@ -152,21 +160,7 @@ impl Fetcher {
             StartAt::Offset { next_offset, leader_epoch } => (Some(next_offset), leader_epoch),
             StartAt::End => (None, None),
         };
-        let reading = Reading {
-            next_offset,
-            resolving: None,
-            last_epoch,
-            link: None,
-            served: 0,
-            paused_until: None,
-            doubts: 0,
-            begins_at: None,
-            end_seen: (-1, 0),
-            high_watermark: None,
-            last_stable_offset: None,
-            obstacle: None,
-        };
-        self.readings.insert(position.partition, reading);
+        self.readings.insert(position.partition, Reading::new(next_offset, last_epoch));
     }
 
     /// Reads a partition no more. Says whether it was read here.
@@ -241,11 +235,16 @@ impl Fetcher {
         };
         self.brokers = metadata.brokers;
         let Ok(topic) = metadata.topic else { return };
-        if *self.topic_id.get_or_insert(topic.id) != topic.id {
+        self.refresh.is_wanted = false;
+        let known = *self.topic_id.get_or_insert(topic.id);
+        if known != topic.id && !self.follows {
             failures.push((None, KafkaError::other_topic(&self.topic)));
             return;
         }
-        self.refresh.is_wanted = false;
+        if known != topic.id {
+            self.topic_id = Some(topic.id);
+            self.readings.values_mut().for_each(Reading::start_over);
+        }
         let led = topic.partitions.iter();
         self.leaders = led.filter_map(|led| Some((led.partition, (led.leader?, led.leader_epoch)))).collect();
         for (partition, reading) in &mut self.readings {
@@ -550,6 +549,7 @@ impl Fetcher {
                 Taken::Refused(error) => {
                     reading.pause_for(Duration::from_secs(1));
                     reading.doubts = 0;
+                    self.refresh.is_wanted |= error.is_unknown_topic();
                     parts.push(super::response::Part::Failed(Some(partition), Some(error)));
                 }
                 Taken::Unusual => {
@@ -584,9 +584,30 @@ pub(super) enum Taken {
 }
 
 impl Reading {
+    pub(super) fn new(next_offset: Option<i64>, last_epoch: Option<i32>) -> Reading {
+        Reading {
+            next_offset,
+            resolving: None,
+            last_epoch,
+            link: None,
+            served: 0,
+            paused_until: None,
+            doubts: 0,
+            begins_at: None,
+            end_seen: (-1, 0),
+            high_watermark: None,
+            last_stable_offset: None,
+            obstacle: None,
+        }
+    }
+
     fn position(&self, partition: i32) -> Option<Position> {
         let start = StartAt::Offset { next_offset: self.next_offset?, leader_epoch: self.last_epoch };
         Some(Position { partition, start })
+    }
+
+    fn start_over(&mut self) {
+        *self = Reading::new(Some(0), None);
     }
 
     fn is_paused(&self) -> bool {

@@ -17,6 +17,7 @@ mod error;
 mod fetcher;
 mod link;
 mod log;
+mod lookups;
 mod producer;
 mod response;
 pub mod wire;

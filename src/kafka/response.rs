@@ -150,7 +150,7 @@ impl Reading {
 fn refusal(fetched: &Fetched, next_offset: i64) -> Option<KafkaError> {
     let action = || format!("can't read partition {} at offset {next_offset}", fetched.partition);
     if let Some(EpochEnd { epoch, end_offset }) = fetched.diverging {
-        let reason = format!("the log has leader epoch {epoch} only up to offset {end_offset}");
+        let reason = format!("leader epoch {epoch} ends at offset {end_offset}");
         return Some(KafkaError::Client { action: action(), code: Code::LogTruncation, reason });
     }
     (fetched.error != 0).then(|| KafkaError::code(action(), code_of(fetched.error.into())))

@@ -2,14 +2,12 @@
 //!
 //! Version 12 of Metadata and 13 of Fetch identify topics by their IDs. Every Kafka since 3.1 has them.
 
-pub mod lookups;
-
 use super::batches::{Aborted, Batches};
 
-const FETCH: i16 = 1;
-const FETCH_VERSION: i16 = 13;
-const METADATA: i16 = 3;
-const METADATA_VERSION: i16 = 12;
+pub(super) const FETCH: i16 = 1;
+pub(super) const FETCH_VERSION: i16 = 13;
+pub(super) const METADATA: i16 = 3;
+pub(super) const METADATA_VERSION: i16 = 12;
 
 /// Anything that an answer can't be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -235,10 +233,11 @@ fn fetched_partition<'a>(reader: &mut Reader<'a>) -> Result<Fetched<'a>, Malform
     })
 }
 
-struct Request(Vec<u8>);
+/// A request, written from front to back.
+pub(super) struct Request(pub(super) Vec<u8>);
 
 impl Request {
-    fn new(api: i16, version: i16, correlation: i32, client_id: &str) -> Request {
+    pub(super) fn new(api: i16, version: i16, correlation: i32, client_id: &str) -> Request {
         let mut request = Request(vec![0; 4]);
         request.bytes(&api.to_be_bytes());
         request.bytes(&version.to_be_bytes());
@@ -251,20 +250,20 @@ impl Request {
         request
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    fn int32(&mut self, number: i32) {
+    pub(super) fn int32(&mut self, number: i32) {
         self.bytes(&number.to_be_bytes());
     }
 
-    fn int64(&mut self, number: i64) {
+    pub(super) fn int64(&mut self, number: i64) {
         self.bytes(&number.to_be_bytes());
     }
 
     /// One more than it is, since 0 stands for what is not there.
-    fn count(&mut self, count: usize) {
+    pub(super) fn count(&mut self, count: usize) {
         let mut rest = count as u64 + 1;
         while rest >= 0x80 {
             self.0.push(rest as u8 | 0x80);
@@ -273,16 +272,16 @@ impl Request {
         self.0.push(rest as u8);
     }
 
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.count(text.len());
         self.bytes(text.as_bytes());
     }
 
-    fn no_tags(&mut self) {
+    pub(super) fn no_tags(&mut self) {
         self.0.push(0);
     }
 
-    fn done(mut self) -> Vec<u8> {
+    pub(super) fn done(mut self) -> Vec<u8> {
         let size = (self.0.len() - 4) as u32;
         self.0[..4].copy_from_slice(&size.to_be_bytes());
         self.0
@@ -298,7 +297,7 @@ impl<'a> Reader<'a> {
         Reader(bytes)
     }
 
-    fn of_response(response: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
+    pub(super) fn of_response(response: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
         let mut reader = Reader(response);
         if reader.int32()? != correlation {
             return Err(Malformed);
@@ -373,7 +372,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length that is one less than written; nothing where it is 0.
-    fn count(&mut self) -> Result<usize, Malformed> {
+    pub(super) fn count(&mut self) -> Result<usize, Malformed> {
         let count = self.unsigned()?.saturating_sub(1);
         usize::try_from(count).map_err(|_| Malformed)
     }
@@ -383,11 +382,11 @@ impl<'a> Reader<'a> {
         self.take(count)
     }
 
-    fn text(&mut self) -> Result<&'a str, Malformed> {
+    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.compact_bytes()?).map_err(|_| Malformed)
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
@@ -400,7 +399,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes fields that later versions added.
-    fn tags(&mut self) -> Result<(), Malformed> {
+    pub(super) fn tags(&mut self) -> Result<(), Malformed> {
         self.each_tag(|_, _| Ok(()))
     }
 

@@ -1,6 +1,6 @@
 //! Requests about the offsets, leader epochs and configuration of a topic, and what a broker can do.
 
-use super::{EpochEnd, Malformed, Reader, Request};
+use super::wire::{self, EpochEnd, Malformed, Reader, Request};
 
 const LIST_OFFSETS: i16 = 2;
 const LIST_OFFSETS_VERSION: i16 = 6;
@@ -214,8 +214,8 @@ pub fn has_all_requests(response: &[u8], correlation: i32) -> Result<bool, Malfo
         return Ok(false);
     }
     let mut missing = vec![
-        (super::FETCH, super::FETCH_VERSION),
-        (super::METADATA, super::METADATA_VERSION),
+        (wire::FETCH, wire::FETCH_VERSION),
+        (wire::METADATA, wire::METADATA_VERSION),
         (LIST_OFFSETS, LIST_OFFSETS_VERSION),
         (OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_VERSION),
         (DESCRIBE_CONFIGS, DESCRIBE_CONFIGS_VERSION),
