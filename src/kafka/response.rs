@@ -106,8 +106,9 @@ impl Reading {
             // Compaction leaves gaps, and a checkpoint may lie within a batch; damage on the way looks the same.
             if batch.base_offset != next_offset && self.begins_at != Some(batch.base_offset) {
                 self.begins_at = Some(batch.base_offset);
-                self.doubts += 1;
-                return Taken::Doubtful;
+                let reason =
+                    format!("at offset {next_offset} came a batch that begins at {}", batch.base_offset);
+                return self.doubt(partition, &reason);
             }
             let kind = transactions.kind(&batch);
             if kind == BatchKind::Data && batch.count > 0 {
@@ -137,7 +138,7 @@ impl Reading {
 
     fn doubt(&mut self, partition: i32, reason: &str) -> Taken {
         self.doubts += 1;
-        tracing::debug!(partition, reason, "reading again");
+        tracing::info!("partition {partition}: {reason}; reading again");
         if self.doubts < DOUBTS_MAX {
             return Taken::Doubtful;
         }

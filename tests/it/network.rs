@@ -283,7 +283,10 @@ impl<'a> Ground<'a> {
         outcome = outcome.max(match () {
             () if archived || stderr.contains("created again") => Outcome::CountedAnew,
             () if stderr.contains("asking anew") => Outcome::Again,
-            () if stderr.contains("going back to the checkpoint") || stderr.contains("looking again") => {
+            () if ["going back to the checkpoint", "looking again", "reading again"]
+                .iter()
+                .any(|said| stderr.contains(said)) =>
+            {
                 Outcome::Again
             }
             () if hung_up => Outcome::Dropped,
@@ -520,7 +523,7 @@ fn an_offset_changed_within_a_large_answer_leaves_nothing_out() {
         let ended = consumer.terminate();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert!(proxy.flipped().0.is_some(), "nothing was changed");
-        jumps += usize::from(ended.stderr.contains("looking again"));
+        jumps += usize::from(ended.stderr.contains("reading again"));
         proxy.calm();
         place.assert_same_files("fresh", &dir);
         if jumps == 2 {
