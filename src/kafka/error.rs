@@ -227,6 +227,11 @@ impl KafkaError {
         )
     }
 
+    /// Whether the log does not hold the offset that was asked for.
+    pub(super) fn is_out_of_range(&self) -> bool {
+        matches!(self, KafkaError::Client { code: Code::OffsetOutOfRange, .. })
+    }
+
     /// Whether the log ends, or another one begins, below what has been read of it.
     pub fn is_truncation(&self) -> bool {
         matches!(self, KafkaError::Client { code: Code::LogTruncation, .. })

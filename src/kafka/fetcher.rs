@@ -546,6 +546,10 @@ impl Fetcher {
                     self.refresh.is_wanted = true;
                     self.errors += 1;
                 }
+                // The offset was another topic's.
+                Taken::Refused(error) if self.follows && error.is_out_of_range() => {
+                    *reading = Reading::new(None, None);
+                }
                 Taken::Refused(error) => {
                     reading.pause_for(Duration::from_secs(1));
                     reading.doubts = 0;
