@@ -98,7 +98,7 @@ fn put(dir: &Path, partition: i32, offset: u64) -> Result<()> {
         json += &format!(",\"{}\":{{{}}}", MONTHS[month], years.join(","));
     }
     json += "}";
-    Ok(store::replace_file(&dir.join(store::checkpoint_name(partition)), json.as_bytes())?)
+    Ok(almanac::output::write(&dir.join(store::checkpoint_name(partition)), json.as_bytes())?)
 }
 
 /// A dashboard that ends with its owner.

@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod output;
 pub mod pipeline;
 pub mod plot;
 pub mod producer;

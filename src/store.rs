@@ -875,22 +875,5 @@ fn json_line(value: &impl Serialize) -> Vec<u8> {
     line
 }
 
-/// Puts a file that belongs to no partition, such as `month.svg`, in place: whole or not at all.
-pub fn replace_file(target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let temp = target.with_file_name(format!(".{name}.{}", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&temp)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temp, target)
-    };
-    write().map_err(|source| {
-        let _ = fs::remove_file(&temp);
-        StoreError::Io { action: "write", path: target.to_owned(), source }
-    })?;
-    target.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
-}
-
 #[cfg(test)]
 mod tests;

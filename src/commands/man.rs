@@ -9,7 +9,8 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::{Exit, UsageError};
 use crate::cli::{self, Cli};
-use crate::store::{self, StoreError};
+use crate::output;
+use crate::store::StoreError;
 
 pub fn run(options: &cli::Man) -> Result<()> {
     let pages = pages();
@@ -38,7 +39,7 @@ fn write(dir: &Path, page: &Page) -> Result<()> {
         path: dir.to_owned(),
         source,
     })?;
-    Ok(store::replace_file(&dir.join(format!("{}.1", page.name)), page.text.as_bytes())?)
+    Ok(output::write(&dir.join(format!("{}.1", page.name)), page.text.as_bytes())?)
 }
 
 fn pages() -> Vec<Page> {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::UsageError;
 use crate::cli::{self, PlotFormat};
+use crate::output;
 use crate::plot::{self, Cell, Kind, Look};
 use crate::report::MONTHS;
 use crate::store;
@@ -41,7 +42,7 @@ pub fn run(options: &cli::Plot) -> Result<()> {
 pub(super) fn draw_months(dir: &Path) -> Result<()> {
     let look = Look::of(Kind::Months);
     if let Some(svg) = plot::svg(&cells(dir, &look)?, &look) {
-        store::replace_file(&dir.join(file_name(&look, "svg")), svg.as_bytes())?;
+        output::write(&dir.join(file_name(&look, "svg")), svg.as_bytes())?;
     }
     Ok(())
 }
@@ -71,6 +72,7 @@ fn usage(what: &str, hint: &str) -> anyhow::Error {
 /// Where the picture goes.
 enum Target {
     Stdout,
+    Stderr,
     File(PathBuf),
 }
 
@@ -78,6 +80,9 @@ impl Target {
     fn of(options: &cli::Plot, look: &Look) -> Target {
         match (&options.output, options.format) {
             (Some(path), _) if path.as_os_str() == "-" => Target::Stdout,
+            // Opened again by name, it would be written from its beginning, and then over by what follows.
+            (Some(path), _) if output::is_same(path, &io::stdout()) => Target::Stdout,
+            (Some(path), _) if output::is_same(path, &io::stderr()) => Target::Stderr,
             (Some(path), _) => Target::File(path.clone()),
             (None, PlotFormat::Text) => Target::Stdout,
             (None, PlotFormat::Svg) => Target::File(options.dir.dir.join(file_name(look, "svg"))),
@@ -98,8 +103,12 @@ impl Target {
                 let mut out = io::stdout().lock();
                 out.write_all(bytes).and_then(|()| out.flush()).context("can't write to stdout")
             }
+            Target::Stderr => {
+                let mut out = io::stderr().lock();
+                out.write_all(bytes).and_then(|()| out.flush()).context("can't write to stderr")
+            }
             Target::File(path) => {
-                store::replace_file(path, bytes)?;
+                output::write(path, bytes)?;
                 super::print(&format!("{}\n", path.display()))
             }
         }

@@ -308,7 +308,7 @@ mod tests {
         assert!(empty.next(dir.path()).is_none());
 
         let path = dir.path().join("partition-0.json");
-        let put = |json: &[u8]| store::replace_file(&path, json).unwrap();
+        let put = |json: &[u8]| crate::output::write(&path, json).unwrap();
         put(&Checkpoint::empty(0, 1).to_json());
         let one = empty.next(dir.path()).unwrap();
         assert_ne!(one.version, empty.version);

@@ -551,7 +551,7 @@ fn files_are_as_readable_as_the_umask_says() {
     claim.reject(&[rejected(0)]).unwrap();
     claim.set_status(&1).unwrap();
     claim.start_over(Some(&log("one")), &log("two")).unwrap();
-    replace_file(&dir.path().join("month.svg"), b"<svg/>").unwrap();
+    crate::output::write(&dir.path().join("month.svg"), b"<svg/>").unwrap();
     for path in [
         CHECKPOINT,
         REJECTED,
@@ -590,7 +590,7 @@ fn a_failed_write_leaves_the_old_file_and_nothing_temporary() {
     claim.replace(&counted(1)).unwrap();
     // A directory can't be replaced by a file, whoever asks.
     fs::create_dir(dir.path().join("month.svg")).unwrap();
-    let error = replace_file(&dir.path().join("month.svg"), b"<svg/>").unwrap_err();
+    let error = crate::output::write(&dir.path().join("month.svg"), b"<svg/>").unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
     assert_eq!(dir.names(""), [".almanac", "month.svg", CHECKPOINT, REJECTED]);
     assert_eq!(dir.read(CHECKPOINT).as_bytes(), counted(1).to_json());

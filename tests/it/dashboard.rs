@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use almanac::checkpoint::Checkpoint;
 use almanac::status::{State, Status};
-use almanac::store::{self, Owner};
+use almanac::store::Owner;
 use flate2::read::GzDecoder;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -511,12 +511,12 @@ impl Page {
     fn put(&self, name: &str, text: &str) {
         let path = self.dir.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        store::replace_file(&path, text.as_bytes()).unwrap();
+        almanac::output::write(&path, text.as_bytes()).unwrap();
     }
 
     fn put_checkpoint(&self, partition: i32, offset: i64) {
         let json = Checkpoint::empty(partition, offset).to_json();
-        store::replace_file(&self.dir.join(format!("partition-{partition}.json")), &json).unwrap();
+        almanac::output::write(&self.dir.join(format!("partition-{partition}.json")), &json).unwrap();
     }
 
     #[track_caller]

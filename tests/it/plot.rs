@@ -264,3 +264,63 @@ fn a_bad_checkpoint_keeps_no_other_from_being_shown() {
     assert_eq!((row(1), row(2), row(3)), (["0", "-", "1"], ["1", "unreadable", "-"], ["2", "-", "1"]));
     assert!(ended.stderr.contains("partition-1.json: EOF"), "{}", ended.stderr);
 }
+
+/// A picture goes *to* what is no regular file, and a link stays a link.
+#[test]
+fn the_output_stays_what_it_is() {
+    let dir = Dir::new();
+    dir.counted(0, &[("1990-03-01", 1.5), ("1990-08-02", 21.0)]);
+    let outside = tempfile::tempdir().unwrap();
+    let at = |name: &str| outside.path().join(name);
+    let expected = {
+        dir.almanac(&["plot"]).succeeds();
+        fs::read_to_string(dir.svg_path()).unwrap()
+    };
+    let shell = |line: &str| {
+        let output = std::process::Command::new("bash")
+            .args(["-c", line])
+            .env("almanac", env!("CARGO_BIN_EXE_almanac"))
+            .env("ALMANAC_DIR", dir.0.path())
+            .current_dir(outside.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(shell("$almanac plot --output /dev/stdout"), expected);
+    assert_eq!(shell("$almanac plot --output /proc/self/fd/1 | cat"), expected);
+    assert_eq!(shell("$almanac plot --output /dev/stderr 2>&1 >/dev/null"), expected);
+    for (line, before, after) in [
+        ("$almanac plot --output /dev/stdout > out", "", ""),
+        ("(echo head; $almanac plot --output /dev/stdout; echo tail) > out", "head\n", "tail\n"),
+        ("(echo head; $almanac plot --output /dev/stderr 2>&1; echo tail) > out", "head\n", "tail\n"),
+        ("$almanac plot --output /dev/fd/3 3> out > printed", "", ""),
+        ("$almanac plot --output >(cat > out) > printed; wait $!", "", ""),
+        ("mkfifo fifo; cat fifo > out & $almanac plot --output fifo > printed; wait", "", ""),
+        ("ln -s out link; $almanac plot --output link > printed", "", ""),
+        ("$almanac plot --output out > out", "", ""),
+    ] {
+        fs::write(at("out"), "former").unwrap();
+        assert_eq!(shell(line), "", "{line}");
+        assert_eq!(fs::read_to_string(at("out")).unwrap(), format!("{before}{expected}{after}"), "{line}");
+    }
+    assert!(at("link").is_symlink());
+    assert_eq!(shell("$almanac plot --output /dev/null; test -c /dev/null"), "/dev/null\n");
+    assert_eq!(
+        shell("$almanac plot --output new.svg; umask 077; $almanac plot --output private.svg"),
+        "new.svg\nprivate.svg\n"
+    );
+    let mode = |name: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(at(name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode("private.svg"), 0o600);
+    shell("chmod 604 new.svg; umask 077; $almanac plot --output new.svg");
+    assert_eq!(mode("new.svg"), 0o604);
+    let left: Vec<String> = fs::read_dir(outside.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("tmp") || name.starts_with('.'))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+}
