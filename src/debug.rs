@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::report::{Decoder, RejectReason, Report};
+use crate::text::escaped_json;
 
 /// What `debug` shows of a record.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Line<'_> {
             error: decoded.err(),
             value: decoded.err().map(|_| self.value.map(|value| STANDARD.encode(value))),
         };
-        serde_json::to_string(&object).unwrap_or_default()
+        escaped_json(&serde_json::to_string(&object).unwrap_or_default()).into_owned()
     }
 }
 

@@ -23,4 +23,5 @@ pub mod stats;
 pub mod status;
 pub mod stop;
 pub mod store;
+pub mod text;
 pub mod verify;

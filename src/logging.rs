@@ -1,7 +1,7 @@
 //! What goes to stderr: notes, which are for everybody, and the log.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Format, Logging};
+use crate::text::{escaped_json, escaped_lines};
 
 /// The target of what a command says of its work without being asked for more.
 pub const NOTE: &str = "note";
@@ -56,7 +57,9 @@ pub fn start(logging: &Logging) {
     let targets = Targets::new().with_target("almanac", level).with_target(NOTE, notes);
     let registry = tracing_subscriber::registry().with(targets);
     match logging.log_format {
-        Format::Json => registry.with(Layer::new().json().flatten_event(true).with_writer(io::stderr)).init(),
+        Format::Json => {
+            registry.with(Layer::new().json().flatten_event(true).with_writer(|| EscapedJson)).init()
+        }
         Format::Text => {
             let format = Text { has_time: logging.verbose > 0, has_colour: has_colour(&io::stderr()) };
             registry
@@ -107,8 +110,24 @@ where
             true => write!(writer, "almanac: \x1b[{colour}m{name}\x1b[0m")?,
             false => write!(writer, "almanac: {name}")?,
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        // What a broker or a file says must not reach the terminal as an order. Its colours are all above.
+        let mut text = String::new();
+        context.field_format().format_fields(Writer::new(&mut text), event)?;
+        writeln!(writer, "{}", escaped_lines(&text))
+    }
+}
+
+/// Lines of JSON to stderr, which may be a terminal.
+struct EscapedJson;
+
+impl Write for EscapedJson {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        io::stderr().write_all(escaped_json(&text).as_bytes()).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
@@ -142,8 +161,13 @@ mod tests {
             set_bar(true);
             tracing::warn!("it pours");
             set_bar(false);
+            tracing::warn!(owner = "\x1b]0;x\x07", "{}\nhint: b", "a\x1b[2J\r\u{9b}31m");
         });
         let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(lines, "almanac: warning: it rains\n\r\x1b[Kalmanac: warning: it pours\n");
+        assert_eq!(
+            lines,
+            "almanac: warning: it rains\n\r\x1b[Kalmanac: warning: it pours\n\
+             almanac: warning: a\\x1b[2J\\u{d}\\u{9b}31m\nhint: b owner=\"\\u{1b}]0;x\\u{7}\"\n"
+        );
     }
 }

@@ -23,8 +23,12 @@ use crate::status::Status;
 use rejected::{Entries, LineError, each_passed};
 pub use rejected::{Rejected, passed_entries, rejected_entries};
 
-/// Far more than 10,000 years take; what is longer is no checkpoint, and must not fill the memory.
-const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
+/// What a checkpoint may have; what is longer is none, and must not fill the memory.
+///
+/// The largest one has every month of the years 1 to 9999, each with its first and last day only, so that 26 to 29 days
+/// are missing, and numbers of 24 characters: below 69 MB as almanac writes it. Twice as much also holds what somebody
+/// indented.
+pub const CHECKPOINT_BYTES_MAX: u64 = 128 << 20;
 
 /// The same of `status.json`, which has one line.
 const STATUS_BYTES_MAX: u64 = 64 << 10;
@@ -334,7 +338,7 @@ impl Claim {
     /// Keeps the checkpoint and the rejected records of a former log; a checkpoint that counted nothing and
     /// rejected nothing is not worth keeping.
     fn archive(&self, topic_id: &str) -> Result<(), StoreError> {
-        let checkpoint = read_if_there(&self.paths.checkpoint())?.unwrap_or_default();
+        let checkpoint = read_checkpoint(&self.paths)?.unwrap_or_default();
         let counted_any = Checkpoint::from_json(&checkpoint).is_ok_and(|found| !found.statistics.is_empty());
         let rejected = self.paths.rejected();
         let rejected_any = open_if_there(&rejected)?.map(|file| file.metadata().map(|found| found.len() > 0));
@@ -518,8 +522,7 @@ fn error_of_line(path: &Path, error: LineError) -> StoreError {
 
 /// The checkpoint of a partition, if there is one.
 pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> {
-    let path = paths.checkpoint();
-    let Some(json) = read_if_there(&path)? else { return Ok(None) };
+    let Some(json) = read_checkpoint(paths)? else { return Ok(None) };
     checkpoint_of(paths, &json).map(Some)
 }
 
@@ -529,6 +532,17 @@ pub fn load_checkpoint_as_is(paths: &Paths) -> Result<Option<(Vec<u8>, Checkpoin
     let Some(json) = read_plain(&paths.checkpoint(), CHECKPOINT_BYTES_MAX)? else { return Ok(None) };
     let checkpoint = checkpoint_of(paths, &json)?;
     Ok(Some((json, checkpoint)))
+}
+
+/// The bytes of a partition's checkpoint, if there is one.
+fn read_checkpoint(paths: &Paths) -> Result<Option<Vec<u8>>, StoreError> {
+    let path = paths.checkpoint();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io("read", &path)(error)),
+    };
+    read_bounded(&file, &path, CHECKPOINT_BYTES_MAX).map(Some)
 }
 
 /// What the bytes of a partition's checkpoint say.
@@ -826,12 +840,18 @@ fn read_plain(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError
     if !metadata.is_file() {
         return Err(StoreError::unreadable(path, "it is no plain file"));
     }
-    if metadata.len() > bytes_max {
-        return Err(StoreError::unreadable(path, format_args!("it has more than {bytes_max} bytes")));
+    read_bounded(&file, path, bytes_max).map(Some)
+}
+
+/// All bytes of a file, unless it has more than `bytes_max`.
+fn read_bounded(file: &File, path: &Path, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
+    let too_long = || StoreError::unreadable(path, format_args!("it has more than {bytes_max} bytes"));
+    if file.metadata().map_err(StoreError::io("read", path))?.len() > bytes_max {
+        return Err(too_long());
     }
     let mut bytes = Vec::new();
-    file.take(bytes_max).read_to_end(&mut bytes).map_err(StoreError::io("read", path))?;
-    Ok(Some(bytes))
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(StoreError::io("read", path))?;
+    if bytes.len() as u64 > bytes_max { Err(too_long()) } else { Ok(bytes) }
 }
 
 /// Creates a directory and those above it, and syncs each one that gained an entry.

@@ -30,6 +30,7 @@ use crate::pipeline::PipelineError;
 use crate::producer::ProduceError;
 use crate::source::SourceError;
 use crate::store::StoreError;
+use crate::text::{escaped_json, escaped_lines};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -228,6 +229,16 @@ fn data_dir(options: &cli::LocalKafka) -> Result<PathBuf> {
         .clone()
         .or_else(|| data_home().map(|home| home.join("almanac/kafka")))
         .context("neither HOME nor XDG_DATA_HOME is set\nhint: say where the local Kafka keeps its data with --data DIR")
+}
+
+/// Prints a text with words from files or brokers to stdout.
+fn print_escaped(text: &str) -> Result<()> {
+    print(&escaped_lines(text))
+}
+
+/// The same of JSON.
+fn print_json(json: &str) -> Result<()> {
+    print(&escaped_json(json))
 }
 
 /// Prints to stdout; that nobody reads it any more is an error like any other here.

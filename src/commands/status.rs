@@ -13,11 +13,12 @@ use crate::cli::{self, Format};
 use crate::logging::{has_colour, is_in_foreground};
 use crate::status::{Status, Summary, View, ViewState};
 use crate::stop::Stop;
+use crate::text::escaped;
 
 const HEADINGS: [&str; 9] =
     ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "LAST DURABLE", "OWNER"];
 const STATE: usize = 1;
-const UNKNOWN: &str = "-";
+const UNKNOWN: &str = "–";
 
 pub fn run(options: &cli::Status) -> Result<()> {
     let dir = &options.dir.dir;
@@ -29,10 +30,10 @@ pub fn run(options: &cli::Status) -> Result<()> {
         bail!("{} has no partition-N.json\nhint: 'almanac consumer' writes them", dir.display());
     }
     let now = Timestamp::now();
-    super::print(&match options.format {
-        Format::Json => json(&views, now),
-        Format::Text => table(&views, now, has_colour(&io::stdout())),
-    })?;
+    match options.format {
+        Format::Json => super::print_json(&json(&views, now))?,
+        Format::Text => super::print(&table(&views, now, has_colour(&io::stdout())))?,
+    }
     tell_stalled(&views, now);
     let failure = views.into_iter().find_map(|view| view.checkpoint.err());
     failure.map_or(Ok(()), |error| Err(error.into()))
@@ -59,7 +60,7 @@ fn watch(dir: &Path, format: Format, every: Duration) -> Result<()> {
     while !stop.is_asked() {
         let (views, now) = (View::read_all(dir)?, Timestamp::now());
         match format {
-            Format::Json => super::print(&json(&views, now))?,
+            Format::Json => super::print_json(&json(&views, now))?,
             Format::Text => screen.show(&table(&views, now, has_colour(&io::stdout())))?,
         }
         stop.wait(every);
@@ -129,7 +130,7 @@ fn table(views: &[View], now: Timestamp, has_colour: bool) -> String {
     let rows: Vec<_> = views.iter().map(|view| (view.state(now), row(view, now))).collect();
     let cells = || rows.iter().map(|(_, row)| row);
     let width = |column: usize| {
-        cells().map(|row| row[column].len()).chain([HEADINGS[column].len()]).max().unwrap_or(0)
+        cells().map(|row| row[column].chars().count()).chain([HEADINGS[column].len()]).max().unwrap_or(0)
     };
     let widths: [usize; HEADINGS.len()] = std::array::from_fn(width);
     let line = |row: &[String; HEADINGS.len()]| {
@@ -185,7 +186,7 @@ fn row(view: &View, now: Timestamp) -> [String; HEADINGS.len()] {
         of_status(|status| status.last_durable.clone()),
         of_status(|status| Some(status.owner.to_string())),
     ]
-    .map(|cell| cell.unwrap_or_else(|| UNKNOWN.to_owned()))
+    .map(|cell| cell.map_or_else(|| UNKNOWN.to_owned(), |cell| escaped(&cell).into_owned()))
 }
 
 #[cfg(test)]
@@ -256,7 +257,7 @@ mod tests {
         insta::assert_snapshot!("table", table(&views(), NOW, false));
         let coloured = table(&views(), NOW, true);
         assert!(coloured.contains("\n1          \x1b[31mstalled 40s\x1b[0m  1000    1 "), "{coloured:?}");
-        assert!(coloured.contains("\n11         -            1000 "), "{coloured:?}");
+        assert!(coloured.contains("\n11         –            1000 "), "{coloured:?}");
         let plain = ["0", "1", "31", "32", "33"]
             .iter()
             .fold(coloured, |text, colour| text.replace(&format!("\x1b[{colour}m"), ""));

@@ -61,10 +61,13 @@ pub fn run(options: &cli::Verify) -> Result<()> {
     );
     log.refuse_changed()?;
     let results: Vec<(i32, Result<Checked>)> = partitions.into_iter().zip(results).collect();
-    super::print(&match options.format {
-        Format::Text => results.iter().map(|(partition, result)| line(*partition, result)).collect(),
-        Format::Json => json(&results),
-    })?;
+    match options.format {
+        Format::Text => {
+            let lines: String = results.iter().map(|(partition, result)| line(*partition, result)).collect();
+            super::print_escaped(&lines)?;
+        }
+        Format::Json => super::print_json(&json(&results))?,
+    }
     let (mut different, mut failure, mut unverifiable) = (None, None, None);
     for (partition, result) in results {
         match result {

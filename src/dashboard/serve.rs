@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,11 +152,11 @@ impl Hosts {
     /// Whether a `Host` header, `HOST` or `HOST:PORT`, is one of them.
     fn has(&self, host: &str) -> bool {
         let Hosts::These(names) = self else { return true };
-        let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((address, _)) => address,
-            None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-        };
-        name.parse::<IpAddr>().is_ok() || names.contains(&name.to_ascii_lowercase())
+        match Host::parse(host) {
+            Some(Host::Address) => true,
+            Some(Host::Name(name)) => names.contains(&name.to_ascii_lowercase()),
+            None => false,
+        }
     }
 
     /// Whether a request names one of them, and nobody else.
@@ -167,6 +167,43 @@ impl Hosts {
         names.extend(request.uri().authority().map(|authority| authority.as_str()));
         !names.is_empty() && names.into_iter().all(|name| self.has(name))
     }
+}
+
+/// The host of a `Host` header.
+enum Host<'a> {
+    Address,
+    Name(&'a str),
+}
+
+impl<'a> Host<'a> {
+    /// Of `HOST` or `HOST:PORT`, whole: what a browser would send for another place must not pass for an address.
+    fn parse(text: &'a str) -> Option<Host<'a>> {
+        if let Some(rest) = text.strip_prefix('[') {
+            let (address, rest) = rest.split_once(']')?;
+            let is_whole = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+            return (is_whole && address.parse::<Ipv6Addr>().is_ok()).then_some(Host::Address);
+        }
+        let name = match text.split_once(':') {
+            Some((name, port)) => Some(name).filter(|_| is_port(port))?,
+            None => text,
+        };
+        match name.parse::<Ipv4Addr>() {
+            Ok(_) => Some(Host::Address),
+            Err(_) => is_name(name).then_some(Host::Name(name)),
+        }
+    }
+}
+
+/// No port is the default one, and 0 is none that can be connected to.
+fn is_port(text: &str) -> bool {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.is_empty() || (is_number && text.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// Labels of letters, digits, hyphens and underscores.
+fn is_name(text: &str) -> bool {
+    let is_in_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.split('.').all(|label| !label.is_empty() && label.len() <= 63 && label.bytes().all(is_in_label))
 }
 
 async fn refuse_strangers(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
@@ -225,6 +262,8 @@ mod tests {
             "weather.example",
             "weather.example:8080",
             "almanac.lan:1",
+            "almanac.lan:65535",
+            "localhost:",
         ] {
             assert!(hosts.has(host), "{host}");
         }
@@ -236,6 +275,30 @@ mod tests {
             "localhost.evil.example",
             "127.0.0.1.evil.example",
             "[evil]:80",
+            "[::1]evil.example",
+            "[::1].evil.example:80",
+            "[::1]:80.evil.example",
+            "[::1]@evil.example",
+            "[127.0.0.1]",
+            "[::1",
+            "::1",
+            "[::1]:65536",
+            "localhost:65536",
+            "localhost:0",
+            "localhost:+80",
+            "localhost:80:80",
+            "127.0.0.1:99999",
+            "127.0.0.1:80@evil.example",
+            "localhost@evil.example",
+            "user@localhost",
+            "user:password@localhost:80",
+            "localhost.",
+            ".localhost",
+            "almanac..lan",
+            "localhost/",
+            "localhost evil.example",
+            "localhost,evil.example",
+            "lo\u{e9}calhost",
         ] {
             assert!(!hosts.has(host), "{host}");
         }

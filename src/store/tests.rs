@@ -626,3 +626,35 @@ fn who_was_paused_since_it_named_itself_does_not_take_the_partition_back() {
     assert!(matches!(&error, StoreError::TakenOver { owner, .. } if *owner == claim.owner), "{error}");
     assert_eq!(dir.names(".almanac/2"), ["1", "lock"]);
 }
+
+/// Two days of every month that there is, with the longest numbers, so that the list of missing days is as long as can be.
+#[test]
+fn the_largest_checkpoint_is_read_by_all() {
+    const CELL_BYTES_MAX: u64 = 573;
+    const { assert!(12 * 9_999 * CELL_BYTES_MAX + 256 < CHECKPOINT_BYTES_MAX / 3 * 2) };
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path()).unwrap();
+    let mut checkpoint = Checkpoint::empty(7, i64::MAX);
+    let degrees = [-1.234_567_890_123_456_7e-301, -1.234_567_890_123_456_7e-302];
+    for year in 1..=9999 {
+        for month in 1..=12 {
+            let first = jiff::civil::date(year, month, 1);
+            for (date, degrees) in [first, first.last_of_month()].into_iter().zip(degrees) {
+                assert!(checkpoint.statistics.add(&crate::report::Report { date, degrees }));
+            }
+        }
+    }
+    let paths = Paths::new(dir.path(), 7);
+    let json = checkpoint.to_json();
+    assert!(json.len() > 64 << 20, "{}", json.len());
+    fs::write(paths.checkpoint(), &json).unwrap();
+    assert_eq!(load_checkpoint(&paths).unwrap().as_ref(), Some(&checkpoint));
+    let (bytes, found) = load_checkpoint_as_is(&paths).unwrap().unwrap();
+    assert!(bytes == json && found == checkpoint);
+
+    let file = OpenOptions::new().write(true).open(paths.checkpoint()).unwrap();
+    file.set_len(CHECKPOINT_BYTES_MAX + 1).unwrap();
+    for error in [load_checkpoint(&paths).unwrap_err(), load_checkpoint_as_is(&paths).unwrap_err()] {
+        assert!(error.to_string().contains("it has more than 134217728 bytes"), "{error}");
+    }
+}

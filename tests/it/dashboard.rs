@@ -219,7 +219,7 @@ fn only_plain_files_of_dir_are_read() {
         (0, "it is a symbolic link"),
         (3, "it is no plain file"),
         (4, "it is no plain file"),
-        (5, "it has more than 67108864 bytes"),
+        (5, "it has more than 134217728 bytes"),
     ] {
         let answer = page.get(&format!("/partition-{partition}.json"));
         assert_eq!(answer.status, 500);
