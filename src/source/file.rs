@@ -4,12 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::gzip::{Gzip, MAGIC};
 use super::{Options, SourceError, read};
 use crate::report::Report;
-
-const GZIP_MAGIC: &[u8] = b"\x1F\x8B";
 
 /// The reports in all `paths`, one file after the other.
 pub fn read_files(paths: &[PathBuf], options: &Options) -> Result<Vec<Report>, SourceError> {
@@ -34,27 +31,42 @@ pub fn read_bytes(
     options: &Options,
 ) -> Result<Vec<Report>, SourceError> {
     // Taken off and put back, because a pipe may hand out its first bytes one by one.
-    let mut magic = Vec::new();
-    let length = GZIP_MAGIC.len() as u64;
-    bytes.by_ref().take(length).read_to_end(&mut magic).map_err(|error| SourceError::read(name, error))?;
-    let bytes = magic.as_slice().chain(bytes);
-    if magic == GZIP_MAGIC {
-        read(name, BufReader::new(MultiGzDecoder::new(bytes)), options)
+    let mut start = Vec::new();
+    let length = MAGIC.len() as u64;
+    bytes.by_ref().take(length).read_to_end(&mut start).map_err(|error| SourceError::read(name, error))?;
+    if start == MAGIC {
+        read_compressed(name, Gzip::new(start, bytes), options)
     } else {
-        read(name, bytes, options)
+        read(name, start.as_slice().chain(bytes), options)
     }
+}
+
+fn read_compressed(
+    name: &str,
+    mut gzip: Gzip<impl BufRead>,
+    options: &Options,
+) -> Result<Vec<Report>, SourceError> {
+    let found = read(name, BufReader::new(&mut gzip), options);
+    if gzip.has_garbage {
+        tracing::warn!("{name}: bytes after its compressed data were ignored");
+    }
+    found.map_err(|error| match gzip.into_damage() {
+        Some(damage) => SourceError::read(name, damage),
+        None => error,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::io::Write;
+    use std::fs::{self, File};
+    use std::io::{self, BufReader, Write};
     use std::path::Path;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use super::read_files;
+    use super::{read_bytes, read_files};
+    use crate::source::gzip::Gzip;
     use crate::source::{Options, SourceError};
 
     const MAY: &[u8] = b"XX000000001,20240501,TMAX,151,,,Z,\nXX000000001,20240502,TMAX,152,,,Z,\n";
@@ -97,6 +109,71 @@ mod tests {
             fs::write(&path, &bytes[..length]).unwrap();
             let error = degrees(&[&path]).unwrap_err();
             assert!(matches!(error, SourceError::CutOff { .. }), "{length}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_compressed_data_is_ignored() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("may_june.gz");
+        let whole = [compressed(MAY), compressed(JUNE)].concat();
+        for rest in [
+            &b"\0"[..],
+            &[0; 10_240],
+            b"\x1f",
+            b"\x8b\x1f",
+            b"garbage, and more of it",
+            &[&[0; 100][..], b"x"].concat(),
+            // As gzip does: only what follows a member at once is another one.
+            &[&[0; 3][..], &compressed(MAY)].concat(),
+        ] {
+            fs::write(&path, [&whole, rest].concat()).unwrap();
+            assert_eq!(degrees(&[&path]).unwrap(), [15.1, 15.2, 16.1], "{rest:?}");
+            let mut gzip = Gzip::new(Vec::new(), BufReader::with_capacity(1, File::open(&path).unwrap()));
+            io::copy(&mut gzip, &mut io::sink()).unwrap();
+            assert_eq!(gzip.has_garbage, rest.iter().any(|byte| *byte != 0), "{rest:?}");
+        }
+        // What begins as a member is one.
+        for rest in [&b"\x1f\x8b"[..], b"\x1f\x8b\x08", &compressed(MAY)[..20]] {
+            fs::write(&path, [&whole, rest].concat()).unwrap();
+            assert!(matches!(degrees(&[&path]).unwrap_err(), SourceError::CutOff { .. }), "{rest:?}");
+        }
+        fs::write(&path, [&whole, &b"\x1f\x8b\x07 of another method"[..]].concat()).unwrap();
+        assert!(matches!(degrees(&[&path]).unwrap_err(), SourceError::Read { .. }));
+    }
+
+    #[test]
+    fn damage_is_told_before_what_is_wrong_in_the_file() {
+        let bad = compressed(b"XX000000001,20240501,TMAX,hot,,,Z,\n");
+        let refused = read_bytes("x", &*bad, &Options::default()).unwrap_err();
+        assert!(matches!(refused, SourceError::Invalid { .. }), "{refused:?}");
+        let cut = read_bytes("x", &bad[..bad.len() - 1], &Options::default()).unwrap_err();
+        assert!(matches!(cut, SourceError::CutOff { .. }), "{cut:?}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_the_same_error_however_its_bytes_come() {
+        let rows = |bad: bool| {
+            let days = (1..=2000).map(|day| {
+                let value =
+                    if bad && day == 1000 { "hot".to_owned() } else { (day * 7919 % 400).to_string() };
+                format!("XX{:09},20240501,TMAX,{value},,,Z,\n", 1)
+            });
+            compressed(days.collect::<String>().as_bytes())
+        };
+        for whole in [rows(false), rows(true)] {
+            for at in (2..whole.len()).step_by(13) {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << (at % 8);
+                let told = |capacity| {
+                    let reader = BufReader::with_capacity(capacity, &*bytes);
+                    let found = read_bytes("x", reader, &Options::default());
+                    found.map(|reports| reports.len()).map_err(|error| format!("{error}"))
+                };
+                let at_once = told(1 << 16);
+                assert_eq!(told(1), at_once, "{at}");
+                assert_eq!(told(100), at_once, "{at}");
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod csv;
 mod error;
 pub mod file;
 mod ghcn;
+mod gzip;
 mod lines;
 mod noise;
 mod open_meteo;

@@ -1,6 +1,7 @@
 //! What can't be meant or can't be done: each with its own words and exit code, and nothing lost by it.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -143,6 +144,38 @@ fn a_bad_file_costs_nothing() {
     }
     assert_eq!(kafka().describe(&place.topic), topic, "the topic is the same");
     assert_eq!(kafka().records(&place.topic), records);
+}
+
+/// As gzip does: zeros are silent, other bytes get a warning, and neither costs a day.
+#[test]
+fn what_follows_a_compressed_file_is_ignored() {
+    let place = Place::new();
+    let path = place.temp.path().join("days.csv.gz");
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(b"XX000000001,20240501,TMAX,151,,,Z,\nXX000000001,20240502,TMAX,152,,,Z,\n").unwrap();
+    let whole = encoder.finish().unwrap();
+    let name = path.display().to_string();
+    for (rest, warning) in [
+        (&b""[..], String::new()),
+        (&[0; 512], String::new()),
+        (
+            b"\0\0, and more",
+            format!("almanac: warning: {name}: bytes after its compressed data were ignored\n"),
+        ),
+    ] {
+        fs::write(&path, [&whole, rest].concat()).unwrap();
+        let ended = place.almanac(&["producer", "--recreate", "--interval", "0", "--file", &name]).succeeds();
+        assert!(
+            ended.stderr.contains(&warning) && warning.is_empty() != ended.stderr.contains("warning"),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains("sent 2 days"), "{}", ended.stderr);
+    }
+    fs::write(&path, [&whole, &whole[..30]].concat()).unwrap();
+    let ended = place.almanac(&["producer", "--recreate", "--interval", "0", "--file", &name]).fails(3);
+    says(&ended, "is cut off");
+    assert_eq!(kafka().records(&place.topic), 2);
 }
 
 #[test]
