@@ -141,12 +141,17 @@ pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
         return Err(PipelineError::OpenFiles { what: "can't take all partitions".to_owned(), needed });
     }
     let mut is_first = true;
+    let mut checked_topic = None;
     let memory = Memory::default();
     loop {
         let admin = Admin::new(&settings.connection)?;
         let Some((cluster_id, topic)) = wait_for_topic(settings, &admin, &memory.contact, stop)? else {
             return Ok(());
         };
+        if checked_topic.as_ref() != Some(&topic.id) {
+            warn_of_removal(settings, &admin);
+            checked_topic = Some(topic.id.clone());
+        }
         let source = Source {
             settings,
             admin,
@@ -165,6 +170,20 @@ pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
         }
         tracing::debug!("looking at the topic again");
         stop.wait(REOPEN_AFTER);
+    }
+}
+
+/// Says of a topic from which Kafka removes records before, or after, they are counted. Without the right to see its
+/// configuration nothing is said.
+fn warn_of_removal(settings: &Settings, admin: &Admin) {
+    let topic = &settings.topic;
+    match admin.cleanup_policy(topic, ANSWER_MAX) {
+        Ok(Some(policy)) if policy.contains("compact") => tracing::warn!(
+            "topic {topic} has cleanup.policy={policy}: Kafka removes all but the newest record of each month, so days can be lost before they are counted\nhint: set cleanup.policy=delete with 'kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=delete'",
+            settings.connection.brokers
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(%error, "the topic's configuration is not known"),
     }
 }
 

@@ -25,11 +25,13 @@ pub struct Counts {
     pub counted: u64,
     pub duplicates: u64,
     pub rejected: u64,
+    /// Records that can't be decoded, beside the first of their batch, which is rejected for all of them.
+    pub undecoded: u64,
 }
 
 impl Counts {
     pub fn records(&self) -> u64 {
-        self.counted + self.duplicates + self.rejected
+        self.counted + self.duplicates + self.rejected + self.undecoded
     }
 }
 
@@ -41,6 +43,8 @@ pub enum Difference {
     Cell { month: &'static str, year: u16, field: &'static str, file: Option<Value>, log: Option<Value> },
     /// The offset lies below a record of the log that the statistics hold, or past the log's end.
     Offset { file: i64, log_end: i64 },
+    /// The headers of the log's batches have another number of records than were read of it.
+    Records { headers: u64, read: u64 },
     /// A line of the rejected file, counted from 1; `None` where there is no such line.
     Rejected { line: usize, file: Option<Box<Rejected>>, log: Option<Box<Rejected>> },
 }
@@ -83,6 +87,9 @@ impl fmt::Display for Difference {
             }
             Difference::Offset { file, log_end } => {
                 write!(formatter, "offset: the file has {file}, the log ends at {log_end}")
+            }
+            Difference::Records { headers, read } => {
+                write!(formatter, "records: the headers of the batches have {headers}, but {read} were read")
             }
             Difference::Rejected { line, file, log } => {
                 let shown =
@@ -170,6 +177,8 @@ impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
     /// Takes what a reader refused.
     pub fn set_aside(&mut self, refused: &Refused) {
         if self.checkpoint.skip_to(refused.next_offset()) {
+            let others = refused.next_offset() - refused.offset() - 1;
+            self.counts.undecoded += u64::try_from(others).unwrap_or(0);
             self.counts.rejected += 1;
             self.aside.compare(Rejected::of(refused));
         }
@@ -209,10 +218,15 @@ impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
         log_end: i64,
     ) -> Result<Option<Difference>, StoreError> {
         self.aside.finish()?;
+        Ok(self.uncounted(file, log_end).or_else(|| self.aside.difference.clone()))
+    }
+
+    /// A day of the log that the file has not counted: all that can be told where records were removed within the log.
+    pub fn uncounted(&self, file: &Checkpoint, log_end: i64) -> Option<Difference> {
         if file.offset > log_end {
-            return Ok(Some(Difference::Offset { file: file.offset, log_end }));
+            return Some(Difference::Offset { file: file.offset, log_end });
         }
-        let uncounted = self.checkpoint.statistics.cells().find_map(|(month, year, cell)| {
+        self.checkpoint.statistics.cells().find_map(|(month, year, cell)| {
             let counted = file.statistics.cell(month, year);
             let is_counted = |day: u32| counted.is_some_and(|counted| counted.days().any(|has| has == day));
             let day = cell.days().find(|day| !is_counted(*day))?;
@@ -223,8 +237,7 @@ impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
                 file: None,
                 log: Some(Value::Number(day)),
             })
-        });
-        Ok(uncounted.or_else(|| self.aside.difference.clone()))
+        })
     }
 
     /// Both hold their cells in calendar order, so the first difference is where the merge of both first differs.

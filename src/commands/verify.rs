@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::progress::{self, Reached};
 use crate::cli::{self, Format};
-use crate::kafka::{Admin, Connection, Span, Topic, read_all_of_spans};
+use crate::kafka::{self, Account, Admin, Connection, Span, Topic, read_all_of_spans};
 use crate::store::{self, Gap, Paths, Rejected};
 use crate::verify::{Counts, Difference, Replay};
 
@@ -27,14 +27,16 @@ pub struct Unverifiable(String);
 /// What came of one partition.
 struct Checked {
     counts: Counts,
+    /// What each offset holds, by the batches' headers.
+    account: Option<Account>,
     difference: Option<Difference>,
     unchecked: Option<Unchecked>,
 }
 
 /// What can't be checked of a partition, since the log does not hold it any more.
 struct Unchecked {
-    /// The first offset that was replayed.
-    from: i64,
+    /// The first offset that was read, where that is not the first that was counted.
+    from: Option<i64>,
     reason: String,
 }
 
@@ -120,20 +122,38 @@ impl Progress {
 
 fn line(partition: i32, result: &Result<Checked>) -> String {
     let Ok(checked) = result else { return format!("partition {partition}: not checked\n") };
-    let Counts { counted, duplicates, rejected } = checked.counts;
+    let Counts { counted, duplicates, rejected, undecoded } = checked.counts;
     let records = checked.counts.records();
-    let verdict = match (&checked.difference, &checked.unchecked) {
-        (Some(_), _) => "DIFFERENT",
-        (None, None) => "the same",
-        (None, Some(Unchecked { from, .. })) => {
-            return format!(
-                "partition {partition}: {records} records from offset {from} on: each day is counted, {rejected} rejected are the same; the rest can't be checked\n"
-            );
+    let line = match (&checked.difference, &checked.unchecked) {
+        (None, Some(Unchecked { from: Some(from), .. })) => format!(
+            "{records} records from offset {from} on: each day is counted, {rejected} rejected are the same; the rest can't be checked"
+        ),
+        (None, Some(Unchecked { from: None, .. })) => {
+            format!("{records} records: each day in the log is counted; the rest can't be checked")
+        }
+        (difference, _) => {
+            let undecoded = if undecoded > 0 { format!(" + {undecoded} undecoded") } else { String::new() };
+            let verdict = if difference.is_some() { "DIFFERENT" } else { "the same" };
+            format!(
+                "{records} records = {counted} counted + {duplicates} duplicates + {rejected} rejected{undecoded}, {verdict}"
+            )
         }
     };
-    format!(
-        "partition {partition}: {records} records = {counted} counted + {duplicates} duplicates + {rejected} rejected, {verdict}\n"
-    )
+    let account =
+        checked.account.as_ref().map_or("its offsets can't be accounted for".to_owned(), account_line);
+    format!("partition {partition}: {line}\n  {account}\n")
+}
+
+/// What each offset holds, by the headers of the log's batches.
+fn account_line(account: &Account) -> String {
+    let Account { records, control, aborted, removed } = *account;
+    let others = [(control, "transaction markers"), (aborted, "aborted"), (removed, "removed")];
+    let others: String = others
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!(" + {count} {what}"))
+        .collect();
+    format!("{} offsets = {records} records{others}", account.offsets())
 }
 
 #[derive(Serialize)]
@@ -144,6 +164,10 @@ struct Partition<'a> {
     counted: Option<u64>,
     duplicates: Option<u64>,
     rejected: Option<u64>,
+    /// Records that can't be decoded, beside the first of each such batch, which is among the rejected.
+    undecoded: Option<u64>,
+    /// What each offset holds, by the headers of the log's batches; nothing where only librdkafka reaches the brokers.
+    offsets: Option<Account>,
     /// The first difference.
     difference: Option<&'a Difference>,
     /// Where what could be checked begins, if that is not where counting began, and why.
@@ -177,13 +201,26 @@ fn partition_of(partition: i32, result: &Result<Checked>) -> Partition<'_> {
         counted: counts.map(|counts| counts.counted),
         duplicates: counts.map(|counts| counts.duplicates),
         rejected: counts.map(|counts| counts.rejected),
+        undecoded: counts.map(|counts| counts.undecoded),
+        offsets: checked.and_then(|checked| checked.account),
         difference: checked.and_then(|checked| checked.difference.as_ref()),
-        checked_from: unchecked.map(|unchecked| unchecked.from),
+        checked_from: unchecked.and_then(|unchecked| unchecked.from),
         reason: match result {
             Ok(_) => unchecked.map(|unchecked| unchecked.reason.clone()),
             Err(error) => Some(format!("{error:#}")),
         },
     }
+}
+
+/// What can't be checked of a log within which records are missing.
+fn compacted(account: Option<&Account>) -> Option<Unchecked> {
+    let removed = account?.removed;
+    (removed > 0).then(|| Unchecked {
+        from: None,
+        reason: format!(
+            "{removed} offsets hold no record any more, as compaction leaves them, so what these made can't be checked"
+        ),
+    })
 }
 
 /// What of the log that was counted is not there any more, and where what is left begins.
@@ -193,10 +230,10 @@ fn unchecked(log: &store::Log, low: i64) -> Option<Unchecked> {
         let reason = format!(
             "counting went on at offset {to} instead of {from} (--on-gap continue), so what was counted before can't be checked"
         );
-        return Some(Unchecked { from: to.max(low), reason });
+        return Some(Unchecked { from: Some(to.max(low)), reason });
     }
     (low > log.first_offset).then(|| Unchecked {
-        from: low,
+        from: Some(low),
         reason: format!(
             "offsets {} to {} are gone from the log, so what they made can't be checked",
             log.first_offset,
@@ -246,8 +283,9 @@ impl<'a> Log<'a> {
         }
         let (low, high) = self.admin.watermarks(self.name, number, ANSWER_MAX)?;
         let unchecked = unchecked(&log, low);
-        let start = unchecked.as_ref().map_or(log.first_offset, |unchecked| unchecked.from);
-        let from = unchecked.as_ref().map_or(i64::MIN, |_| start);
+        let from = unchecked.as_ref().and_then(|unchecked| unchecked.from);
+        let start = from.unwrap_or(log.first_offset);
+        let from = from.unwrap_or(i64::MIN);
         let is_checked = |line: &Result<Rejected, _>| line.as_ref().map_or(true, |line| line.offset >= from);
         let rejected = store::rejected_in(&paths)?.filter(is_checked);
         let mut replay = Replay::new(number, start, rejected, checkpoint.offset);
@@ -271,11 +309,31 @@ impl<'a> Log<'a> {
                 told = offset;
             }
         })?;
+        let account = kafka::account(&self.admin, self.name, span)?;
+        let unchecked = unchecked.or_else(|| compacted(account.as_ref())).or_else(|| self.is_compacted());
         let difference = match unchecked {
             None => replay.difference(&checkpoint, high),
-            Some(_) => replay.difference_from(&checkpoint, high),
+            Some(Unchecked { from: Some(_), .. }) => replay.difference_from(&checkpoint, high),
+            Some(Unchecked { from: None, .. }) => Ok(replay.uncounted(&checkpoint, high)),
         }?;
-        Ok(Checked { counts: replay.counts(), difference, unchecked })
+        let counts = replay.counts();
+        let miscount = account.filter(|account| account.records != counts.records());
+        let miscount =
+            miscount.map(|account| Difference::Records { headers: account.records, read: counts.records() });
+        Ok(Checked { counts, account, difference: miscount.or(difference), unchecked })
+    }
+
+    /// A topic from which Kafka removes records that were counted.
+    fn is_compacted(&self) -> Option<Unchecked> {
+        let policy = self.admin.cleanup_policy(self.name, ANSWER_MAX);
+        // Who may not see the topic's configuration sees what is missing by the account.
+        policy.ok().flatten().filter(|policy| policy.contains("compact")).map(|policy| Unchecked {
+            from: None,
+            reason: format!(
+                "topic {} has cleanup.policy={policy}: Kafka removes records, so what they made can't be checked",
+                self.name
+            ),
+        })
     }
 
     /// What was read counts only if the topic was the same all the time.
@@ -298,11 +356,12 @@ mod tests {
 
     #[test]
     fn json_says_what_the_lines_say() {
-        let counts = Counts { counted: 31, duplicates: 2, rejected: 1 };
-        let checked = |difference, unchecked| Ok(Checked { counts, difference, unchecked });
+        let counts = Counts { counted: 31, duplicates: 2, rejected: 1, undecoded: 0 };
+        let account = Some(Account { records: 34, control: 2, aborted: 0, removed: 1 });
+        let checked = |difference, unchecked| Ok(Checked { counts, account, difference, unchecked });
         let cell = |field, file, log| Difference::Cell { month: "January", year: 1990, field, file, log };
         let rejected = Rejected::new(17, RejectReason::NoValue, Some(b"January"), None);
-        let unchecked = || Some(Unchecked { from: 7, reason: "offsets 0 to 6 are gone".to_owned() });
+        let unchecked = || Some(Unchecked { from: Some(7), reason: "offsets 0 to 6 are gone".to_owned() });
         let results = [
             checked(None, None),
             checked(Some(cell("sum", Some(Value::Degrees(-58.3)), Some(Value::Degrees(-58.25)))), None),

@@ -81,7 +81,7 @@ impl Admin {
     }
 
     /// The brokers, if almanac can ask them itself.
-    fn cluster(&self, timeout: Duration) -> Result<Option<&Cluster>, KafkaError> {
+    pub(super) fn cluster(&self, timeout: Duration) -> Result<Option<&Cluster>, KafkaError> {
         let Some(cluster) = &self.cluster else { return Ok(None) };
         let is_modern = match self.is_modern.get() {
             Some(is_modern) => *is_modern,

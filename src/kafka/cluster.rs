@@ -12,7 +12,9 @@ use super::config::Connection;
 use super::error::{KafkaError, code_of};
 use super::link::Link;
 use super::lookups::{self, Answered, ListedOffset, OffsetOf};
-use super::wire::{self, Broker, EpochEnd, Malformed, Metadata, TopicMetadata};
+use super::wire::{
+    self, Broker, EpochEnd, Fetched, Limits, Malformed, Metadata, TopicId, TopicMetadata, Wanted,
+};
 
 /// The shortest time that a broker is given to answer.
 const ANSWER_MIN: Duration = Duration::from_millis(300);
@@ -143,6 +145,35 @@ impl Cluster {
             timeout,
             |correlation| lookups::epoch_end_request(correlation, &self.client_id, topic, partition, epoch),
             |response, correlation| lookups::epoch_end(response, correlation, topic, partition),
+        )
+    }
+
+    /// What `read` makes of the committed records from `offset` on, of which there may be none for now.
+    #[allow(clippy::too_many_arguments, reason = "they are what a fetch is made of")]
+    pub(super) fn fetch<T>(
+        &self,
+        topic: &str,
+        topic_id: &TopicId,
+        partition: i32,
+        next_offset: i64,
+        limits: Limits,
+        timeout: Duration,
+        read: impl Fn(Fetched) -> Result<T, Malformed>,
+    ) -> Result<T, KafkaError> {
+        let wanted = [Wanted { partition, next_offset, leader_epoch: -1, last_epoch: None }];
+        self.request(
+            &To::LeaderOf(topic, partition),
+            timeout,
+            |correlation| wire::fetch_request(correlation, &self.client_id, topic_id, limits, &wanted),
+            |response, correlation| {
+                let fetched = wire::fetched(response, correlation, topic_id)?;
+                let [fetched] = <[Fetched; 1]>::try_from(fetched).map_err(|_| Malformed)?;
+                match fetched {
+                    fetched if fetched.partition != partition => Err(Malformed),
+                    fetched if fetched.error != 0 => Ok(Err(fetched.error)),
+                    fetched => read(fetched).map(Ok),
+                }
+            },
         )
     }
 

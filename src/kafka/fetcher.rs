@@ -78,6 +78,8 @@ pub(super) struct Reading {
     pub(super) doubts: u32,
     /// Where a batch began that should begin at `next_offset`: believed if another response has the same.
     pub(super) begins_at: Option<i64>,
+    /// Whether records were missing within the log.
+    pub(super) has_gaps: bool,
     /// The offset at which the end was seen, and how often.
     pub(super) end_seen: (i64, u32),
     pub(super) high_watermark: Option<i64>,
@@ -598,6 +600,7 @@ impl Reading {
             paused_until: None,
             doubts: 0,
             begins_at: None,
+            has_gaps: false,
             end_seen: (-1, 0),
             high_watermark: None,
             last_stable_offset: None,

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "the C library is called from here only, each time with its SAFETY")]
 
+mod account;
 mod admin;
 pub mod batches;
 mod cluster;
@@ -22,6 +23,7 @@ mod producer;
 mod response;
 pub mod wire;
 
+pub use account::{Account, account};
 pub use admin::{Admin, Topic};
 pub use batches::{Record, Records, Refused};
 pub use config::{Connection, Property};

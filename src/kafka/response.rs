@@ -110,6 +110,12 @@ impl Reading {
                     format!("at offset {next_offset} came a batch that begins at {}", batch.base_offset);
                 return self.doubt(partition, &reason);
             }
+            if batch.base_offset > next_offset && !std::mem::replace(&mut self.has_gaps, true) {
+                tracing::warn!(
+                    "partition {partition}: offsets {next_offset} to {} hold no records any more, as compaction leaves them",
+                    batch.base_offset - 1
+                );
+            }
             let kind = transactions.kind(&batch);
             if kind == BatchKind::Data && batch.count > 0 {
                 parts.push(part(response, partition, next_offset, &batch));

@@ -145,6 +145,17 @@ impl Partition {
         self.is_log_dirty || self.has_skipped
     }
 
+    /// Those that `log.json` does not have.
+    pub(super) fn new_leader_epochs(&self) -> impl Iterator<Item = LeaderEpoch> {
+        let durable = self.progress.durable_offset;
+        self.log.leader_epochs.iter().filter(move |epoch| epoch.first_offset >= durable).copied()
+    }
+
+    /// The leader epoch of the last record that the file has passed.
+    pub(super) fn durable_epoch(&self) -> Option<i32> {
+        self.log.epoch_before(self.progress.durable_offset)
+    }
+
     /// Takes in the leader epoch of the log's end. Says whether none that was read is past it.
     ///
     /// Of what holds no record it is noted, too: else the broker would say at the next start that the last epoch noted
@@ -587,13 +598,7 @@ impl Source<'_> {
     /// Whether another client hears the same of the log. What decides about the files for good, or goes into a new
     /// `log.json`, is asked for twice: nothing that is read later would tell that it was damaged on the way.
     fn is_certain(&self, found: &Log, number: i32, stop: &Stop) -> Result<bool, PipelineError> {
-        let admin = match self.second_admin.get() {
-            Some(admin) => admin,
-            None => {
-                let admin = Admin::new(&self.settings.connection)?;
-                self.second_admin.get_or_init(|| admin)
-            }
-        };
+        let admin = self.second_admin()?;
         let (asked, mut is_told) = (Instant::now(), false);
         while !stop.is_asked() {
             let ask = || -> Result<_, KafkaError> {
@@ -618,6 +623,44 @@ impl Source<'_> {
             stop.wait(Duration::from_millis(200));
         }
         Ok(false)
+    }
+
+    /// Another client, which has heard nothing of the log yet.
+    fn second_admin(&self) -> Result<&Admin, KafkaError> {
+        if let Some(admin) = self.second_admin.get() {
+            return Ok(admin);
+        }
+        let admin = Admin::new(&self.settings.connection)?;
+        Ok(self.second_admin.get_or_init(|| admin))
+    }
+
+    /// Whether the log reaches `offset` with this leader epoch, by requests of another client: a response that says that
+    /// it was truncated may have been damaged on the way.
+    pub(super) fn has_epoch_still(&self, number: i32, epoch: Option<i32>, offset: i64) -> bool {
+        /// A log that was truncated is so in each of them.
+        const REQUESTS: usize = 3;
+        let Some(epoch) = epoch else { return false };
+        let reaches = |_| {
+            let end = self.second_admin()?.epoch_end(&self.settings.topic, number, epoch, ANSWER_MAX)?;
+            Ok(end.is_some_and(|end| end.epoch == epoch && end.end_offset >= offset))
+        };
+        (0..REQUESTS).map(reaches).any(|reaches: Result<bool, KafkaError>| reaches.unwrap_or(false))
+    }
+
+    /// Whether the log has this leader epoch, with the record at its first offset. No checksum covers the epoch that came with
+    /// the record.
+    pub(super) fn has_epoch(&self, number: i32, epoch: LeaderEpoch) -> Result<bool, KafkaError> {
+        let LeaderEpoch { epoch, first_offset } = epoch;
+        match self.admin.epoch_end(&self.settings.topic, number, epoch, ANSWER_MAX) {
+            Ok(Some(end)) => Ok(end.epoch == epoch && end.end_offset > first_offset),
+            // Only librdkafka can reach the brokers.
+            Ok(None) => Ok(true),
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "a leader epoch can't be confirmed");
+                Ok(true)
+            }
+        }
     }
 
     fn is_same_topic(&self) -> Result<bool, PipelineError> {

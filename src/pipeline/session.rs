@@ -370,6 +370,10 @@ impl<'a> Session<'a> {
         if self.is_same_log() == Some(true) && !doubt.is_unknown_topic() {
             let owned = partition.and_then(|number| self.owned.get(&number).map(|owned| (number, owned)));
             if let Some((number, owned)) = owned.filter(|_| doubt.is_truncation()) {
+                if self.source.has_epoch_still(number, owned.durable_epoch(), owned.durable_offset()) {
+                    tracing::info!("{doubt}; another broker's answer says otherwise, so it is read again");
+                    return Ok(End::Reopen);
+                }
                 let mut cut = self.source.memory.cut.borrow_mut();
                 let offset = owned.durable_offset();
                 let is_second = cut.get(&number).is_some_and(|cut| cut.offset == offset);
@@ -494,8 +498,14 @@ impl<'a> Session<'a> {
             let Some(last) = self.source.admin.leader_epoch(&self.settings.topic, number, ANSWER_MAX)? else {
                 continue;
             };
-            if !partition.note_last_leader_epoch(last) {
-                tracing::info!("partition {number} gave a leader epoch past {last}; looking again");
+            let mut are_known = partition.note_last_leader_epoch(last);
+            for epoch in partition.new_leader_epochs() {
+                are_known = are_known && self.source.has_epoch(number, epoch)?;
+            }
+            if !are_known {
+                tracing::info!(
+                    "partition {number} gave a leader epoch that its log does not have; looking again"
+                );
                 return Ok(false);
             }
         }

@@ -443,6 +443,8 @@ impl Place {
     #[track_caller]
     pub fn replay(&self, kafka: &Kafka, dir: &str) {
         let mut consumer = self.almanac_in(dir, &["consumer", "0", "1", "2", "3"]).start();
+        // The files may have been complete before it began.
+        eventually("it owns all partitions", || self.owned_by(&consumer, dir) == 4);
         self.caught_up(kafka, dir);
         assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());
     }
@@ -656,9 +658,19 @@ impl Running {
         Ended { code: status.unwrap().code(), stdout: self.stdout(), stderr: self.stderr() }
     }
 
+    /// Whether SIGTERM is handled by now, or the process is gone. Before that it would kill the process at once.
+    fn handles_sigterm(&mut self) -> bool {
+        const SIGTERM: u32 = 15;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
+        !self.is_running() || caught.is_some_and(|caught| caught & 1 << (SIGTERM - 1) != 0)
+    }
+
     /// SIGTERM, and its end.
     #[track_caller]
     pub fn terminate(&mut self) -> Ended {
+        eventually("it handles SIGTERM", || self.handles_sigterm());
         self.signal(Signal::TERM);
         self.ended()
     }

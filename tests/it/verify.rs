@@ -38,6 +38,7 @@ fn what_the_consumer_wrote_is_what_the_log_makes() {
     let days: u64 = ended
         .stdout
         .lines()
+        .filter(|line| line.starts_with("partition"))
         .map(|line| line.split(" = ").nth(1).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap())
         .sum();
     assert_eq!(days, 1000);
