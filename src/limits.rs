@@ -1,7 +1,7 @@
 //! How many files the process may have open at a time, connections and directories included.
 //!
-//! Many systems set a soft limit of 1024 for the sake of programs that use `select`, and a far higher hard limit, up to
-//! which a process may raise the soft one itself.
+//! Many systems set a soft limit of 1024, for programs that use `select`, and a far higher hard limit. A process may raise
+//! its soft limit up to the hard one.
 
 use std::error::Error;
 use std::io;
@@ -15,7 +15,7 @@ const ENOUGH: u64 = 1 << 20;
 /// The soft limit of most systems, with which all but large consumers get by.
 const USUAL: u64 = 1024;
 
-/// Where the hard limit can be raised.
+/// The places where people raise the hard limit.
 const WHERE: &str = "systemd: LimitNOFILE=, Docker: --ulimit nofile=";
 
 /// Raises the soft limit as far as the hard one lets it. Children inherit it; a JVM raises its own in the same way.
@@ -54,7 +54,7 @@ pub fn explained(message: &str) -> Option<String> {
     Some(format!("{what}{limit}\nhint: start almanac where `ulimit -Hn` is {more} or more ({WHERE})"))
 }
 
-/// What to warn of before a Kafka is started: with too few, it ends by itself as soon as partitions are written to.
+/// A warning before a Kafka is started with few files: it ends by itself when it needs more for its partitions.
 pub fn warning_of_kafka() -> Option<String> {
     let limit = open_files().filter(|limit| *limit < USUAL)?;
     Some(format!(
@@ -63,7 +63,7 @@ pub fn warning_of_kafka() -> Option<String> {
     ))
 }
 
-/// What a consumer of so many partitions needs, and what is there.
+/// The need of a consumer of so many partitions, and the limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Needed {
     pub partitions: usize,
@@ -76,8 +76,8 @@ impl Needed {
         open_files().is_some_and(|limit| limit < 40 + 3 * self.partitions as u64)
     }
 
-    /// Each partition has a lock, a file of rejected records and a directory open, and sometimes a temporary file; the rest
-    /// are connections, threads' pipes and what is read in between.
+    /// Each partition has a lock, a file of rejected records and a directory open, and sometimes a temporary file. The rest
+    /// are connections and the pipes of threads.
     fn files(self) -> usize {
         100 + 4 * self.partitions
     }

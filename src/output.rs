@@ -23,7 +23,7 @@ const LINKS_MAX: usize = 40;
 /// A name that is taken already is bad luck once, and somebody's intention after that.
 const NAMES_MAX: usize = 16;
 
-/// Writes all of `bytes` to what `path` names. What is there keeps its permissions and its owner; a new file has the
+/// Writes all of `bytes` to what `path` names. An existing file keeps its permissions and its owner. A new file has the
 /// permissions that the umask gives.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     put(path, bytes).map_err(|source| StoreError::Io { action: "write", path: path.to_owned(), source })
@@ -51,12 +51,12 @@ fn find(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::PATH.bits().cast_signed()).open(path)
 }
 
-/// What `find` found, by the name that the kernel has for it: no other file can get in between.
+/// The kernel's own name for a handle. It can't lead to another file meanwhile.
 fn handle_path(found: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
-/// Makes the file that a symbolic link leads to, where there is none yet.
+/// Creates the file that a dangling symbolic link leads to.
 fn create_target(link: &Path) -> io::Result<File> {
     let created = OpenOptions::new().write(true).create(true).truncate(false).open(link);
     created.and_then(|_| find(link)).map_err(|error| {
@@ -77,7 +77,7 @@ fn put_to(found: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         // Somebody has it open and may go on writing to it: what is there is kept.
         return open_to_write(found, OpenOptions::new().append(true))?.write_all(bytes);
     }
-    // Whoever may not write to the file may not replace it either.
+    // A file is only replaced by a process that may also write to it.
     let mut file = open_to_write(found, OpenOptions::new().write(true))?;
     let replaced = match real_path(found, &there) {
         Some(real) => replace(&real, bytes, Some(&there)),

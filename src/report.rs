@@ -197,11 +197,11 @@ impl Decoder {
     }
 }
 
-/// The protobuf message in a value, which may be framed as Confluent's serialisers do it for a Schema Registry: a zero
-/// byte, four bytes of schema id, and the path to the message's type in its schema, which is a count and as many
-/// indexes. Instead of the path to the first type, `[0]`, they write the count 0.
+/// The protobuf message in a value. Confluent's serialisers frame it for a Schema Registry: a zero byte, four bytes of
+/// schema id, and the path to the message's type in its schema. The path is a count and as many indexes. Instead of the
+/// path to the first type, `[0]`, they write the count 0.
 ///
-/// No protobuf message begins with a zero byte, since there is no field 0. So the first byte decides.
+/// No protobuf message begins with a zero byte, since field numbers start at 1. So the first byte decides.
 ///
 /// The path is not compared with anything: only the registry knows its types' names. A message of any type is a report
 /// if it reads as one, framed or not.
@@ -212,7 +212,7 @@ fn unframed(value: &[u8]) -> Result<&[u8], RejectReason> {
     }
 }
 
-/// What follows schema id and path.
+/// The bytes after schema id and path.
 fn after_frame(frame: &[u8]) -> Option<&[u8]> {
     let (_schema_id, mut rest) = frame.split_first_chunk::<4>()?;
     // A count that lies ends with the bytes.

@@ -141,7 +141,7 @@ fn a_planted_link_is_not_followed() {
     let dir = dir();
     let at = |name: &str| dir.path().join(name);
     fs::write(at("victim"), "untouched").unwrap();
-    // What the temporary file was called once, and what a new file's own name can become at the last moment.
+    // Once, the temporary file had this name. The other link is planted at the last moment.
     symlink("victim", at(&format!(".month.svg.{}", std::process::id()))).unwrap();
     write(&at("month.svg"), b"picture").unwrap();
     symlink("victim", at("late")).unwrap();

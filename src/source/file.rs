@@ -133,7 +133,7 @@ mod tests {
             io::copy(&mut gzip, &mut io::sink()).unwrap();
             assert_eq!(gzip.has_garbage, rest.iter().any(|byte| *byte != 0), "{rest:?}");
         }
-        // What begins as a member is one.
+        // These begin as a member does.
         for rest in [&b"\x1f\x8b"[..], b"\x1f\x8b\x08", &compressed(MAY)[..20]] {
             fs::write(&path, [&whole, rest].concat()).unwrap();
             assert!(matches!(degrees(&[&path]).unwrap_err(), SourceError::CutOff { .. }), "{rest:?}");

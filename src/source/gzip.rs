@@ -4,14 +4,14 @@ use std::io::{self, BufRead, Chain, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// What each member begins with.
+/// The first bytes of each member.
 pub(super) const MAGIC: &[u8] = b"\x1F\x8B";
 
-/// How many bytes of a file that is refused are still decompressed, to learn whether it is damaged: far more than any
-/// file of one station has, and a few seconds' work.
+/// How many bytes of a refused file are still decompressed, to learn whether it is damaged. It takes some seconds, and is
+/// far more than any file of one station has.
 const DRAINED_MAX: u64 = 1 << 30;
 
-/// What a compressed file holds.
+/// The content of a compressed file.
 pub(super) struct Gzip<R> {
     /// None at the end, and after an error.
     member: Option<GzDecoder<Chain<Cursor<Vec<u8>>, R>>>,
@@ -43,7 +43,7 @@ impl Damage {
 }
 
 impl<R: BufRead> Gzip<R> {
-    /// Of bytes that begin with `start`, which has been read already, and go on with `rest`.
+    /// The content of the bytes `start`, which have been read already, and `rest`.
     pub(super) fn new(start: Vec<u8>, rest: R) -> Gzip<R> {
         let member = Some(GzDecoder::new(Cursor::new(start).chain(rest)));
         Gzip { member, damage: None, has_garbage: false }

@@ -101,7 +101,7 @@ fn schema_registry_framing_is_read() {
     assert_eq!(
         rejects,
         [(json!(330), json!("malformed_protobuf")), (json!(331), json!("invalid_date"))],
-        "only what is no report behind its frame"
+        "only values without a report behind the frame"
     );
     let verify = place.almanac(&["verify", "2"]).succeeds();
     assert!(
