@@ -252,6 +252,10 @@ pub struct Pace {
     #[arg(long, value_name = "DEGREES", env = "ALMANAC_DUPLICATE_DEGREES", hide_short_help = true,
           value_parser = parse_degrees, allow_negative_numbers = true)]
     pub duplicate_degrees: Option<f64>,
+    /// Longest gap between days in the topic that is filled, in years
+    #[arg(long, value_name = "YEARS", default_value = "100", env = "ALMANAC_GAP_MAX", hide_short_help = true,
+          value_parser = clap::value_parser!(u32).range(0..=9999))]
+    pub gap_max: u32,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -171,12 +171,16 @@ fn checkpoint(view: &View) -> Option<&Checkpoint> {
     view.checkpoint.as_ref().ok()
 }
 
-/// What a producer has sent.
+/// What of a producer Kafka has acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
     pub days: u64,
     pub repeats: u64,
     pub acknowledged: u64,
+    /// Handed to the client, and not yet acknowledged.
+    pub pending: u64,
+    /// For a Kafka that does not answer.
+    pub is_waiting: bool,
     pub newest: Option<Date>,
 }
 
@@ -187,7 +191,7 @@ pub fn of_producer(topic: &str, sent: Sent) -> String {
     text.family(
         "almanac_producer_records_total",
         Counter,
-        "Records handed to the Kafka client since the producer started, days and their repeats.",
+        "Records that Kafka has acknowledged since the producer started, days and their repeats.",
         [
             (labels().with("kind", "day"), Some(sent.days as f64)),
             (labels().with("kind", "repeat"), Some(sent.repeats as f64)),
@@ -196,13 +200,25 @@ pub fn of_producer(topic: &str, sent: Sent) -> String {
     text.family(
         "almanac_producer_acknowledged_records_total",
         Counter,
-        "Of these, what Kafka has acknowledged.",
+        "Records that Kafka has acknowledged since the producer started, all kinds together.",
         [(labels(), Some(sent.acknowledged as f64))],
+    );
+    text.family(
+        "almanac_producer_pending_records",
+        Gauge,
+        "Records handed to the Kafka client that Kafka has not acknowledged yet.",
+        [(labels(), Some(sent.pending as f64))],
+    );
+    text.family(
+        "almanac_producer_waiting",
+        Gauge,
+        "1 while the producer waits for a Kafka that does not answer.",
+        [(labels(), Some(f64::from(u8::from(sent.is_waiting))))],
     );
     text.family(
         "almanac_producer_newest_day_timestamp_seconds",
         Gauge,
-        "The newest day sent, its midnight in UTC.",
+        "The newest day acknowledged, its midnight in UTC.",
         [(labels(), sent.newest.map(unix_seconds))],
     );
     text.0
@@ -278,7 +294,7 @@ mod tests {
     fn a_producer_as_text() {
         insta::assert_snapshot!(of_producer("temperatures", Sent::default()));
         let newest = Some(Date::constant(1990, 1, 2));
-        let sent = Sent { days: 3, repeats: 1, acknowledged: 2, newest };
+        let sent = Sent { days: 3, repeats: 1, acknowledged: 4, pending: 2, is_waiting: true, newest };
         insta::assert_snapshot!(of_producer("temperatures", sent));
     }
 

@@ -3,25 +3,26 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
-use crate::kafka::{Admin, Connection, KafkaError, Producer, Span, Topic, Undelivered, extent, read_spans};
+use crate::kafka::{
+    Asker, Connection, KafkaError, Producer, Sight, Span, Topic, Undelivered, Watch, read_spans,
+};
+use crate::note;
 use crate::report::Decoder;
 use crate::source::Sent;
 use crate::stop::Stop;
 
-/// How long a broker may take to answer at all.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a deleted topic may take to be gone, and a new one to be there.
 const TOPIC_CHANGE_MAX: Duration = Duration::from_secs(60);
 const TOPIC_POLL: Duration = Duration::from_millis(20);
 /// A topic's newest day is among its last records: repeats follow their original by 40 days at most.
 const TAIL_RECORDS: i64 = 1000;
 /// How long to wait, once asked to stop, for what was sent already.
-const STOP_FLUSH_MAX: Duration = Duration::from_secs(10);
+/// Container engines kill 10 s after SIGTERM, and then nothing could be said of what was not acknowledged.
+const STOP_FLUSH_MAX: Duration = Duration::from_secs(5);
 /// A sender that fell further behind than this does not catch up in a burst.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 /// Sends between two looks at the delivery reports, when going as fast as it goes.
@@ -76,14 +77,14 @@ pub struct Prepared {
 }
 
 /// Makes the topic what `plan` says.
-pub fn prepare(connection: &Connection, plan: &TopicPlan) -> Result<Prepared, ProduceError> {
-    let admin = Admin::new(connection)?;
+pub fn prepare(connection: &Connection, plan: &TopicPlan, stop: &Stop) -> Result<Prepared, ProduceError> {
+    let mut asker = Asker::new(connection, stop)?;
     let mut prepared = Prepared { partitions: plan.partitions, ..Prepared::default() };
-    let found = admin.describe(&plan.topic, ANSWER_MAX)?;
+    let found = describe(&mut asker, &plan.topic)?;
     if let Some(found) = &found {
         if plan.append {
             prepared.partitions = found.partitions;
-            let all = extent(&admin, &plan.topic, found.partitions)?;
+            let all = extent(&mut asker, &plan.topic, found.partitions)?;
             prepared.present = dates_in(connection, &plan.topic, &all)?;
             return Ok(prepared);
         }
@@ -91,10 +92,23 @@ pub fn prepare(connection: &Connection, plan: &TopicPlan) -> Result<Prepared, Pr
             let brokers = connection.brokers.clone();
             return Err(ProduceError::WouldDelete { topic: plan.topic.clone(), brokers });
         }
-        prepared.deleted = Some(delete(connection, &admin, &plan.topic, found)?);
+        prepared.deleted = Some(delete(connection, &mut asker, &plan.topic, found)?);
     }
-    create(&admin, plan, found.as_ref())?;
+    create(&mut asker, plan, found.as_ref())?;
     Ok(prepared)
+}
+
+fn describe(asker: &mut Asker, topic: &str) -> Result<Option<Topic>, KafkaError> {
+    asker.ask(|admin, time| admin.describe(topic, time))
+}
+
+/// All that each partition holds now.
+fn extent(asker: &mut Asker, topic: &str, partitions: i32) -> Result<Vec<Span>, KafkaError> {
+    let span = |partition| {
+        let (start, end) = asker.ask(|admin, time| admin.watermarks(topic, partition, time))?;
+        Ok(Span { partition, start, end })
+    };
+    (0..partitions).map(span).collect()
 }
 
 /// The days that valid records of these spans report.
@@ -110,16 +124,17 @@ fn dates_in(connection: &Connection, topic: &str, spans: &[Span]) -> Result<Hash
 /// Deletes the topic and waits until it is really gone; says what went with it.
 fn delete(
     connection: &Connection,
-    admin: &Admin,
+    asker: &mut Asker,
     topic: &str,
     found: &Topic,
 ) -> Result<(i64, Option<Date>), ProduceError> {
-    let all = extent(admin, topic, found.partitions)?;
+    let all = extent(asker, topic, found.partitions)?;
     let records = all.iter().map(Span::len).sum();
     let tails: Vec<Span> = all.into_iter().map(|span| span.tail(TAIL_RECORDS)).collect();
     let newest = dates_in(connection, topic, &tails)?.into_iter().max();
-    admin.delete(topic, ANSWER_MAX)?;
-    let is_gone = || Ok(admin.describe(topic, ANSWER_MAX)?.is_none_or(|now| now.id != found.id));
+    // Asked for a second time, it is gone already; then the describe tells.
+    asker.ask(|admin, time| admin.delete(topic, time))?;
+    let is_gone = || Ok(describe(asker, topic)?.is_none_or(|now| now.id != found.id));
     match wait_until(is_gone)? {
         true => Ok((records, newest)),
         false => Err(ProduceError::NotGone { topic: topic.to_owned() }),
@@ -127,18 +142,19 @@ fn delete(
 }
 
 /// Creates the topic and verifies it: its partitions, and that it is not the former one.
-fn create(admin: &Admin, plan: &TopicPlan, former: Option<&Topic>) -> Result<(), ProduceError> {
+fn create(asker: &mut Asker, plan: &TopicPlan, former: Option<&Topic>) -> Result<(), ProduceError> {
     // "Exists already" may still mean the former topic, so it is asked for again until a deadline.
     let is_created = || {
-        Ok(admin.create(&plan.topic, plan.partitions, plan.replication, ANSWER_MAX)?
-            || is_another(admin.describe(&plan.topic, ANSWER_MAX)?.as_ref(), former))
+        let is_created =
+            asker.ask(|admin, time| admin.create(&plan.topic, plan.partitions, plan.replication, time))?;
+        Ok(is_created || is_another(describe(asker, &plan.topic)?.as_ref(), former))
     };
     if !wait_until(is_created)? {
         return Err(ProduceError::NotGone { topic: plan.topic.clone() });
     }
     let mut created = None;
     wait_until(|| {
-        created = admin.describe(&plan.topic, ANSWER_MAX)?;
+        created = describe(asker, &plan.topic)?;
         Ok(is_another(created.as_ref(), former))
     })?;
     match created {
@@ -168,37 +184,84 @@ fn wait_until(mut condition: impl FnMut() -> Result<bool, ProduceError>) -> Resu
     Ok(true)
 }
 
-/// How far the sending is; read by others while it goes on.
+/// How long nothing may be acknowledged before Kafka is asked whether it answers.
+const QUIET_MAX: Duration = Duration::from_millis(400);
+/// How long reports may wait while Kafka answers.
+const STUCK_MAX: Duration = Duration::from_secs(4);
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// Why reports are not acknowledged, while they are not; read by others while it is watched.
 #[derive(Debug, Default)]
-pub struct Progress {
-    days: AtomicU64,
-    repeats: AtomicU64,
-    newest: Mutex<Option<Date>>,
+pub struct Trouble(Mutex<Option<String>>);
+
+impl Trouble {
+    pub fn now(&self) -> Option<String> {
+        self.0.lock().map_or(None, |now| now.clone())
+    }
+
+    /// Says each trouble once, and once that it is over.
+    fn set(&self, next: Option<String>) {
+        let Ok(mut now) = self.0.lock() else { return };
+        match (&*now, &next) {
+            (None, Some(trouble)) => tracing::warn!("{trouble}"),
+            (Some(_), None) => note!("Kafka answers again"),
+            _ => {}
+        }
+        *now = next;
+    }
 }
 
-impl Progress {
-    pub fn days(&self) -> u64 {
-        self.days.load(Ordering::Relaxed)
-    }
-
-    pub fn repeats(&self) -> u64 {
-        self.repeats.load(Ordering::Relaxed)
-    }
-
-    pub fn newest(&self) -> Option<Date> {
-        self.newest.lock().map_or(None, |newest| *newest)
-    }
-
-    fn sent(&self, sent: &Sent) {
-        if sent.is_repeat {
-            self.repeats.fetch_add(1, Ordering::Relaxed);
-            return;
+/// Says when Kafka stops to answer, and when it answers again, until it is `over`.
+pub fn watch(
+    connection: &Connection,
+    topic: &str,
+    producer: &Producer,
+    trouble: &Trouble,
+    over: &Stop,
+) -> Result<(), KafkaError> {
+    let mut watch = Watch::new(connection, topic)?;
+    while !over.wait(WATCH_EVERY) {
+        let is_quiet = producer.quiet_for() >= QUIET_MAX;
+        if trouble.now().is_none() && !is_quiet {
+            continue;
         }
-        self.days.fetch_add(1, Ordering::Relaxed);
-        if let Ok(mut newest) = self.newest.lock() {
-            *newest = (*newest).max(Some(sent.report.date));
+        if !is_quiet && producer.stuck().is_none_or(|stuck| stuck.time < QUIET_MAX) {
+            trouble.set(None);
+            continue;
+        }
+        match watch.ask() {
+            Sight::Unsure => {}
+            Sight::Silent(error) => {
+                // Still away is no news.
+                if trouble.now().is_none() {
+                    trouble.set(Some(silent(connection, error)));
+                }
+            }
+            Sight::Answers(seen) => {
+                let stuck = producer.stuck().filter(|stuck| stuck.time >= STUCK_MAX);
+                let leader = stuck.and_then(|stuck| {
+                    let partition = stuck.partition?;
+                    Some((partition, seen.leaders.get(&partition)?.clone()))
+                });
+                let cause = stuck.map(|_| match leader {
+                    Some((partition, Some(leader))) if !watch.has_leader(partition) => {
+                        format!(
+                            "broker {leader}, which leads partition {partition}, does not answer; waiting"
+                        )
+                    }
+                    Some((partition, None)) => format!("partition {partition} has no leader; waiting"),
+                    _ => "Kafka answers, but does not acknowledge the days sent; waiting".to_owned(),
+                });
+                trouble.set(cause);
+            }
         }
     }
+    Ok(())
+}
+
+fn silent(connection: &Connection, error: KafkaError) -> String {
+    let brokers = &connection.brokers;
+    format!("Kafka does not answer; waiting for {brokers} ({})", error.reason())
 }
 
 /// Sends each report, a new day every `interval`, until there are no more or it is asked to stop.
@@ -210,7 +273,6 @@ pub fn send_all(
     reports: impl Iterator<Item = Sent>,
     interval: Duration,
     stop: &Stop,
-    progress: &Progress,
 ) -> Result<(), ProduceError> {
     let mut due = Instant::now();
     for (index, sent) in (0_u64..).zip(reports) {
@@ -221,8 +283,9 @@ pub fn send_all(
         if stop.is_asked() {
             break;
         }
-        producer.send(&sent.report)?;
-        progress.sent(&sent);
+        if !producer.send(&sent.report, sent.is_repeat, || stop.is_asked())? {
+            break;
+        }
         if index == 0 {
             flush(producer, stop)?;
         } else if index % SENDS_PER_SERVE == 0 {
@@ -271,15 +334,22 @@ pub struct Dates(Undelivered);
 impl fmt::Display for Dates {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         const NAMED_MAX: usize = 20;
-        let mut dates = self.0.dates.clone();
+        let Undelivered { dates, repeats, reason } = &self.0;
+        let mut dates = dates.clone();
         dates.sort_unstable();
         dates.dedup();
-        let named: Vec<String> = dates.iter().take(NAMED_MAX).map(Date::to_string).collect();
-        write!(formatter, "reports not known to have arrived: {}", named.join(", "))?;
+        write!(formatter, "{} days and {repeats} repeats were not acknowledged", dates.len())?;
+        if !dates.is_empty() {
+            let named: Vec<String> = dates.iter().take(NAMED_MAX).map(Date::to_string).collect();
+            write!(formatter, ": {}", named.join(", "))?;
+        }
         if dates.len() > NAMED_MAX {
             write!(formatter, " and {} more", dates.len() - NAMED_MAX)?;
         }
-        write!(formatter, " ({})\nhint: 'almanac producer --append' sends what is missing", self.0.reason)
+        write!(
+            formatter,
+            " ({reason})\nhint: run the producer with --append, or 'up' again, to send what is missing"
+        )
     }
 }
 
@@ -290,18 +360,22 @@ mod tests {
     #[test]
     fn undelivered_dates_are_named_once_and_in_order() {
         let dates = [3, 1, 3, 2].map(|day| jiff::civil::date(2000, 1, day)).to_vec();
-        let message = Dates(Undelivered { dates, reason: "timed out".to_owned() }).to_string();
+        let message = Dates(Undelivered { dates, repeats: 1, reason: "timed out".to_owned() }).to_string();
         assert_eq!(
             message,
-            "reports not known to have arrived: 2000-01-01, 2000-01-02, 2000-01-03 (timed out)\n\
-             hint: 'almanac producer --append' sends what is missing"
+            "3 days and 1 repeats were not acknowledged: 2000-01-01, 2000-01-02, 2000-01-03 (timed out)\n\
+             hint: run the producer with --append, or 'up' again, to send what is missing"
         );
     }
 
     #[test]
     fn only_the_first_of_many_undelivered_dates_are_named() {
         let dates = (1..=31).map(|day| jiff::civil::date(2000, 1, day)).collect();
-        let message = Dates(Undelivered { dates, reason: "timed out".to_owned() }).to_string();
+        let message = Dates(Undelivered { dates, repeats: 0, reason: "timed out".to_owned() }).to_string();
+        assert!(
+            message.starts_with("31 days and 0 repeats were not acknowledged: 2000-01-01, "),
+            "{message}"
+        );
         assert!(message.contains("2000-01-20 and 11 more (timed out)"), "{message}");
     }
 }

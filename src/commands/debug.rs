@@ -1,29 +1,55 @@
 //! `almanac debug`: shows records as they come.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::mem::discriminant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::progress::AskOnDrop;
 use crate::cli::{self, DebugFormat};
 use crate::debug::Line;
-use crate::kafka::{Consumer, Item, Position, RebalanceEvent, Received, Record, StartAt};
+use crate::kafka::{
+    Connection, Consumer, Item, KafkaError, Position, RebalanceEvent, Received, Record, Sight, StartAt, Watch,
+};
+use crate::note;
 use crate::report::Decoder;
 use crate::stop::Stop;
 
 const BATCH_RECORDS_MAX: usize = 1000;
 const POLL_MAX: Duration = Duration::from_millis(100);
+const WATCH_EVERY: Duration = Duration::from_millis(300);
 
-/// The first output is a record: what else there is to say goes to the log, which is silent without `-v`.
+/// How long a group may take to assign partitions before that is said. A broker holds the first member back for 3 s by
+/// default.
+const ASSIGNED_WITHIN: Duration = Duration::from_secs(4);
+
+/// stdout has records only. What is waited for meanwhile is said on stderr.
 pub fn run(options: &cli::Debug) -> Result<()> {
     let stop = Stop::on_signals()?;
     let connection = super::connection(&options.kafka)?;
-    let mut consumer = Consumer::watcher(&connection, &options.group, &options.kafka.topic)?;
+    let (over, reading) = (Stop::default(), Reading::default());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            if let Err(error) = say_what_is_missing(options, &connection, &reading, &over) {
+                tracing::warn!("nobody watches whether Kafka answers: {error}");
+            }
+        });
+        let _guard = AskOnDrop(&over);
+        read(options, &connection, &reading, &stop)
+    })
+}
+
+fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: &Stop) -> Result<()> {
+    let mut consumer = Consumer::watcher(connection, &options.group, &options.kafka.topic)?;
     consumer.subscribe()?;
     let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
     let mut printer = Printer { format: options.format, decoder: Decoder::default() };
     while !stop.is_asked() {
         for event in consumer.take_rebalances() {
+            reading.note(&event);
             answer(&mut consumer, event)?;
         }
         consumer.poll(&mut received, POLL_MAX);
@@ -53,6 +79,76 @@ pub fn run(options: &cli::Debug) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the group has assigned anything.
+#[derive(Default)]
+struct Reading(AtomicBool);
+
+impl Reading {
+    fn note(&self, event: &RebalanceEvent) {
+        match event {
+            RebalanceEvent::Assigned(partitions) if partitions.is_empty() => {}
+            RebalanceEvent::Assigned(_) => self.0.store(true, Ordering::Relaxed),
+            RebalanceEvent::Revoked(_) | RebalanceEvent::Lost(_) => self.0.store(false, Ordering::Relaxed),
+        }
+    }
+
+    fn is_assigned(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Says what is waited for: once, and again when it is something else.
+fn say_what_is_missing(
+    options: &cli::Debug,
+    connection: &Connection,
+    reading: &Reading,
+    over: &Stop,
+) -> Result<(), KafkaError> {
+    let topic = &options.kafka.topic;
+    let mut watch = Watch::new(connection, topic)?;
+    let mut said = None;
+    let mut unassigned_since = Instant::now();
+    while !over.wait(WATCH_EVERY) {
+        let next = match watch.ask() {
+            Sight::Unsure => continue,
+            Sight::Silent(error) => Some(Waiting::Kafka(error.reason())),
+            Sight::Answers(seen) if !seen.is_there => Some(Waiting::Topic),
+            Sight::Answers(_) if reading.is_assigned() => None,
+            Sight::Answers(_) if unassigned_since.elapsed() > ASSIGNED_WITHIN => Some(Waiting::Group),
+            // It is the group's turn now.
+            Sight::Answers(_) => continue,
+        };
+        if !matches!(next, Some(Waiting::Group)) {
+            unassigned_since = Instant::now();
+        }
+        // The cause may have other words each time.
+        if said.as_ref().map(discriminant) != next.as_ref().map(discriminant) {
+            match &next {
+                Some(Waiting::Kafka(reason)) => {
+                    tracing::warn!(
+                        "Kafka does not answer at {}; waiting for it ({reason})",
+                        connection.brokers
+                    );
+                }
+                Some(Waiting::Topic) => tracing::warn!("topic {topic} is not there; waiting for it"),
+                Some(Waiting::Group) => tracing::warn!(
+                    "group {} has not assigned any partition of {topic} yet; waiting for it",
+                    options.group
+                ),
+                None => note!("reading topic {topic}"),
+            }
+            said = next;
+        }
+    }
+    Ok(())
+}
+
+enum Waiting {
+    Kafka(String),
+    Topic,
+    Group,
 }
 
 /// Whatever the group assigns is read from its end.

@@ -11,7 +11,7 @@ use crate::dashboard::{DashboardError, Exporter, Numbers};
 use crate::kafka::{self, Admin, Connection};
 use crate::metrics;
 use crate::note;
-use crate::producer::Progress;
+use crate::producer::Trouble;
 
 /// How long Kafka may take to say that it is there.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ pub(super) fn warn_of_strangers(address: SocketAddr, what: &str) {
 pub(super) struct Producing {
     topic: String,
     client: Arc<kafka::Producer>,
-    progress: Arc<Progress>,
+    trouble: Arc<Trouble>,
     admin: Admin,
 }
 
@@ -46,12 +46,12 @@ impl Producing {
         connection: &Connection,
         topic: &str,
         client: &Arc<kafka::Producer>,
-        progress: &Arc<Progress>,
+        trouble: &Arc<Trouble>,
     ) -> Result<Producing> {
         Ok(Producing {
             topic: topic.to_owned(),
             client: Arc::clone(client),
-            progress: Arc::clone(progress),
+            trouble: Arc::clone(trouble),
             admin: Admin::new(connection)?,
         })
     }
@@ -59,18 +59,24 @@ impl Producing {
 
 impl Numbers for Producing {
     fn metrics(&self) -> String {
+        let acknowledged = self.client.acknowledged();
         let sent = metrics::Sent {
-            // Before what was sent, so as never to be more.
-            acknowledged: self.client.delivered(),
-            days: self.progress.days(),
-            repeats: self.progress.repeats(),
-            newest: self.progress.newest(),
+            days: acknowledged.days,
+            repeats: acknowledged.repeats,
+            acknowledged: acknowledged.days + acknowledged.repeats,
+            pending: self.client.pending(),
+            is_waiting: self.trouble.now().is_some(),
+            newest: acknowledged.newest,
         };
         metrics::of_producer(&self.topic, sent)
     }
 
     fn not_ready(&self) -> Vec<String> {
-        if self.progress.days() + self.progress.repeats() == 0 {
+        if let Some(trouble) = self.trouble.now() {
+            return vec![trouble];
+        }
+        let acknowledged = self.client.acknowledged();
+        if acknowledged.days + acknowledged.repeats == 0 {
             return vec![format!("nothing has been sent yet; topic {} is being made ready", self.topic)];
         }
         match self.admin.describe(&self.topic, ANSWER_MAX) {

@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Error, Result};
+use indicatif::HumanCount;
+use jiff::Unit;
 use jiff::civil::{Date, date};
 
-use super::metrics;
-use super::progress::{self, Reached};
+use super::progress::{self, AskOnDrop, Reached};
+use super::{UsageError, metrics};
 use crate::cli;
-use crate::kafka;
+use crate::kafka::{self, Acknowledged, Connection};
 use crate::note;
-use crate::producer::{self, Prepared, Progress, TopicPlan};
+use crate::producer::{self, Prepared, TopicPlan, Trouble};
 use crate::report::Report;
 use crate::source::{self, Repeats, Sent, Synthetic};
 use crate::stop::Stop;
@@ -35,19 +38,44 @@ pub fn run(options: &cli::Producer) -> Result<()> {
     };
     // Before the topic is made ready: connecting takes the client half a second, which passes meanwhile.
     let client = Arc::new(kafka::Producer::new(&connection, &plan.topic)?);
-    let progress = Arc::new(Progress::default());
-    let numbers = || metrics::Producing::new(&connection, &plan.topic, &client, &progress);
+    let trouble = Arc::new(Trouble::default());
+    let numbers = || metrics::Producing::new(&connection, &plan.topic, &client, &trouble);
     let _serving = exporter.map(|exporter| Ok::<_, Error>(exporter.start(numbers()?)?)).transpose()?;
-    let prepared = producer::prepare(&connection, &plan)?;
+    let prepared = producer::prepare(&connection, &plan, &stop)?;
     tell(&plan, &prepared);
+    weather.tell_missing(&plan.topic, &prepared.present, &options.pace)?;
     let total = weather.count(&prepared.present, options.pace.days);
     let reports = weather.reports(prepared.present, &options.pace);
     let interval = options.pace.interval;
-    let look = || Some(reached(&progress, total));
-    let send = || producer::send_all(&client, reports, interval, &stop, &progress);
+    let look = || Some(reached(&client, &trouble, total));
+    let send = || {
+        watched(&connection, &plan.topic, &client, &trouble, || {
+            producer::send_all(&client, reports, interval, &stop)
+        })
+    };
     let result = progress::with_bar("days", look, send);
-    note!("sent {}", summary(&progress));
+    note!("sent {}", summary(client.acknowledged()));
     Ok(result?)
+}
+
+/// Does `work`, and says meanwhile whether Kafka answers.
+pub(super) fn watched<T>(
+    connection: &Connection,
+    topic: &str,
+    client: &kafka::Producer,
+    trouble: &Trouble,
+    work: impl FnOnce() -> T,
+) -> T {
+    let over = Stop::default();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            if let Err(error) = producer::watch(connection, topic, client, trouble, &over) {
+                tracing::warn!("nobody watches whether Kafka answers: {error}");
+            }
+        });
+        let _guard = AskOnDrop(&over);
+        work()
+    })
 }
 
 /// Says what became of the topic, before anything is sent to it.
@@ -62,15 +90,20 @@ pub(super) fn tell(plan: &TopicPlan, prepared: &Prepared) {
     }
 }
 
-fn summary(progress: &Progress) -> String {
-    let newest = progress.newest().map_or(String::new(), |date| format!(", newest {date}"));
-    format!("{} days and {} repeats{newest}", progress.days(), progress.repeats())
+fn summary(sent: Acknowledged) -> String {
+    let newest = sent.newest.map_or(String::new(), |date| format!(", newest {date}"));
+    format!("{} days and {} repeats{newest}", sent.days, sent.repeats)
 }
 
-fn reached(progress: &Progress, total: Option<u64>) -> Reached {
-    let newest = progress.newest().map_or(String::new(), |date| format!("newest {date}"));
-    Reached { done: progress.days(), total, rate: None, message: newest }
+fn reached(client: &kafka::Producer, trouble: &Trouble, total: Option<u64>) -> Reached {
+    let sent = client.acknowledged();
+    let newest = sent.newest.map_or(String::new(), |date| format!("newest {date}"));
+    let message = if trouble.now().is_some() { AWAY.to_owned() } else { newest };
+    Reached { done: sent.days, total, rate: None, message }
 }
+
+/// What a bar says while Kafka does not acknowledge; the line above it has the cause.
+pub(super) const AWAY: &str = "Kafka does not answer; waiting";
 
 /// Where the reports come from.
 pub(super) enum Weather {
@@ -110,6 +143,45 @@ impl Weather {
         }
     }
 
+    /// The first day that is sent, unless it is there already.
+    fn start(start: Option<Date>, present: &HashSet<Date>) -> Date {
+        start.or(present.iter().min().copied()).unwrap_or(FIRST_DAY)
+    }
+
+    /// Says which days between others are sent. A day far from all others, which may be an error, would have centuries
+    /// filled up to it.
+    pub(super) fn tell_missing(
+        &self,
+        topic: &str,
+        present: &HashSet<Date>,
+        pace: &cli::Pace,
+    ) -> Result<(), UsageError> {
+        if present.is_empty() {
+            return Ok(());
+        }
+        let missing = match self {
+            Weather::Synthetic { start, .. } => Missing::between(Weather::start(*start, present), present),
+            Weather::Files(reports) => Missing::of(reports, present),
+        };
+        let Some(missing) = missing else { return Ok(()) };
+        let sent = missing.days.min(pace.days.unwrap_or(u64::MAX));
+        let longest = missing.gap.filter(|gap| years(gap.days.min(sent)) > u64::from(pace.gap_max));
+        if let Some(Gap { before, after, days }) = longest {
+            let years = years(days);
+            return Err(UsageError(format!(
+                "topic {topic} has no days between {before} and {after}, and {} days of made-up weather would fill \
+                 that gap\nhint: --gap-max {years} fills it; --start DATE or --days N sends less",
+                HumanCount(days)
+            )));
+        }
+        let (Missing { first, last, days, .. }, total) = (&missing, HumanCount(missing.days));
+        match sent < *days {
+            true => note!("sending the first {} of {total} missing days {first} to {last}", HumanCount(sent)),
+            false => note!("sending the missing days {first} to {last}: {total} days"),
+        }
+        Ok(())
+    }
+
     /// What to send: the days that are not `present` yet, and their repeats.
     pub(super) fn reports(
         self,
@@ -118,7 +190,7 @@ impl Weather {
     ) -> Box<dyn Iterator<Item = Sent> + Send> {
         let (reports, seed, duplicates): (Box<dyn Iterator<Item = Report> + Send>, _, _) = match self {
             Weather::Synthetic { seed, start } => {
-                let start = start.or(present.iter().min().copied()).unwrap_or(FIRST_DAY);
+                let start = Weather::start(start, &present);
                 (Box::new(Synthetic::new(seed).reports(start)), seed, DUPLICATES)
             }
             Weather::Files(reports) => (Box::new(reports.into_iter()), 0, 0.0),
@@ -127,5 +199,89 @@ impl Weather {
         let days = usize::try_from(pace.days.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let rate = pace.duplicates.unwrap_or(duplicates);
         Box::new(Repeats::new(missing.take(days), seed, rate, pace.duplicate_degrees))
+    }
+}
+
+/// Days that are not in the topic.
+#[derive(Debug, PartialEq)]
+struct Missing {
+    first: Date,
+    last: Date,
+    days: u64,
+    /// The longest of the gaps that are filled.
+    gap: Option<Gap>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Gap {
+    before: Date,
+    after: Date,
+    days: u64,
+}
+
+impl Missing {
+    /// From `start` up to the newest day that is there.
+    fn between(start: Date, present: &HashSet<Date>) -> Option<Missing> {
+        let mut days: Vec<Date> = present.iter().copied().filter(|date| *date >= start).collect();
+        days.sort_unstable();
+        // What was asked for from a day on, and not only up to others.
+        let asked = days.first().map(|first| (start, *first, days_from(start, *first)));
+        let gaps = days.windows(2).map(|pair| (pair[0], pair[1], days_from(pair[0], pair[1]) - 1));
+        let gap = gaps.clone().max_by_key(|(_, _, days)| *days);
+        let gap = gap.map(|(before, after, days)| Gap { before, after, days });
+        let mut filled = asked
+            .map(|(start, first, days)| (start, first.yesterday().unwrap_or(first), days))
+            .into_iter()
+            .chain(gaps.map(|(before, after, days)| {
+                (before.tomorrow().unwrap_or(before), after.yesterday().unwrap_or(after), days)
+            }))
+            .filter(|(_, _, days)| *days > 0);
+        let (first, mut last, mut days) = filled.next()?;
+        for (_, end, count) in filled {
+            (last, days) = (end, days + count);
+        }
+        Some(Missing { first, last, days, gap })
+    }
+
+    /// The days of a file, which are sent as they are: nothing is filled.
+    fn of(reports: &[Report], present: &HashSet<Date>) -> Option<Missing> {
+        let missing = || reports.iter().map(|report| report.date).filter(|date| !present.contains(date));
+        let (first, last) = (missing().min()?, missing().max()?);
+        Some(Missing { first, last, days: missing().count() as u64, gap: None })
+    }
+}
+
+/// How many years so many days take, the last one begun.
+fn years(days: u64) -> u64 {
+    (days * 10_000).div_ceil(3_652_425)
+}
+
+/// How many days later `to` is.
+fn days_from(from: Date, to: Date) -> u64 {
+    from.until((Unit::Day, to)).map_or(0, |span| u64::try_from(span.get_days()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn present(days: &[Date]) -> HashSet<Date> {
+        days.iter().copied().collect()
+    }
+
+    #[test]
+    fn missing_days_are_counted_between_those_that_are_there() {
+        let (one, two, five, nine) = (date(2000, 1, 1), date(2000, 1, 2), date(2000, 1, 5), date(2000, 1, 9));
+        assert_eq!(Missing::between(one, &present(&[one, two])), None);
+        assert_eq!(Missing::between(nine, &present(&[one, two])), None);
+        let missing = Missing::between(one, &present(&[one, two, five, nine])).unwrap();
+        assert_eq!((missing.first, missing.last, missing.days), (date(2000, 1, 3), date(2000, 1, 8), 5));
+        assert_eq!(missing.gap, Some(Gap { before: five, after: nine, days: 3 }));
+        // Asked for with --start.
+        let missing = Missing::between(one, &present(&[five])).unwrap();
+        assert_eq!((missing.first, missing.last, missing.days), (one, date(2000, 1, 4), 4));
+        assert_eq!(missing.gap, None);
+        let ends = present(&[Date::MIN.max(date(1, 1, 1)), date(9999, 12, 31)]);
+        assert_eq!(Missing::between(date(1, 1, 1), &ends).unwrap().days, 3_652_057);
     }
 }

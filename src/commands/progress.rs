@@ -42,8 +42,8 @@ pub(super) fn with_bar<T>(
     })
 }
 
-/// Ends the bar even if the work panics: the scope would wait for it for ever.
-struct AskOnDrop<'a>(&'a Stop);
+/// Ends a thread even if the work panics: the scope would wait for it for ever.
+pub(super) struct AskOnDrop<'a>(pub &'a Stop);
 
 impl Drop for AskOnDrop<'_> {
     fn drop(&mut self) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result, anyhow};
 use indicatif::ProgressBar;
 
-use super::producer::{Weather, tell};
+use super::producer::{AWAY, Weather, tell, watched};
 use super::progress::Bar;
 use super::{broker, dashboard, plot, progress};
 use crate::broker::{Broker, BrokerError, HostPort, Listening, kafka_version, who_listens};
@@ -17,7 +17,7 @@ use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::kafka::{self, Connection};
 use crate::note;
 use crate::pipeline;
-use crate::producer::{self, Progress, TopicPlan};
+use crate::producer::{self, TopicPlan, Trouble};
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::store;
@@ -175,7 +175,7 @@ impl Machine<'_> {
             recreate: options.fresh,
         };
         let client = kafka::Producer::new(&self.connection, &plan.topic)?;
-        let prepared = producer::prepare(&self.connection, &plan)?;
+        let prepared = producer::prepare(&self.connection, &plan, &self.stop)?;
         tell(&plan, &prepared);
         let settings = pipeline::Settings {
             connection: self.connection.clone(),
@@ -193,20 +193,24 @@ impl Machine<'_> {
             allow_repartition: false,
         };
         let view = View { dir: &options.dir.dir, partitions: prepared.partitions };
-        let reports = Weather::synthetic(&options.synthetic).reports(prepared.present, &options.pace);
+        let weather = Weather::synthetic(&options.synthetic);
+        weather.tell_missing(&plan.topic, &prepared.present, &options.pace)?;
+        let reports = weather.reports(prepared.present, &options.pace);
         let interval = options.pace.interval;
-        let progress = Progress::default();
+        let trouble = Trouble::default();
         let (producing, consuming, failed) = (Stop::default(), Stop::default(), Stop::default());
         let watched_for_failure = |result: Result<()>| result.inspect_err(|_| failed.ask());
         note!("checkpoints and month.svg are in {}; Ctrl-C stops everything", view.dir.display());
         thread::scope(|scope| {
             let producer = scope.spawn(|| {
-                let sent = producer::send_all(&client, reports, interval, &producing, &progress);
+                let sent = watched(&self.connection, &plan.topic, &client, &trouble, || {
+                    producer::send_all(&client, reports, interval, &producing)
+                });
                 watched_for_failure(sent.map_err(Into::into))
             });
             let consumer =
                 scope.spawn(|| watched_for_failure(pipeline::run(&settings, &consuming).map_err(Into::into)));
-            let watched = view.keep(&self.stop, &failed, self.broker.as_mut(), &progress);
+            let watched = view.keep(&self.stop, &failed, self.broker.as_mut(), (&client, &trouble));
             // The reports first, then what is made of them.
             producing.ask();
             let produced = join(producer);
@@ -235,7 +239,7 @@ impl View<'_> {
         stop: &Stop,
         failed: &Stop,
         mut broker: Option<&mut Broker>,
-        progress: &Progress,
+        (client, trouble): (&kafka::Producer, &Trouble),
     ) -> Result<()> {
         let mut line = StatusLine::new();
         let mut drawn_days = 0;
@@ -244,7 +248,7 @@ impl View<'_> {
                 broker::refuse_dead(broker)?;
             }
             let statuses = self.statuses();
-            line.show(&status_line(progress, &statuses));
+            line.show(&status_line(client.acknowledged().days, trouble.now().is_some(), &statuses));
             let days = statuses.iter().map(|status| status.days).sum();
             if days != drawn_days {
                 self.redraw();
@@ -268,11 +272,12 @@ impl View<'_> {
     }
 }
 
-fn status_line(progress: &Progress, statuses: &[Status]) -> String {
+fn status_line(sent: u64, is_waiting: bool, statuses: &[Status]) -> String {
     let counted: u64 = statuses.iter().map(|status| status.days).sum();
     let lag: i64 = statuses.iter().filter_map(|status| status.lag).sum();
     let newest = statuses.iter().filter_map(|status| status.newest.as_deref()).max().unwrap_or("none yet");
-    format!("days sent {}, days counted {counted}, lag {lag} records, newest day {newest}", progress.days())
+    let away = if is_waiting { format!(" ({AWAY})") } else { String::new() };
+    format!("days sent {sent}{away}, days counted {counted}, lag {lag} records, newest day {newest}")
 }
 
 /// One line that changes on a terminal, or a line now and then elsewhere.

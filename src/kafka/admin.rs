@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::future::Future;
 use std::ptr;
@@ -18,13 +19,20 @@ use super::config::{Context, log, property_error};
 use super::consumer::text;
 use super::error::code_of;
 use super::lookups::OffsetOf;
-use super::wire::{EpochEnd, TopicMetadata};
-use super::{Connection, KafkaError};
+use super::wire::{Broker, EpochEnd, TopicMetadata};
+use super::{Connection, KafkaError, Property};
 
 // Declared with the type that C returns: the bindings' enum can't hold a code that it has no name for.
 unsafe extern "C" {
     fn rd_kafka_error_code(error: *const sys::rd_kafka_error_t) -> c_int;
     fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> c_int;
+    fn rd_kafka_metadata(
+        client: *mut RDKafka,
+        all_topics: c_int,
+        only_topic: *mut sys::rd_kafka_topic_t,
+        metadata: *mut *const sys::rd_kafka_metadata,
+        timeout_ms: c_int,
+    ) -> c_int;
     fn rd_kafka_query_watermark_offsets(
         client: *mut RDKafka,
         topic: *const c_char,
@@ -41,6 +49,22 @@ pub struct Topic {
     /// URL-safe base64, as kafka-topics prints it. Never reused.
     pub id: String,
     pub partitions: i32,
+}
+
+/// What any broker says of a topic.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub is_there: bool,
+    /// Partitions, each with its leader's address, where it has a leader.
+    pub leaders: BTreeMap<i32, Option<String>>,
+}
+
+impl Seen {
+    fn of(topic: &TopicMetadata, brokers: &[Broker]) -> Seen {
+        let address = |leader| brokers.iter().find(|broker| broker.id == leader).map(Broker::address);
+        let leaders = topic.partitions.iter().map(|found| (found.partition, found.leader.and_then(address)));
+        Seen { is_there: !topic.partitions.is_empty(), leaders: leaders.collect() }
+    }
 }
 
 /// Requests about topics.
@@ -91,6 +115,61 @@ impl Admin {
             }
         };
         Ok(is_modern.then_some(cluster))
+    }
+
+    /// One that lets a broker go that takes longer than `patience`, so that the next question is asked of another. The
+    /// client picks one broker for a question, and waits for that one.
+    pub fn hasty(connection: &Connection, patience: Duration) -> Result<Self, KafkaError> {
+        let is_set = |key: &str| connection.properties.iter().any(|property| property.key == key);
+        let mut hasty = connection.clone();
+        // Over before the question is, so that it is known by then whom it was asked of.
+        let socket = patience * 3 / 4;
+        let setup = patience.max(Duration::from_secs(1));
+        for (key, time) in [("socket.timeout.ms", socket), ("socket.connection.setup.timeout.ms", setup)] {
+            if !is_set(key) {
+                let (key, value) = (key.to_owned(), time.as_millis().to_string());
+                hasty.properties.push(Property { key, value });
+            }
+        }
+        // What almanac asks itself goes to every broker anyway.
+        Ok(Admin { connection: hasty, ..Admin::new(connection)? })
+    }
+
+    /// Whether any broker has answered anything yet.
+    pub fn has_heard(&self) -> bool {
+        let client = self.client.get().map(AdminClient::inner);
+        self.cluster.as_ref().is_some_and(Cluster::has_heard)
+            || client.is_some_and(|client| client.fetch_cluster_id(Duration::ZERO).is_some())
+    }
+
+    /// What any broker says of the topic. A topic that is not there is not created by that.
+    pub fn look(&self, topic: &str, timeout: Duration) -> Result<Seen, KafkaError> {
+        let action = || format!("can't find topic {topic}");
+        if let Some(cluster) = self.cluster(timeout)? {
+            let metadata = cluster.metadata(topic, timeout)?;
+            return match metadata.topic {
+                Ok(found) => Ok(Seen::of(&found, &metadata.brokers)),
+                Err(code) => match KafkaError::code(action(), code_of(code.into())) {
+                    error if error.is_unknown_topic() => Ok(Seen::default()),
+                    error => Err(error),
+                },
+            };
+        }
+        let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
+        let client = self.client()?.inner();
+        self.serve();
+        // SAFETY: the handle lives as long as `self.client`, which outlives the call.
+        match unsafe { look(client.native_ptr(), &name, timeout) } {
+            Ok(seen) => {
+                self.serve();
+                client.context().forget_error();
+                Ok(seen)
+            }
+            Err(code) => match KafkaError::code(action(), code) {
+                error if error.is_transient() => Err(self.unreachable(timeout)),
+                error => Err(error),
+            },
+        }
     }
 
     /// The cluster's id, asked for until `timeout`.
@@ -273,6 +352,12 @@ impl Admin {
         }
     }
 
+    /// The last thing that went wrong with a connection.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.serve();
+        Some(self.client.get()?.inner().context().last_error()?.reason)
+    }
+
     fn unreachable(&self, timeout: Duration) -> KafkaError {
         self.serve();
         match self.client.get().and_then(|client| client.inner().context().last_error()) {
@@ -307,7 +392,9 @@ unsafe fn tell(event: *mut sys::rd_kafka_event_t, context: &Context) {
             sys::RD_KAFKA_EVENT_LOG => {
                 let (mut facility, mut message, mut level) = (ptr::null(), ptr::null(), 0);
                 if sys::rd_kafka_event_log(event, &mut facility, &mut message, &mut level) == 0 {
-                    log(level, &text(facility), &text(message));
+                    let (facility, message) = (text(facility), text(message));
+                    log(level, &facility, &message);
+                    context.note_failure(level, &facility, &message);
                 }
             }
             _ => {}
@@ -331,6 +418,64 @@ fn one_result(results: KafkaResult<Vec<TopicResult>>, action: &str) -> Result<()
         Some(Ok(_)) => Ok(()),
         Some(Err((_, code))) => Err(KafkaError::code(action, code)),
         None => Err(KafkaError::code(action, Code::BadMessage)),
+    }
+}
+
+/// Asks one broker for the topic's metadata.
+///
+/// # Safety
+/// `client` must be a living librdkafka handle, and stay so during the call.
+unsafe fn look(client: *mut RDKafka, topic: &CStr, timeout: Duration) -> Result<Seen, Code> {
+    // SAFETY: `client` is living; topic and metadata are made here and destroyed here, after their last use. Numbers of
+    // errors are read as the `int`s that they are.
+    unsafe {
+        let handle = sys::rd_kafka_topic_new(client, topic.as_ptr(), ptr::null_mut());
+        if handle.is_null() {
+            return Err(Code::InvalidTopic);
+        }
+        let mut metadata = ptr::null();
+        let error = rd_kafka_metadata(client, 0, handle, &mut metadata, timeout_ms(timeout));
+        sys::rd_kafka_topic_destroy(handle);
+        let seen = check(error).and_then(|()| seen(metadata));
+        if !metadata.is_null() {
+            sys::rd_kafka_metadata_destroy(metadata);
+        }
+        seen
+    }
+}
+
+/// # Safety
+/// `metadata` must be null, or a living answer about one topic.
+unsafe fn seen(metadata: *const sys::rd_kafka_metadata) -> Result<Seen, Code> {
+    // SAFETY: arrays are read up to the counts that come with them, and strings are copied.
+    unsafe {
+        let Some(metadata) = metadata.as_ref() else { return Err(Code::BadMessage) };
+        if metadata.topics.is_null() || metadata.topic_cnt != 1 {
+            return Err(Code::BadMessage);
+        }
+        let topic = metadata.topics;
+        match check((&raw const (*topic).err).cast::<c_int>().read()) {
+            Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(Seen::default()),
+            Err(Code::LeaderNotAvailable) | Ok(()) => {}
+            Err(code) => return Err(code),
+        }
+        let address_of = |leader: i32| {
+            let mut brokers = (0..usize::try_from(metadata.broker_cnt).unwrap_or(0))
+                .filter(|_| !metadata.brokers.is_null())
+                .map(|at| metadata.brokers.add(at));
+            let broker = brokers.find(|broker| (**broker).id == leader)?;
+            Some(format!("{}:{}", text((*broker).host), (*broker).port))
+        };
+        let count = usize::try_from((*topic).partition_cnt).unwrap_or(0);
+        let partitions =
+            (0..count).filter(|_| !(*topic).partitions.is_null()).map(|at| (*topic).partitions.add(at));
+        let leaders = partitions
+            .map(|partition| {
+                let (id, leader) = (&raw const (*partition).id, &raw const (*partition).leader);
+                (id.read(), address_of(leader.read()))
+            })
+            .collect();
+        Ok(Seen { is_there: count > 0, leaders })
     }
 }
 

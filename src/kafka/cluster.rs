@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::config::Connection;
-use super::error::{KafkaError, code_of};
+use super::error::{KafkaError, code_of, plain_error};
 use super::link::Link;
 use super::lookups::{self, Answered, ListedOffset, OffsetOf};
 use super::wire::{
@@ -82,6 +82,12 @@ impl Cluster {
             named: connection.brokers.split(',').map(|broker| broker.trim().to_owned()).collect(),
             known: Mutex::default(),
         })
+    }
+
+    /// Whether any broker has answered anything yet.
+    pub(super) fn has_heard(&self) -> bool {
+        let known = self.known();
+        !known.links.is_empty() || known.cluster_id.is_some()
     }
 
     /// Whether a broker has all requests that are made here, which those before Kafka 3.1 do not.
@@ -292,10 +298,12 @@ impl Cluster {
         }
         let brokers: Vec<&str> = reasons.iter().map(|(address, _)| address.as_str()).collect();
         let reason = match &reasons[..] {
-            [(_, error)] => error.to_string(),
+            [(_, error)] => plain_error(error),
             reasons => {
-                let each: Vec<String> =
-                    reasons.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+                let each: Vec<String> = reasons
+                    .iter()
+                    .map(|(address, error)| format!("{address}: {}", plain_error(error)))
+                    .collect();
                 each.join("; ")
             }
         };

@@ -220,6 +220,12 @@ impl Connection {
             .set("retries", "10")
             // Default CRC32: months would lie elsewhere than where Java and Python clients put them.
             .set("partitioner", "murmur2_random");
+        // Defaults 60 s and 30 s: so long would days wait for a broker that hangs, although others lead its partitions by then.
+        for key in ["socket.timeout.ms", "request.timeout.ms"] {
+            if config.get(key).is_none() {
+                config.set(key, "10000");
+            }
+        }
         config
     }
 }
@@ -258,6 +264,19 @@ impl Context {
         self.last_error.lock().ok().and_then(|error| error.clone())
     }
 
+    /// A connection that could not be made in time is told by a line of the client's log only.
+    pub(super) fn note_failure(&self, level: c_int, facility: &str, message: &str) {
+        if facility == "FAIL" && level == RDKafkaLogLevel::Warning as c_int {
+            self.note(Code::BrokerTransportFailure, message);
+        }
+    }
+
+    fn note(&self, code: Code, reason: &str) {
+        if let (Some(error), Ok(mut last)) = (ConnectionError::new(code, reason), self.last_error.lock()) {
+            *last = Some(error);
+        }
+    }
+
     /// What went wrong before an answer is over with it.
     pub(super) fn forget_error(&self) {
         if let Ok(mut last) = self.last_error.lock() {
@@ -269,14 +288,12 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level as c_int, facility, message);
+        self.note_failure(level as c_int, facility, message);
     }
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        if let (Some(error), Ok(mut last)) = (ConnectionError::new(code, reason), self.last_error.lock()) {
-            *last = Some(error);
-        }
+        self.note(error.rdkafka_error_code().unwrap_or(Code::Unknown), reason);
     }
 }
 

@@ -71,6 +71,12 @@ impl ConnectionError {
     }
 }
 
+/// The system's words without its number.
+pub(super) fn plain_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())
+}
+
 /// The client's words without what only its makers need: threads, its names for brokers and addresses, states, places in
 /// the source of its TLS library. The broker's address stays.
 fn plain_reason(reason: &str) -> String {
@@ -87,10 +93,10 @@ fn plain_reason(reason: &str) -> String {
     };
     text = without_notes(text);
     let text = text.replace("ipv4#", "").replace("ipv6#", "");
-    let text = match text.split_once("ApiVersionRequest failed: Local: Timed out") {
-        Some(_) => "no answer".to_owned(),
-        None => without_tls_source(&text),
-    };
+    let is_silence = ["ApiVersionRequest failed: Local: Timed out", "Connection setup timed out"]
+        .iter()
+        .any(|words| text.starts_with(words));
+    let text = if is_silence { "no answer".to_owned() } else { without_tls_source(&text) };
     match broker {
         // Both name the same place.
         Some(broker) if !text.contains(broker) => format!("{broker}: {text}"),
@@ -146,13 +152,13 @@ pub(super) fn code_of(number: c_int) -> Code {
 
 impl KafkaError {
     pub(super) fn client(action: impl Into<String>, error: &ClientError) -> Self {
-        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        let reason = match error.rdkafka_error_code() {
-            // Its own words name the call that it was.
-            Some(code) => code.to_string(),
-            None => error.to_string(),
+        let code = match error {
+            ClientError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
         };
-        KafkaError::Client { action: action.into(), code, reason }
+        // The bindings' own words name the call that it was.
+        let reason = code.map_or_else(|| error.to_string(), |code| code.to_string());
+        KafkaError::Client { action: action.into(), code: code.unwrap_or(Code::Unknown), reason }
     }
 
     pub(super) fn code(action: impl Into<String>, code: Code) -> Self {
@@ -162,6 +168,16 @@ impl KafkaError {
     /// The topic of this name is not the one that was read.
     pub(super) fn other_topic(topic: &str) -> Self {
         KafkaError::code(format!("topic {topic} has another id"), Code::UnknownTopicId)
+    }
+
+    /// Why it went wrong, without what did.
+    pub fn reason(self) -> String {
+        match self {
+            KafkaError::Unreachable { reason, .. }
+            | KafkaError::NotLetIn { reason, .. }
+            | KafkaError::Property { reason, .. }
+            | KafkaError::Client { reason, .. } => reason,
+        }
     }
 
     /// Records whose offsets lie past the partition's end.
@@ -288,6 +304,10 @@ mod tests {
             (
                 "kafka-2:9092/2: ApiVersionRequest failed: Local: Timed out: probably due to broker version < 0.10 (see api.version.request configuration) (after 10001ms in state APIVERSION_QUERY)",
                 "kafka-2:9092: no answer",
+            ),
+            (
+                "[thrd:127.0.0.1:9094/3]: 127.0.0.1:9094/3: Connection setup timed out in state APIVERSION_QUERY (after 1500ms in state APIVERSION_QUERY)",
+                "127.0.0.1:9094: no answer",
             ),
             (
                 "sasl_ssl://b.example:9093/bootstrap: SASL authentication error: Authentication failed: bad password (after 4ms in state AUTH_REQ, 2 identical error(s) suppressed)",

@@ -9,6 +9,7 @@
 
 mod account;
 mod admin;
+mod asker;
 pub mod batches;
 mod cluster;
 mod config;
@@ -21,13 +22,16 @@ mod log;
 mod lookups;
 mod producer;
 mod response;
+mod watch;
 pub mod wire;
 
 pub use account::{Account, account};
-pub use admin::{Admin, Topic};
+pub use admin::{Admin, Seen, Topic};
+pub use asker::Asker;
 pub use batches::{Record, Records, Refused};
 pub use config::{Connection, Property};
 pub use consumer::{Consumer, Item, Position, RebalanceEvent, Received, StartAt};
 pub use error::KafkaError;
 pub use log::{Span, extent, read_all_of_spans, read_spans};
-pub use producer::{Producer, Undelivered};
+pub use producer::{Acknowledged, Producer, Stuck, Undelivered};
+pub use watch::{Sight, Watch};

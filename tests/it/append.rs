@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use almanac::source::Synthetic;
 use jiff::civil::{Date, date};
 
-use crate::support::{Place, eventually, kafka};
+use crate::support::{Place, Raw, eventually, kafka};
 
 const FIRST_DAY: Date = date(1990, 1, 1);
 
@@ -75,6 +75,49 @@ fn on_another_machine_nothing_is_deleted_unasked() {
     place.almanac(&[&producer[..], &["--recreate"]].concat()).succeeds();
     let present: BTreeSet<Date> = kafka().dates(&place.topic).into_iter().collect();
     assert!(present.into_iter().eq(first_days(1)));
+}
+
+#[test]
+fn a_day_far_from_all_others_does_not_fill_centuries() {
+    let place = Place::new();
+    place.produce(&["--days", "3", "--duplicates", "0"]);
+    let day = |date: &str| [b"\x0a\x0a", date.as_bytes(), b"\x11", &1.5_f64.to_le_bytes()].concat();
+    let send = |date: &str| place.send(&[Raw { partition: 0, key: None, value: Some(&day(date)) }]);
+    let append = ["producer", "--append", "--interval", "0", "--duplicates", "0"];
+    let (name, append_with) = (&place.topic, |more: &[&str]| place.almanac(&[&append[..], more].concat()));
+    send("2999-12-31");
+    for more in [&[][..], &["--days", "300000"]] {
+        let ended = append_with(more).fails(2);
+        assert_eq!(
+            ended.stderr.lines().skip(1).collect::<Vec<_>>(),
+            [
+                &*format!(
+                    "almanac: error: topic {name} has no days between 1990-01-03 and 2999-12-31, and 368,891 days of \
+                     made-up weather would fill that gap"
+                ),
+                "hint: --gap-max 1010 fills it; --start DATE or --days N sends less"
+            ]
+        );
+    }
+    let said = append_with(&["--days", "5"]).succeeds().stderr;
+    assert!(
+        said.contains("sending the first 5 of 368,891 missing days 1990-01-04 to 2999-12-30\n"),
+        "{said}"
+    );
+    send("0001-01-01");
+    let said = append_with(&[]).fails(2).stderr;
+    assert!(said.contains("between 0001-01-01 and 1990-01-01, and 726,466 days"), "{said}");
+    send("1990-01-11");
+    let said = append_with(&["--start", "1989-12-31", "--days", "4"]).succeeds().stderr;
+    assert!(said.contains("sending the first 4 of "), "{said}");
+    let dates = sorted(kafka().dates(name));
+    assert_eq!(dates.len(), 3 + 5 + 3 + 4);
+    assert!(
+        dates[1..13]
+            .iter()
+            .copied()
+            .eq(Synthetic::new(0).reports(date(1989, 12, 31)).map(|it| it.date).take(12))
+    );
 }
 
 /// Records of the topic so far; none where it is not there yet.

@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::dashboard::get;
@@ -50,11 +51,8 @@ fn compose() -> Compose {
 #[test]
 fn one_broker_may_stop_or_die_and_nothing_changes() {
     let mut all = Services::new();
-    for name in all.names_with("broker") {
-        all.start(&name);
-    }
+    all.start_brokers();
     for broker in all.names_with("broker") {
-        all.running[&broker][0].stderr_line_with(" answers at ");
         all.process(&broker, "broker --check").succeeds();
     }
     let after: BTreeSet<_> = all.compose.services["producer"].depends_on.keys().cloned().collect();
@@ -94,6 +92,35 @@ fn one_broker_may_stop_or_die_and_nothing_changes() {
     let verified = all.place.almanac(&["verify"]).succeeds();
     let same = verified.stdout.lines().filter(|line| line.ends_with(" the same"));
     assert_eq!(same.count(), 4, "{}", verified.stdout);
+}
+
+/// Each of the ways to begin, with each of the brokers paused.
+#[test]
+fn a_producer_begins_while_one_of_three_brokers_hangs() {
+    let mut all = Services::new();
+    all.start_brokers();
+    let begin = ["producer", "--interval", "0", "--days", "300", "--replication", "3"];
+    for (round, broker) in all.names_with("broker").into_iter().enumerate() {
+        let topic = format!("{TOPIC}-{round}");
+        all.signal_jvm(&broker, Signal::STOP);
+        let hung = all.here(&format!("{broker}:9092"));
+        for (more, days) in [(&["--append"][..], 300), (&["--append"], 600), (&["--recreate"], 300)] {
+            let began = std::time::Instant::now();
+            let ended = all.place.almanac(&[&begin[..], more, &["-t", &topic]].concat()).succeeds();
+            let took = began.elapsed();
+            assert!(took < Duration::from_secs(90), "{more:?} {took:?}: {}", ended.stderr);
+            assert!(ended.stderr.contains("sent 300 days"), "{}", ended.stderr);
+            for line in ended.stderr.lines().filter(|line| line.contains("does not answer")) {
+                assert!(line.contains(&hung), "{line}");
+            }
+            let dates: BTreeSet<Date> = Kafka::dates_at(&all.connection(), &topic).into_iter().collect();
+            assert_eq!(dates.len(), days);
+        }
+        all.signal_jvm(&broker, Signal::CONT);
+        eventually("each replica is in sync", || {
+            all.partitions_of(&topic).iter().all(|partition| partition.in_sync == 3)
+        });
+    }
 }
 
 #[test]
@@ -154,6 +181,20 @@ impl Services {
         let replicas = service.deploy.as_ref().map_or(1, |deploy| deploy.replicas);
         let started = (0..replicas).map(|_| self.process(name, &service.command).start()).collect();
         self.running.insert(name.to_owned(), started);
+    }
+
+    fn start_brokers(&mut self) {
+        for name in self.names_with("broker") {
+            self.start(&name);
+        }
+        for name in self.names_with("broker") {
+            self.running[&name][0].stderr_line_with(" answers at ");
+        }
+    }
+
+    /// Pauses a broker's JVM, or lets it go on.
+    fn signal_jvm(&self, broker: &str, signal: Signal) {
+        crate::support::signal_jvm_in(&self.place.dir(broker), signal);
     }
 
     /// A command in a service's container, with what the image sets and the file does not.
@@ -224,8 +265,12 @@ impl Services {
     }
 
     fn partitions(&self) -> Vec<Partition> {
+        self.partitions_of(TOPIC)
+    }
+
+    fn partitions_of(&self, topic: &str) -> Vec<Partition> {
         let client: BaseConsumer = self.client().create().unwrap();
-        let metadata = client.fetch_metadata(Some(TOPIC), Duration::from_secs(30)).unwrap();
+        let metadata = client.fetch_metadata(Some(topic), Duration::from_secs(30)).unwrap();
         let partitions = metadata.topics()[0].partitions().iter();
         partitions
             .map(|partition| Partition {

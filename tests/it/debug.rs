@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Place, Raw, Running, eventually, has_program, kafka};
+use crate::support::{Kafka, Place, Raw, Running, eventually, eventually_within, free_address, has_program};
 
 const PARTITIONS: [i32; 4] = [0, 1, 2, 3];
 
@@ -147,13 +148,36 @@ fn json_and_a_reader_that_goes_away() {
     assert_eq!(status.unwrap().code(), Some(0));
 }
 
+/// Beside the two seconds in which it is to be said, what a busy machine may take.
+const SAID_WITHIN: Duration = Duration::from_secs(5);
+
 #[test]
-fn waiting_for_a_topic_is_silent() {
-    let place = Place::new();
-    let mut debug = place.almanac(&["debug", "--group", "debug-early"]).start();
+fn what_is_waited_for_is_said_once() {
+    let address = free_address();
+    let place = Place::at(&address);
+    let mut debug = place.almanac(&["debug"]).start();
+    let is_said = |what: &str, times: usize| {
+        eventually_within(SAID_WITHIN, what, || debug.stderr().matches(what).count() == times);
+    };
+    let refused = "Connection refused";
+    let away = format!("almanac: warning: Kafka does not answer at {address}; waiting for it ({refused})\n");
+    is_said(&away, 1);
+    let mut kafka = Kafka::start_at(&address, &[]);
+    is_said(&format!("almanac: warning: topic {} is not there; waiting for it\n", place.topic), 1);
     place.produce(&["--days", "1"]);
     shows_all_partitions(&place, &debug, 2500);
+    let reads = format!("almanac: reading topic {}\n", place.topic);
+    is_said(&reads, 1);
+    kafka.kill_9();
+    is_said("Connection refused", 2);
+    kafka.start_again();
+    shows_all_partitions(&place, &debug, 2501);
+    is_said(&reads, 2);
     let ended = debug.terminate();
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    assert!(kafka().describe(&place.topic).is_some());
+    assert_eq!(
+        (ended.code, ended.stderr.matches("does not answer").count()),
+        (Some(0), 2),
+        "{}",
+        ended.stderr
+    );
 }

@@ -1,11 +1,12 @@
 //! A Kafka that is not there yet, or goes away: waited for, said once, and nothing lost or counted twice.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use rustix::process::Signal;
 
-use crate::support::{Kafka, Place, Running, eventually, free_address};
+use crate::support::{Kafka, Place, Running, eventually, eventually_within, free_address};
 
 const CONSUMER: &[&str] = &["consumer", "0", "1", "2", "3"];
 
@@ -127,4 +128,51 @@ fn a_stop_asks_twice_whether_the_last_batch_may_be_made_durable() {
     place.caught_up(&kafka, "silent");
     assert_eq!(again.terminate().code, Some(0), "{}", again.stderr());
     place.assert_same_files("answered", "silent");
+}
+
+/// Beside the two seconds in which it is to be said, what a busy machine may take.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_producer_says_that_kafka_is_away_and_counts_what_is_acknowledged() {
+    let mut kafka = Kafka::start(&[]);
+    // The last one sends nothing while Kafka is away.
+    for interval in ["0", "5ms", "1h"] {
+        let place = Place::on(&kafka);
+        let mut producer = place.almanac(&["producer", "--interval", interval, "--duplicates", "0"]).start();
+        let present = || kafka.describe(&place.topic).map_or(0, |_| kafka.records(&place.topic));
+        eventually("days are sent", || present() > 0);
+        let said = |words: &str| producer.stderr().matches(words).count();
+        kafka.signal(Signal::STOP);
+        eventually_within(TOLD_WITHIN, "it says that Kafka hangs", || {
+            said("Kafka does not answer; waiting") == 1
+        });
+        kafka.signal(Signal::CONT);
+        eventually("it says that it is back", || said("Kafka answers again") == 1);
+        kafka.kill_9();
+        let away = format!("Kafka does not answer; waiting for {} (", kafka.bootstrap);
+        eventually_within(TOLD_WITHIN, "it says that Kafka is away", || said(&away) == 2);
+        assert!(producer.stderr().contains("(Connection refused)"), "{}", producer.stderr());
+        let asked = std::time::Instant::now();
+        let ended = producer.terminate();
+        assert!(asked.elapsed().as_secs() < 9, "{:?}", asked.elapsed());
+        kafka.start_again();
+        let days = kafka.dates(&place.topic).len();
+        let sent = ended.stderr.split("sent ").nth(1).and_then(|sent| sent.split(' ').next());
+        let sent: usize = sent.unwrap().parse().unwrap();
+        // What has arrived and was not acknowledged is not known to have arrived.
+        assert!(sent > 0 && sent <= days, "{days} in the topic: {}", ended.stderr);
+        match interval {
+            "1h" => assert_eq!((ended.code, sent, days), (Some(0), 1, 1), "{}", ended.stderr),
+            _ => {
+                assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+                let lost = ended.stderr.split("error: stopped: ").nth(1).unwrap();
+                let lost: usize =
+                    lost.split(" days and 0 repeats were not acknowledged").next().unwrap().parse().unwrap();
+                assert!(lost > 0 && sent + lost >= days, "{days} in the topic: {}", ended.stderr);
+            }
+        }
+        assert_eq!(ended.stderr.matches("Kafka does not answer").count(), 2, "{}", ended.stderr);
+        assert_eq!(ended.stderr.matches("identical error").count(), 0, "{}", ended.stderr);
+    }
 }

@@ -210,8 +210,7 @@ impl Kafka {
 
     /// Pauses its JVM, or lets it go on.
     pub fn signal(&self, signal: Signal) {
-        let pid: i32 = self.jvm().file_name().unwrap().to_str().unwrap().parse().unwrap();
-        rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        signal_jvm_in(self.data.path(), signal);
     }
 
     pub fn start_again(&mut self) {
@@ -238,13 +237,8 @@ impl Kafka {
         line.split('\0').skip_while(|argument| *argument != "-cp").nth(1).unwrap().to_owned()
     }
 
-    /// Where /proc tells of its JVM.
     fn jvm(&self) -> PathBuf {
-        let is_here = |process: &PathBuf| {
-            std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == self.data.path())
-        };
-        let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-        processes.find(is_here).unwrap()
+        jvm_in(self.data.path())
     }
 
     /// Removes the records below `offset`, as retention does.
@@ -312,6 +306,19 @@ impl Kafka {
         read_spans(connection, topic, &extent(&admin, topic, partitions).unwrap(), each).unwrap();
         dates
     }
+}
+
+/// Where /proc tells of the JVM that keeps its data there.
+fn jvm_in(data: &Path) -> PathBuf {
+    let is_here = |process: &PathBuf| std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == data);
+    let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes.find(is_here).unwrap()
+}
+
+/// Pauses that JVM, or lets it go on.
+pub fn signal_jvm_in(data: &Path, signal: Signal) {
+    let pid: i32 = jvm_in(data).file_name().unwrap().to_str().unwrap().parse().unwrap();
+    rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
 /// Where the batches of a segment end that were written whole.
