@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use almanac::checkpoint::Checkpoint;
-use almanac::kafka::{Batch, Connection, Consumer, Item, Position, Span, StartAt, read_spans};
+use almanac::kafka::{Connection, Consumer, Item, Position, Received, Span, StartAt, read_spans};
 use almanac::report::Decoder;
 use almanac::store::{self, Paths};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::Options;
 use crate::figures::{Spread, rate, table, target, three_digits};
@@ -294,16 +294,18 @@ pub fn count(brokers: &str, topic: &str) -> Result<()> {
     let admin = almanac::kafka::Admin::new(&connection)?;
     let spans = almanac::kafka::extent(&admin, topic, PARTITIONS)?;
     let all = u64::try_from(spans.iter().map(|span| span.len()).sum::<i64>())?;
-    let mut batch = Batch::with_capacity(BATCH_RECORDS_MAX);
+    let mut batch = Received::with_capacity(BATCH_RECORDS_MAX);
     let (mut records, mut told, mut stdout) = (0, Instant::now(), std::io::stdout());
     while records < all {
         let is_first = records == 0;
         consumer.poll(&mut batch, Duration::from_millis(100));
-        for item in batch.iter() {
+        while let Some(item) = batch.next() {
             match item {
                 Item::Records(some) => {
                     for record in some {
-                        record.context("a record that is malformed")?;
+                        record.map_err(|refused| {
+                            anyhow!("the record at offset {} is malformed", refused.offset())
+                        })?;
                         records += 1;
                     }
                 }

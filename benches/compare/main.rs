@@ -12,8 +12,6 @@ mod kafka;
 mod latency;
 mod process;
 mod producers;
-#[allow(dead_code, reason = "the whole of it is the consumer's")]
-mod protocol;
 mod raw;
 mod restart;
 

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::protocol::wire::{self, Limits, Wanted};
+use almanac::kafka::wire::{self, Limits, Wanted};
 
 const CLIENT: &str = "raw";
 /// As in a replay.
@@ -21,13 +21,14 @@ pub fn read(brokers: &str, topic: &str, partitions: i32) -> Result<()> {
     stream.write_all(&wire::metadata_request(0, CLIENT, topic))?;
     let size = receive(&mut stream, &mut answer)?;
     let metadata = wire::metadata(&answer[..size], 0)?;
-    let mut wanted: Vec<Wanted> = metadata
+    let topic = metadata.topic.map_err(|code| anyhow!("Kafka's error code {code}"))?;
+    let mut wanted: Vec<Wanted> = topic
         .partitions
         .iter()
         .map(|leader| Wanted {
             partition: leader.partition,
             next_offset: 0,
-            leader_epoch: leader.epoch,
+            leader_epoch: leader.leader_epoch,
             last_epoch: None,
         })
         .collect();
@@ -36,15 +37,15 @@ pub fn read(brokers: &str, topic: &str, partitions: i32) -> Result<()> {
     let mut requests: Vec<(Vec<u8>, u64)> = Vec::new();
     loop {
         let number = i32::try_from(requests.len())?;
-        let request = wire::fetch_request(number, CLIENT, &metadata.topic_id, LIMITS, &wanted);
+        let request = wire::fetch_request(number, CLIENT, &topic.id, LIMITS, &wanted);
         stream.write_all(&request)?;
         let size = receive(&mut stream, &mut answer)?;
         let mut is_over = true;
-        for fetched in wire::fetched(&answer[..size], number, &metadata.topic_id)? {
+        for fetched in wire::fetched(&answer[..size], number, &topic.id)? {
             let of = wanted.iter_mut().find(|wanted| wanted.partition == fetched.partition);
             let of = of.context("of a partition that was not asked for")?;
             for batch in fetched.batches {
-                of.next_offset = batch?.1;
+                of.next_offset = batch?.next_offset();
             }
             is_over &= of.next_offset >= fetched.high_watermark;
         }

@@ -353,36 +353,55 @@ pub struct Run<'a> {
 /// | compacted: `count` is less   | above the one before, in the batch | by the delta                |
 /// | compacted                    | any other                          | unknown: kept aside         |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Place {
-    /// No record is missing: the next one is at this delta.
-    Dense(u32),
-    /// Compaction has removed records: the next one is at `from` or above, and at `last` at most.
-    Sparse { from: u32, last: u32 },
+pub struct Place {
+    /// Where no record is missing: twice the delta of the next one, as the record has it, whose lowest bit is the sign.
+    usual: u32,
+    /// Where compaction has removed records: the next one is here or above,
+    from: u32,
+    /// and here at most.
+    last: u32,
 }
 
 impl Place {
+    /// No record's delta that is not below zero.
+    const SPARSE: u32 = u32::MAX;
+
+    fn dense(next: u32) -> Place {
+        Place { usual: next.wrapping_mul(2), from: 0, last: 0 }
+    }
+
     fn of(batch: &Batch) -> Place {
         match batch.count.checked_sub(1) == Some(batch.last_delta) {
-            true => Place::Dense(0),
-            false => Place::Sparse { from: 0, last: batch.last_delta },
+            true => Place::dense(0),
+            false => Place { usual: Place::SPARSE, from: 0, last: batch.last_delta },
         }
+    }
+
+    fn is_dense(self) -> bool {
+        self.usual != Place::SPARSE
+    }
+
+    /// The least delta that the next record can have.
+    fn least(self) -> u32 {
+        if self.is_dense() { self.usual / 2 } else { self.from.min(self.last) }
+    }
+
+    /// Passes so many records of a batch without gaps.
+    fn skip(&mut self, count: u32) {
+        self.usual = self.usual.wrapping_add(count.wrapping_mul(2));
     }
 
     /// The true delta of the next record, whose own is `delta`; an error holds where a record of unknown offset lies.
     pub fn next(&mut self, delta: i64) -> Result<u32, u32> {
-        match self {
-            Place::Dense(next) => {
-                let found = *next;
-                *next = next.saturating_add(1);
-                Ok(found)
-            }
-            Place::Sparse { from, last } => {
-                let believed = u32::try_from(delta).ok().filter(|delta| (*from..=*last).contains(delta));
-                let at = believed.unwrap_or((*from).min(*last));
-                *from = at.saturating_add(1);
-                believed.ok_or(at)
-            }
+        let least = self.least();
+        if self.is_dense() {
+            self.skip(1);
+            return Ok(least);
         }
+        let believed = u32::try_from(delta).ok().filter(|delta| (self.from..=self.last).contains(delta));
+        let at = believed.unwrap_or(least);
+        self.from = at.saturating_add(1);
+        believed.ok_or(at)
     }
 }
 
@@ -396,7 +415,7 @@ impl<'a> Run<'a> {
         leader_epoch: -1,
         count: 0,
         records: Reader::new(&[]),
-        place: Place::Dense(0),
+        place: Place { usual: 0, from: 0, last: 0 },
         is_odd: false,
     };
 
@@ -409,13 +428,12 @@ impl<'a> Run<'a> {
 
     /// The same without `count` records, whose bytes are these.
     pub fn after(mut self, count: u32, records: &[u8]) -> Run<'static> {
-        match self.place {
-            Place::Dense(at) => self.place = Place::Dense(at.saturating_add(count)),
-            Place::Sparse { .. } => {
-                let mut part = self.next_part(count, records);
-                while part.next_record(0).is_some() {}
-                self.place = part.place;
-            }
+        if self.place.is_dense() {
+            self.place.skip(count);
+        } else {
+            let mut part = self.next_part(count, records);
+            while part.next_record(0).is_some() {}
+            self.place = part.place;
         }
         let Run { base_offset, last_delta, leader_epoch, place, .. } = self;
         Run { base_offset, last_delta, leader_epoch, place, ..Run::EMPTY }
@@ -454,7 +472,6 @@ impl<'a> Run<'a> {
     fn take_usual(&mut self) -> Option<Fields<'a>> {
         /// Minus one, for a null.
         const NULL: u8 = 1;
-        let Place::Dense(place) = self.place else { return None };
         let rest = self.records.rest();
         let window: &[u8; WINDOW] = rest.first_chunk()?;
         let (record, rest) = rest.split_at_checked(1 + short_length(window[0])?)?;
@@ -471,12 +488,11 @@ impl<'a> Run<'a> {
         };
         let from = at + 1;
         let value = record.get(from..from + short_length(*record.get(at)?)?)?;
-        // The lowest bit is the sign.
-        if delta & 1 != 0 || delta >> 1 != place {
+        if delta != self.place.usual {
             return None;
         }
-        let offset = self.base_offset.checked_add(i64::from(place))?;
-        self.place = Place::Dense(place + 1);
+        let offset = self.base_offset.checked_add(i64::from(delta >> 1))?;
+        self.place.usual = delta + 2;
         self.records = Reader::new(rest);
         Some((offset, key, Some(value)))
     }
@@ -527,7 +543,7 @@ impl<'a> Run<'a> {
 
     /// What is said of a batch from its next record on, which can't be decoded.
     pub fn unreadable(&self) -> Refused<'static> {
-        let (Place::Dense(at) | Place::Sparse { from: at, .. }) = self.place;
+        let at = self.place.least();
         let offset = |delta: u32| self.base_offset.saturating_add(i64::from(delta));
         let next_offset = offset(self.last_delta).saturating_add(1);
         Refused::Unreadable { offset: offset(at.min(self.last_delta)), next_offset }
@@ -638,7 +654,7 @@ pub mod tests {
 
     /// One record, where its delta says.
     fn run_of(base_offset: i64, place: u32, records: &[u8]) -> Run<'_> {
-        let (records, place) = (Reader::new(records), Place::Dense(place));
+        let (records, place) = (Reader::new(records), Place::dense(place));
         Run { base_offset, last_delta: u32::MAX, count: 1, records, place, ..Run::EMPTY }
     }
 

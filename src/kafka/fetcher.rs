@@ -107,6 +107,14 @@ enum LinkState {
     Open(Link),
 }
 
+/// A response that is complete.
+struct Arrived {
+    link: LinkId,
+    /// The partitions of its request, and from which offset.
+    requested: Vec<(i32, i64)>,
+    correlation: i32,
+}
+
 /// Where the leaders are, asked for by a thread.
 struct Refresh {
     is_wanted: bool,
@@ -203,10 +211,10 @@ impl Fetcher {
         if failures.is_empty() {
             self.wait(patience);
         }
-        if let Some((id, requested, correlation)) = self.receive(response) {
+        if let Some(arrived) = self.receive(response) {
             self.rounds += 1;
-            if !self.take(response, id, correlation, &requested) {
-                self.close(id, "a response does not follow the protocol");
+            if !self.take(response, &arrived) {
+                self.close(arrived.link, "a response does not follow the protocol");
             }
         }
         failures.into_iter().for_each(|(partition, error)| response.push_failure(partition, error));
@@ -434,7 +442,7 @@ impl Fetcher {
     }
 
     /// Takes the first response that is complete.
-    fn receive(&mut self, response: &mut Response) -> Option<(LinkId, Vec<(i32, i64)>, i32)> {
+    fn receive(&mut self, response: &mut Response) -> Option<Arrived> {
         let mut failed = Vec::new();
         let mut received = None;
         for (index, link) in self.links.iter_mut().enumerate() {
@@ -448,15 +456,16 @@ impl Fetcher {
                     response.take_from(open);
                     link.is_long_silent = false;
                     let requested = std::mem::take(&mut link.requested);
-                    received = Some((index, (link.id, requested, open.correlation())));
+                    let correlation = open.correlation();
+                    received = Some((index, Arrived { link: link.id, requested, correlation }));
                     break;
                 }
                 Err(error) => failed.push((link.id, error.to_string())),
             }
         }
-        if let Some((index, _)) = received {
+        if let Some((index, _)) = &received {
             // Last in turn the next time: else what the first broker has would come before all that the others have.
-            self.links[index..].rotate_left(1);
+            self.links[*index..].rotate_left(1);
         }
         for (id, reason) in failed {
             self.close(id, &reason);
@@ -508,16 +517,10 @@ impl Fetcher {
     }
 
     /// Takes in what a response says. Says whether it follows the protocol.
-    fn take(
-        &mut self,
-        response: &mut Response,
-        id: LinkId,
-        correlation: i32,
-        requested: &[(i32, i64)],
-    ) -> bool {
+    fn take(&mut self, response: &mut Response, arrived: &Arrived) -> bool {
         let Some(topic_id) = self.topic_id else { return false };
         let (bytes, parts) = response.split();
-        let Ok(fetched) = wire::fetched(bytes, correlation, &topic_id) else { return false };
+        let Ok(fetched) = wire::fetched(bytes, arrived.correlation, &topic_id) else { return false };
         // A response has each partition of the request, once. Nothing protects their numbers on the way, and where two
         // partitions are at the same offset, records of one would pass for those of the other. A broker that holds back, for
         // a quota, sends none of them.
@@ -526,7 +529,7 @@ impl Fetcher {
             partitions
         };
         let answered = sorted(fetched.iter().map(|fetched| fetched.partition).collect());
-        let wanted = sorted(requested.iter().map(|(partition, _)| *partition).collect());
+        let wanted = sorted(arrived.requested.iter().map(|(partition, _)| *partition).collect());
         if !answered.is_empty() && answered != wanted {
             return false;
         }
@@ -535,7 +538,8 @@ impl Fetcher {
             let Some(reading) = self.readings.get_mut(&partition) else { continue };
             let Some(next_offset) = reading.next_offset else { continue };
             // One that was removed meanwhile, and perhaps added again from elsewhere.
-            if reading.link != Some(id) || !requested.contains(&(partition, next_offset)) {
+            let is_wanted = arrived.requested.contains(&(partition, next_offset));
+            if reading.link != Some(arrived.link) || !is_wanted {
                 continue;
             }
             match reading.take(fetched, bytes, parts, self.rounds) {
