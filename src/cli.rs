@@ -159,6 +159,10 @@ pub struct Up {
     /// Begin again: delete the topic, archive what was counted
     #[arg(long, env = "ALMANAC_FRESH")]
     pub fresh: bool,
+    /// Take a topic that 'up' did not begin: add to it, or delete it with --fresh
+    // Not from the environment: what it allows is meant for one topic.
+    #[arg(long, hide_short_help = true)]
+    pub adopt: bool,
     #[command(flatten)]
     pub pace: Pace,
     #[command(flatten)]

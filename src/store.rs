@@ -7,6 +7,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one place that renames")]
 
+mod begun;
 mod rejected;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize, de};
 
 use crate::checkpoint::Checkpoint;
 use crate::status::Status;
+pub use begun::{Begun, begun_in, note_begun};
 use rejected::{Entries, LineError, each_passed};
 pub use rejected::{Rejected, passed_entries, rejected_entries};
 
@@ -841,6 +843,24 @@ fn read_plain(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError
         return Err(StoreError::unreadable(path, "it is no plain file"));
     }
     read_bounded(&file, path, bytes_max).map(Some)
+}
+
+/// Replaces a file that belongs to no partition: the whole of it is there, or none.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let temp = path.with_extension(format!("{}.tmp", std::process::id()));
+    let write = || -> io::Result<()> {
+        // One that a crash of a process with this number left.
+        let _ = fs::remove_file(&temp);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&temp)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temp, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&temp);
+        StoreError::io("write", path)(error)
+    })?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 /// All bytes of a file, unless it has more than `bytes_max`.

@@ -173,7 +173,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         () if error.is::<verify::Unverifiable>() => Exit::Checkpoint,
         () if error.is::<SourceError>() => Exit::Input,
         () if error.is::<BrokerError>() || error.is::<up::NotKafka>() => Exit::Kafka,
-        () if error.is::<UsageError>() => Exit::Usage,
+        () if error.is::<UsageError>() || error.is::<up::NotBegun>() => Exit::Usage,
         () => Exit::Failed,
     }
 }

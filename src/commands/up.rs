@@ -1,7 +1,7 @@
 //! `almanac up`: everything on one machine, in one process beside Kafka's.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,19 @@ use super::{broker, dashboard, plot, progress};
 use crate::broker::{Broker, BrokerError, HostPort, Listening, kafka_version, who_listens};
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
-use crate::kafka::{self, Connection};
+use crate::kafka::{self, Admin, Connection};
 use crate::note;
 use crate::pipeline;
 use crate::producer::{self, TopicPlan, Trouble};
+use crate::report::Decoder;
+use crate::source::Synthetic;
 use crate::status::Status;
 use crate::stop::Stop;
-use crate::store;
+use crate::store::{self, Begun};
 
 const PARTITIONS: i32 = 4;
+/// How long Kafka may take to answer a request.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often the status line and the plot are looked after.
 const REFRESH_EVERY: Duration = Duration::from_millis(500);
 /// How often the status is a line of its own, where there is no terminal to keep one line on.
@@ -39,7 +43,10 @@ pub fn run(options: &cli::Up) -> Result<()> {
     let kafka = find_kafka(options)?;
     let _page = Page::open(options)?;
     let broker = match kafka {
-        Kafka::IsThere => None,
+        Kafka::IsThere => {
+            note!("using the Kafka at {}, which 'up' did not start", connection.brokers);
+            None
+        }
         Kafka::StartAt(listen) => {
             let settings = broker::settings(listen, &options.local)?;
             let started = broker::start(&settings, &stop).map_err(with_own_option)?;
@@ -47,9 +54,14 @@ pub fn run(options: &cli::Up) -> Result<()> {
                 return Ok(());
             };
             if is_any_port {
-                connection.brokers = broker.bootstrap().to_owned();
+                broker.bootstrap().clone_into(&mut connection.brokers);
                 note!("Apache Kafka {} answers at {}", kafka_version(), broker.bootstrap());
             }
+            note!(
+                "using a Kafka of its own at {}; its data is in {}",
+                broker.bootstrap(),
+                settings.data.display()
+            );
             Some(broker)
         }
     };
@@ -174,8 +186,11 @@ impl Machine<'_> {
             append: !options.fresh,
             recreate: options.fresh,
         };
+        let ownership = Ownership::new(options, &self.connection, self.broker.is_some())?;
+        ownership.check()?;
         let client = kafka::Producer::new(&self.connection, &plan.topic)?;
         let prepared = producer::prepare(&self.connection, &plan, &self.stop)?;
+        ownership.note_created()?;
         tell(&plan, &prepared);
         let settings = pipeline::Settings {
             connection: self.connection.clone(),
@@ -219,6 +234,105 @@ impl Machine<'_> {
             view.redraw();
             watched.and(produced).and(consumed)
         })
+    }
+}
+
+/// Whose the topic is. `up` sends made-up weather to what it began itself, and to nothing else.
+struct Ownership<'a> {
+    options: &'a cli::Up,
+    connection: &'a Connection,
+    admin: Admin,
+    cluster_id: String,
+    /// Where it is noted what `up` began: with the counts, and with the data of a Kafka of its own.
+    dirs: Vec<PathBuf>,
+    is_own_kafka: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "topic {topic} on {brokers} has {records} records, and 'up' did not begin it: its made-up weather would be mixed \
+     with them\nhint: --topic NAME begins another topic; --adopt adds to this one, --adopt --fresh deletes it"
+)]
+pub(super) struct NotBegun {
+    topic: String,
+    brokers: String,
+    records: i64,
+}
+
+impl<'a> Ownership<'a> {
+    fn new(options: &'a cli::Up, connection: &'a Connection, is_own_kafka: bool) -> Result<Ownership<'a>> {
+        let admin = Admin::new(connection)?;
+        let cluster_id = admin.cluster_id(ANSWER_MAX)?;
+        let mut dirs = vec![options.dir.dir.join(".almanac")];
+        if is_own_kafka {
+            dirs.push(super::data_dir(&options.local)?);
+        }
+        Ok(Ownership { options, connection, admin, cluster_id, dirs, is_own_kafka })
+    }
+
+    /// Refuses a topic of others. Notes that this one is to be created, if it is.
+    fn check(&self) -> Result<()> {
+        let topic = &self.options.kafka.topic;
+        let found = self.admin.describe(topic, ANSWER_MAX)?;
+        if let Some(found) = &found {
+            let spans = kafka::extent(&self.admin, topic, found.partitions)?;
+            let records: i64 = spans.iter().map(kafka::Span::len).sum();
+            // A Kafka of its own has nothing that --fresh is not meant for.
+            let may_delete = self.options.fresh && self.is_own_kafka;
+            let is_own =
+                || Ok::<_, Error>(self.is_begun(&found.id, records == 0)? || self.is_made_up(&spans)?);
+            if !self.options.adopt && !may_delete && !is_own()? {
+                let (topic, brokers) = (topic.clone(), self.connection.brokers.clone());
+                return Err(NotBegun { topic, brokers, records }.into());
+            }
+        }
+        match found {
+            // It may be deleted by now, or not, when a crash comes: both are known then.
+            Some(found) if self.options.fresh => self.note(Some(found.id), true),
+            Some(found) => self.note(Some(found.id), false),
+            None => self.note(None, true),
+        }
+    }
+
+    /// After the topic was created, and before anything is sent to it.
+    fn note_created(&self) -> Result<()> {
+        let found = self.admin.describe(&self.options.kafka.topic, ANSWER_MAX)?;
+        self.note(found.map(|found| found.id), false)
+    }
+
+    fn note(&self, topic_id: Option<String>, is_being_created: bool) -> Result<()> {
+        let (cluster_id, topic) = (self.cluster_id.clone(), self.options.kafka.topic.clone());
+        let begun = Begun { cluster_id, topic, topic_id, is_being_created };
+        self.dirs.iter().try_for_each(|dir| store::note_begun(dir, &begun))?;
+        Ok(())
+    }
+
+    fn is_begun(&self, topic_id: &str, is_empty: bool) -> Result<bool> {
+        let topic = &self.options.kafka.topic;
+        for dir in &self.dirs {
+            let noted = store::begun_in(dir)?;
+            if noted.iter().any(|begun| begun.is(&self.cluster_id, topic, topic_id, is_empty)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a topic of a Kafka of its own, of which nothing is noted, as earlier versions noted nothing, has the made-up
+    /// weather of this seed and nothing else.
+    fn is_made_up(&self, spans: &[kafka::Span]) -> Result<bool> {
+        let is_noted =
+            || self.dirs.iter().any(|dir| store::begun_in(dir).is_ok_and(|noted| !noted.is_empty()));
+        if !self.is_own_kafka || is_noted() {
+            return Ok(false);
+        }
+        let (weather, mut decoder) = (Synthetic::new(self.options.synthetic.seed), Decoder::default());
+        let mut is_made_up = true;
+        kafka::read_spans(self.connection, &self.options.kafka.topic, spans, |record| {
+            let report = decoder.decode(record.value);
+            is_made_up &= report.is_ok_and(|it| it.degrees.to_bits() == weather.degrees(it.date).to_bits());
+        })?;
+        Ok(is_made_up)
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use almanac::kafka::Connection;
 use jiff::civil::Date;
 use rustix::process::Signal;
 
-use crate::support::{Kafka, Place, Running, eventually, free_address};
+use crate::support::{Campaign, Kafka, Place, Running, eventually, free_address, kafka};
 
 #[test]
 fn up_continues_what_is_there_and_leaves_nothing_running() {
@@ -27,6 +28,10 @@ fn up_continues_what_is_there_and_leaves_nothing_running() {
     up.signal(Signal::INT);
     machine.is_stopped(&mut up);
 
+    // As an earlier version left it, which noted nothing.
+    for noted in ["files/.almanac/up.json", "data/up.json"] {
+        fs::remove_file(machine.place.dir(noted)).unwrap();
+    }
     // At once, and with all that it was doing.
     let mut up = machine.up(&["--interval", "5ms", "--duplicates", "0"]);
     machine.counts_past(&up, days + 200);
@@ -52,6 +57,67 @@ fn up_continues_what_is_there_and_leaves_nothing_running() {
     let archived =
         |partition| fs::read_to_string(archive.join(format!("partition-{partition}.json"))).unwrap();
     assert_eq!((0..4).map(archived).collect::<Vec<_>>(), former);
+}
+
+#[test]
+fn a_topic_that_up_did_not_begin_is_left_alone() {
+    let place = Place::new();
+    place.produce(&["--days", "5", "--duplicates", "0"]);
+    let up = |more: &[&str]| place.almanac(&[&["up", "--no-dashboard", "--interval", "5ms"], more].concat());
+    for more in [&[][..], &["--fresh"]] {
+        let ended = up(more).fails(2);
+        assert!(
+            ended
+                .stderr
+                .contains(&format!("using the Kafka at {}, which 'up' did not start\n", place.brokers)),
+            "{}",
+            ended.stderr
+        );
+        let refused = format!(
+            "almanac: error: topic {} on {} has 5 records, and 'up' did not begin it: its made-up weather would be \
+             mixed with them\nhint: --topic NAME begins another topic; --adopt adds to this one, --adopt --fresh \
+             deletes it\n",
+            place.topic, place.brokers
+        );
+        assert!(ended.stderr.ends_with(&refused), "{}", ended.stderr);
+        assert_eq!(kafka().records(&place.topic), 5, "nothing was sent or deleted");
+    }
+    let counts_past = |mut up: Running, records: i64| {
+        eventually("more is sent", || {
+            kafka().describe(&place.topic).is_some() && kafka().records(&place.topic) > records
+        });
+        assert_eq!(up.terminate().code, Some(0), "{}", up.stderr());
+    };
+    counts_past(up(&["--adopt"]).start(), 20);
+    // From then on it is its own.
+    counts_past(up(&[]).start(), kafka().records(&place.topic) + 20);
+    counts_past(up(&["--fresh"]).start(), 0);
+    // Until somebody else begins another one of that name.
+    place.produce(&["--days", "7", "--duplicates", "0"]);
+    let refused = up(&[]).fails(2).stderr;
+    assert!(refused.contains("has 7 records, and 'up' did not begin it"), "{refused}");
+    let topic = kafka().describe(&place.topic).unwrap();
+    counts_past(up(&["--fresh", "--adopt"]).start(), 7);
+    assert_ne!(kafka().describe(&place.topic).unwrap().id, topic.id, "it was deleted");
+}
+
+#[test]
+fn a_topic_that_up_began_is_its_own_whenever_it_was_killed() {
+    let campaign = Campaign::new("up-kills", 8);
+    let mut random = campaign.random();
+    let place = Place::new();
+    for round in 0..campaign.size {
+        let fresh: &[&str] = if round % 2 == 1 { &["--fresh"] } else { &[] };
+        let mut up = place.almanac(&[&["up", "--no-dashboard", "--interval", "1ms"], fresh].concat()).start();
+        up.stderr_line_with("using the Kafka at ");
+        // Most of what it does before it sends is done by then.
+        std::thread::sleep(Duration::from_millis(random.below(700)));
+        assert!(up.is_running(), "{}", up.stderr());
+        up.kill_9();
+    }
+    let mut up = place.almanac(&["up", "--no-dashboard", "--interval", "1ms"]).start();
+    eventually("it sends and counts", || place.days("files") > 100 && place.owned_by(&up, "files") == 4);
+    assert_eq!(up.terminate().code, Some(0), "{}", up.stderr());
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! Which topics `up` has begun: only to those it sends made-up weather. A file of them lies in DIR and, where the Kafka is
+//! `up`'s own, in that one's data.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, read_plain, write_whole};
+
+const NAME: &str = "up.json";
+const BYTES_MAX: u64 = 1 << 20;
+
+/// A topic that `up` has begun, or is about to begin.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Begun {
+    pub cluster_id: String,
+    pub topic: String,
+    /// Nothing before it was created.
+    pub topic_id: Option<String>,
+    /// Noted before the topic is created, for a crash between that and its id. Until then nothing is sent to it.
+    pub is_being_created: bool,
+}
+
+impl Begun {
+    /// Whether the topic that is there is this one.
+    pub fn is(&self, cluster_id: &str, topic: &str, topic_id: &str, is_empty: bool) -> bool {
+        self.is_about(cluster_id, topic)
+            && (self.topic_id.as_deref() == Some(topic_id) || (self.is_being_created && is_empty))
+    }
+
+    fn is_about(&self, cluster_id: &str, topic: &str) -> bool {
+        self.cluster_id == cluster_id && self.topic == topic
+    }
+}
+
+/// All that are noted there.
+pub fn begun_in(dir: &Path) -> Result<Vec<Begun>, StoreError> {
+    let path = file_in(dir);
+    let Some(bytes) = read_plain(&path, BYTES_MAX)? else { return Ok(Vec::new()) };
+    serde_json::from_slice(&bytes).map_err(|error| StoreError::unreadable(&path, error))
+}
+
+/// Notes one, in place of what was noted of a topic of this name on the same cluster.
+pub fn note_begun(dir: &Path, begun: &Begun) -> Result<(), StoreError> {
+    let mut all = begun_in(dir)?;
+    all.retain(|other| !other.is_about(&begun.cluster_id, &begun.topic));
+    all.push(begun.clone());
+    let json = serde_json::to_vec(&all).unwrap_or_default();
+    write_whole(&file_in(dir), &json)
+}
+
+fn file_in(dir: &Path) -> PathBuf {
+    dir.join(NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(topic: &str, topic_id: Option<&str>, is_being_created: bool) -> Begun {
+        let topic_id = topic_id.map(str::to_owned);
+        Begun { cluster_id: "c".to_owned(), topic: topic.to_owned(), topic_id, is_being_created }
+    }
+
+    #[test]
+    fn a_topic_is_the_one_that_was_begun_by_its_id_or_while_it_is_new() {
+        let (done, new) = (begun("t", Some("1"), false), begun("t", None, true));
+        for is_empty in [false, true] {
+            assert!(done.is("c", "t", "1", is_empty));
+            assert!(!done.is("c", "t", "2", is_empty));
+            assert!(!done.is("d", "t", "1", is_empty));
+            assert!(!done.is("c", "u", "1", is_empty));
+            assert_eq!(new.is("c", "t", "1", is_empty), is_empty);
+        }
+        // About to be created again: the former one is still its own.
+        let again = begun("t", Some("1"), true);
+        assert!(again.is("c", "t", "1", false) && again.is("c", "t", "2", true));
+        assert!(!again.is("c", "t", "2", false));
+    }
+
+    #[test]
+    fn the_last_note_of_a_topic_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(begun_in(dir.path()).unwrap(), []);
+        let (one, two) = (begun("t", Some("1"), false), begun("u", None, true));
+        for begun in [&begun("t", None, true), &two, &one] {
+            note_begun(dir.path(), begun).unwrap();
+        }
+        assert_eq!(begun_in(dir.path()).unwrap(), [two, one]);
+        std::fs::write(dir.path().join(NAME), "{").unwrap();
+        assert!(begun_in(dir.path()).is_err());
+    }
+}
