@@ -116,7 +116,7 @@ fn send(producer: &Producer, period: Duration, count: usize) -> Result<Vec<Insta
     for _ in 0..count {
         thread::sleep(due.saturating_duration_since(Instant::now()));
         due += period;
-        producer.send(&Report { date, degrees: 1.5 })?;
+        producer.send(&Report { date, degrees: 1.5 }, false, || false)?;
         ensure!(producer.flush(ANSWER_MAX), "a report was not acknowledged");
         acknowledged.push(Instant::now());
         date = date.tomorrow()?;

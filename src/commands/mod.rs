@@ -136,7 +136,8 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if let Some(error) = error.downcast_ref::<PipelineError>() {
+    let of_up = error.downcast_ref::<up::Counting>().map(|counting| &counting.0);
+    if let Some(error) = of_up.or_else(|| error.downcast_ref::<PipelineError>()) {
         return match error {
             PipelineError::Kafka(error) => exit_of_kafka(error),
             PipelineError::Store(error) => exit_of_store(error),

@@ -1,5 +1,6 @@
 //! `almanac up`: everything on one machine, in one process beside Kafka's.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
@@ -16,7 +17,7 @@ use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::kafka::{self, Admin, Connection};
 use crate::note;
-use crate::pipeline;
+use crate::pipeline::{self, PipelineError};
 use crate::producer::{self, TopicPlan, Trouble};
 use crate::report::Decoder;
 use crate::source::Synthetic;
@@ -72,6 +73,30 @@ pub fn run(options: &cli::Up) -> Result<()> {
     stopped?;
     note!("stopped; the data is kept, and the next start continues");
     Ok(())
+}
+
+/// What went wrong with counting: the options that its hints name are those of another command.
+#[derive(Debug)]
+pub(super) struct Counting(pub PipelineError);
+
+impl fmt::Display for Counting {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let text = self.0.to_string();
+        match self.0 {
+            PipelineError::Kafka(_) => formatter.write_str(&text),
+            _ => formatter.write_str(&text.replacen(
+                "\nhint: ",
+                "\nhint: with 'almanac consumer' instead of 'up': ",
+                1,
+            )),
+        }
+    }
+}
+
+impl std::error::Error for Counting {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
 }
 
 /// What `broker` calls --listen is --brokers here.
@@ -223,8 +248,11 @@ impl Machine<'_> {
                 });
                 watched_for_failure(sent.map_err(Into::into))
             });
-            let consumer =
-                scope.spawn(|| watched_for_failure(pipeline::run(&settings, &consuming).map_err(Into::into)));
+            let consumer = scope.spawn(|| {
+                watched_for_failure(
+                    pipeline::run(&settings, &consuming).map_err(|error| Counting(error).into()),
+                )
+            });
             let watched = view.keep(&self.stop, &failed, self.broker.as_mut(), (&client, &trouble));
             // The reports first, then what is made of them.
             producing.ask();

@@ -102,6 +102,20 @@ fn a_topic_that_up_did_not_begin_is_left_alone() {
 }
 
 #[test]
+fn a_hint_of_up_names_the_command_that_has_the_option() {
+    let place = Place::new();
+    place.produce(&["--days", "5"]);
+    let consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+    eventually("it owns its partitions", || place.owned_by(&consumer, "files") == 4);
+    let ended = place.almanac(&["up", "--no-dashboard", "--adopt"]).fails(6);
+    let hint = ended.stderr.lines().find(|line| line.starts_with("hint: ")).unwrap();
+    assert!(
+        hint.starts_with("hint: with 'almanac consumer' instead of 'up': stop that process, or "),
+        "{hint}"
+    );
+}
+
+#[test]
 fn a_topic_that_up_began_is_its_own_whenever_it_was_killed() {
     let campaign = Campaign::new("up-kills", 8);
     let mut random = campaign.random();
