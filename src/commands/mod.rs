@@ -182,9 +182,10 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 fn exit_of_kafka(error: &KafkaError) -> Exit {
     match error {
         KafkaError::Property { .. } => Exit::Usage,
-        KafkaError::Unreachable { .. } | KafkaError::NotLetIn { .. } | KafkaError::Client { .. } => {
-            Exit::Kafka
-        }
+        KafkaError::Unreachable { .. }
+        | KafkaError::NotLetIn { .. }
+        | KafkaError::Damaged { .. }
+        | KafkaError::Client { .. } => Exit::Kafka,
     }
 }
 

@@ -19,6 +19,10 @@ pub enum KafkaError {
     #[error("client property {key}: {reason}")]
     Property { key: String, reason: String },
 
+    /// A batch that can't be read, however often it is fetched. The next one begins at `next_offset`.
+    #[error("can't read partition {partition} at offset {offset}: {reason}")]
+    Damaged { partition: i32, offset: i64, next_offset: i64, reason: String },
+
     #[error("{action}: {reason}")]
     Client { action: String, code: Code, reason: String },
 }
@@ -175,6 +179,7 @@ impl KafkaError {
         match self {
             KafkaError::Unreachable { reason, .. }
             | KafkaError::NotLetIn { reason, .. }
+            | KafkaError::Damaged { reason, .. }
             | KafkaError::Property { reason, .. }
             | KafkaError::Client { reason, .. } => reason,
         }
@@ -192,7 +197,7 @@ impl KafkaError {
     pub fn is_transient(&self) -> bool {
         match self {
             KafkaError::Unreachable { .. } => true,
-            KafkaError::Property { .. } | KafkaError::NotLetIn { .. } => false,
+            KafkaError::Property { .. } | KafkaError::NotLetIn { .. } | KafkaError::Damaged { .. } => false,
             KafkaError::Client { code, .. } => matches!(
                 code,
                 Code::BrokerTransportFailure

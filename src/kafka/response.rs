@@ -88,27 +88,32 @@ impl Reading {
         self.high_watermark = Some(fetched.high_watermark).filter(|high| *high >= 0).or(self.high_watermark);
         self.last_stable_offset = Some(fetched.last_stable_offset).filter(|offset| *offset >= 0);
         let mut transactions = Transactions::new(fetched.aborted);
-        for batch in fetched.batches {
+        let mut batches = fetched.batches;
+        while let Some(batch) = batches.next() {
+            let following = batches;
+            // Where reading would continue if this one can't be read.
+            let after = || {
+                let bases = following.filter_map(|batch| Some(batch.ok()?.base_offset));
+                bases.filter(|base| *base > next_offset).min().unwrap_or(fetched.last_stable_offset)
+            };
             let batch = match batch {
                 Ok(batch) => batch,
                 Err(Unreadable::Unusual) => return Taken::Unusual,
-                Err(error) => {
-                    return self.doubt(partition, &format!("the batch at offset {next_offset}: {error}"));
-                }
+                Err(error) => return self.doubt(partition, next_offset, &error.to_string(), after),
             };
             // Only the very first may begin before. No checksum covers where a batch begins.
             let begins_before = batch.base_offset < next_offset;
             if batch.next_offset() <= next_offset || (begins_before && self.served > 0) {
                 let reason =
                     format!("at offset {next_offset} came a batch that begins at {}", batch.base_offset);
-                return self.doubt(partition, &reason);
+                return self.doubt(partition, next_offset, &reason, after);
             }
             // Compaction leaves gaps, and a checkpoint may lie within a batch; damage on the way looks the same.
             if batch.base_offset != next_offset && self.begins_at != Some(batch.base_offset) {
                 self.begins_at = Some(batch.base_offset);
                 let reason =
                     format!("at offset {next_offset} came a batch that begins at {}", batch.base_offset);
-                return self.doubt(partition, &reason);
+                return self.doubt(partition, next_offset, &reason, after);
             }
             if batch.base_offset > next_offset && !std::mem::replace(&mut self.has_gaps, true) {
                 tracing::warn!(
@@ -142,14 +147,21 @@ impl Reading {
         }
     }
 
-    fn doubt(&mut self, partition: i32, reason: &str) -> Taken {
+    /// Has a batch fetched again that can't be read, or not be believed.
+    fn doubt(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        reason: &str,
+        next_offset: impl FnOnce() -> i64,
+    ) -> Taken {
         self.doubts += 1;
-        tracing::info!("partition {partition}: {reason}; reading again");
+        tracing::info!("partition {partition} at offset {offset}: {reason}; reading again");
         if self.doubts < DOUBTS_MAX {
             return Taken::Doubtful;
         }
-        let action = format!("can't read partition {partition}");
-        Taken::Refused(KafkaError::Client { action, code: Code::BadMessage, reason: reason.to_owned() })
+        let (next_offset, reason) = (next_offset(), reason.to_owned());
+        Taken::Refused(KafkaError::Damaged { partition, offset, next_offset, reason })
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Partition {
     quiet: (u32, i64),
     /// The last batch that was warned of.
     odd_batch: Option<i64>,
+    /// The batch that can't be read, and how often that was seen.
+    damage: Option<(i64, u32)>,
 }
 
 /// Whether what there is to count becomes durable.
@@ -110,6 +112,7 @@ impl Partition {
             progress: Progress::from(checkpoint.offset, None),
             quiet: (0, checkpoint.offset),
             odd_batch: None,
+            damage: None,
             checkpoint,
             is_dirty: false,
             is_log_dirty: false,
@@ -229,6 +232,22 @@ impl Partition {
             );
         }
         self.keep_rejected(Rejected::of(refused));
+    }
+
+    /// Says how often the batch at this offset could not be read.
+    pub(super) fn note_damage(&mut self, offset: i64) -> u32 {
+        let before = self.damage.filter(|(at, _)| *at == offset).map_or(0, |(_, times)| times);
+        self.damage = Some((offset, before + 1));
+        before + 1
+    }
+
+    /// Passes a batch that can't be read. The gap is noted before the checkpoint that passes it.
+    pub(super) fn leave_out(&mut self, gap: Gap) {
+        if self.checkpoint.skip_to(gap.to) {
+            self.log.gaps.pop_if(|noted| noted.from == gap.from);
+            self.log.gaps.push(gap);
+            (self.is_dirty, self.is_log_dirty, self.has_skipped) = (true, true, true);
+        }
     }
 
     /// Says once of a batch that its records carry other offsets than its header gives them.

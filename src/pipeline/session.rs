@@ -7,11 +7,11 @@ use super::memory::{Cut, Upsets};
 use super::pace::Pace;
 use super::partition::Partition;
 use super::writing::{Done, Write, Writing, write_all};
-use super::{ANSWER_MAX, POLL_MAX, PipelineError, Settings, Source};
+use super::{ANSWER_MAX, OnGap, POLL_MAX, PipelineError, Settings, Source};
 use crate::kafka::{Consumer, Item, KafkaError, RebalanceEvent, Received, Topic};
 use crate::report::Decoder;
 use crate::stop::Stop;
-use crate::store::{self, StoreError};
+use crate::store::{self, Gap, StoreError};
 
 /// Records taken from the client at a time, where it is not a replay that reads.
 const BATCH_RECORDS_MAX: usize = 4096;
@@ -30,6 +30,9 @@ const LAG_OF_PLENTY: i64 = 1000;
 
 /// How often `status.json` is written; half as often where checkpoints are on their way.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a batch that can't be read is fetched before the user hears what to do. Each time takes a second.
+const DAMAGE_SEEN_MIN: u32 = 3;
 
 /// How long to wait before the same records are asked for again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -310,6 +313,13 @@ impl<'a> Session<'a> {
                 self.note_broker_errors(1);
                 tracing::debug!(%error, "goes on by itself");
             }
+            Item::Failed {
+                error: KafkaError::Damaged { partition: number, offset, next_offset, reason },
+                ..
+            } => {
+                self.note_broker_errors(1);
+                self.meet_damage(number, Gap { from: offset, to: next_offset }, &reason)?;
+            }
             Item::Failed { partition, error } if error.is_log_doubtful() => {
                 self.note_broker_errors(1);
                 return Ok(Some(self.reopen(partition, &error)?));
@@ -317,6 +327,34 @@ impl<'a> Session<'a> {
             Item::Failed { error, .. } => return Err(error.into()),
         }
         Ok(None)
+    }
+
+    /// A batch that can't be read is fetched again and again, as the damage may be on the way or on one broker's disk. The
+    /// user can have it left out.
+    fn meet_damage(&mut self, number: i32, batch: Gap, reason: &str) -> Result<(), PipelineError> {
+        let Some(partition) = self.owned.get_mut(&number) else { return Ok(()) };
+        let Gap { from, to } = batch;
+        match partition.note_damage(from) {
+            1 => tracing::warn!(
+                "partition {number}: can't read the batch at offset {from}: {reason}; reading it again"
+            ),
+            DAMAGE_SEEN_MIN if self.settings.on_gap == OnGap::Continue && to > from => {
+                tracing::warn!(
+                    "partition {number}: offsets {from} to {} are left out; noted in log.json",
+                    to - 1
+                );
+                partition.leave_out(batch);
+                let position = partition.position();
+                self.consumer.remove(&[number])?;
+                self.consumer.add(&[position])?;
+            }
+            DAMAGE_SEEN_MIN => tracing::warn!(
+                "partition {number}: the batch at offset {from} still can't be read: {reason}\nhint: restore it from another replica, or leave out offsets {from} to {} with 'almanac consumer {number} --on-gap continue'",
+                to - 1
+            ),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// An offset that can't be: past the end of what the brokers have.
