@@ -241,6 +241,11 @@ impl Partition {
         before + 1
     }
 
+    /// Whether the next batch can't be read.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damage.is_some_and(|(offset, _)| offset >= self.checkpoint.offset)
+    }
+
     /// Passes a batch that can't be read. The gap is noted before the checkpoint that passes it.
     pub(super) fn leave_out(&mut self, gap: Gap) {
         if self.checkpoint.skip_to(gap.to) {

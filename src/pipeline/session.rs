@@ -380,7 +380,7 @@ impl<'a> Session<'a> {
         let topic = &self.settings.topic;
         let (quiet_looks, is_answering) = (memory.quiet_looks.get(), memory.contact.is_answering());
         self.owned.iter_mut().any(|(&number, partition)| {
-            let is_quiet = partition.quiet_looks() >= quiet_looks && is_answering;
+            let is_quiet = partition.quiet_looks() >= quiet_looks && is_answering && !partition.is_damaged();
             let is_stuck = is_quiet
                 && match admin.watermarks(topic, number, ANSWER_MAX) {
                     Ok((_, high)) => {
