@@ -1,8 +1,10 @@
+import java.io.File;
 import java.util.HexFormat;
 import java.util.Properties;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.internals.BuiltInPartitioner;
+import org.apache.kafka.common.record.internal.FileRecords;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -12,7 +14,23 @@ class Clients {
         switch (arguments[0]) {
             case "place" -> place(arguments);
             case "send" -> send(arguments);
+            case "dump" -> dump(arguments);
             default -> throw new IllegalArgumentException(arguments[0]);
+        }
+    }
+
+    /** dump SEGMENT…: the value of each record that Kafka's own reader of log files finds, in hexadecimal digits. */
+    private static void dump(String[] arguments) throws Exception {
+        for (int index = 1; index < arguments.length; index++) {
+            try (var records = FileRecords.open(new File(arguments[index]))) {
+                for (var record : records.records()) {
+                    byte[] value = new byte[Math.max(record.valueSize(), 0)];
+                    if (record.hasValue()) {
+                        record.value().get(value);
+                    }
+                    System.out.println("value " + HexFormat.of().formatHex(value));
+                }
+            }
         }
     }
 
