@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::kafka::{Admin, Connection, KafkaError, Topic};
 use crate::limits;
 use crate::stop::Stop;
-use crate::store::{self, StoreError};
+use crate::store::{Home, StoreError};
 use memory::{Contact, Memory};
 use session::{End, Session};
 
@@ -124,7 +124,13 @@ impl PipelineError {
     /// Whether the error concerns one partition's files only, so that a group's other partitions can go on.
     fn is_of_one_partition(&self) -> bool {
         match self {
-            PipelineError::Store(error) => !matches!(error, StoreError::Io { .. } | StoreError::NoDir { .. }),
+            PipelineError::Store(error) => !matches!(
+                error,
+                StoreError::Io { .. }
+                    | StoreError::NoDir { .. }
+                    | StoreError::DirGone { .. }
+                    | StoreError::Evicted { .. }
+            ),
             PipelineError::Gap { .. }
             | PipelineError::Truncated { .. }
             | PipelineError::WithoutLog { .. } => true,
@@ -135,7 +141,8 @@ impl PipelineError {
 
 /// Keeps the checkpoints until asked to stop.
 pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
-    store::prepare(&settings.dir)?;
+    // Held for as long as the process runs: nothing is written to another directory that gets its name.
+    let home = Home::open(&settings.dir)?;
     let named = settings.partitions.as_ref().map(|named| limits::Needed { partitions: named.len() });
     if let Some(needed) = named.filter(|needed| needed.is_out_of_reach()) {
         return Err(PipelineError::OpenFiles { what: "can't take all partitions".to_owned(), needed });
@@ -154,6 +161,7 @@ pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
         }
         let source = Source {
             settings,
+            home: &home,
             admin,
             second_admin: OnceCell::new(),
             cluster_id,
@@ -230,6 +238,7 @@ fn wait_for_topic(
 /// The log as it was found at the session's start.
 pub(crate) struct Source<'a> {
     settings: &'a Settings,
+    home: &'a Home,
     admin: Admin,
     /// For a second opinion: a client remembers what it was told once.
     second_admin: OnceCell<Admin>,

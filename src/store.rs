@@ -4,14 +4,20 @@
 //! `.almanac/N/EPOCH`: every file is written there first and renamed into place from there, and whoever takes
 //! the partition removes the epochs below its own. A former owner that wakes up finds its directory gone: its
 //! rename fails, and nothing of the new owner's is overwritten. The lock only says who is alive.
+//!
+//! The epoch is a directory, not its path: DIR may be removed, renamed or replaced, and the same path lead to another
+//! owner's. So a temporary file is created by the handle of the epoch's directory, and renamed from where that file is
+//! found by its path from the handle of DIR. Where the two are not the same any more, there is no such file.
 
 #![allow(clippy::disallowed_methods, reason = "the one place that renames")]
 
 mod begun;
+mod home;
 mod rejected;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,6 +28,7 @@ use serde::{Deserialize, Serialize, de};
 use crate::checkpoint::Checkpoint;
 use crate::status::Status;
 pub use begun::{Begun, begun_in, note_begun};
+pub use home::Home;
 use rejected::{Entries, LineError, each_passed};
 pub use rejected::{Rejected, passed_entries, rejected_entries};
 
@@ -34,6 +41,9 @@ pub const CHECKPOINT_BYTES_MAX: u64 = 128 << 20;
 
 /// The same of `status.json`, which has one line.
 const STATUS_BYTES_MAX: u64 = 64 << 10;
+
+/// In `.almanac/N`.
+const LOCK: &str = "lock";
 
 /// What of a rejected file is read at once.
 const LINES_BUFFER_BYTES: usize = 64 << 10;
@@ -48,6 +58,19 @@ pub enum StoreError {
 
     #[error("partition {partition} was taken over by {owner}; nothing was written after that")]
     TakenOver { partition: i32, owner: Owner },
+
+    #[error(
+        "{} was removed, renamed or replaced while almanac kept checkpoints in it; nothing was written to what has that name now\nhint: start the command again to keep checkpoints in {} as it is now",
+        dir.display(),
+        dir.display()
+    )]
+    DirGone { dir: PathBuf },
+
+    #[error(
+        "{} was removed or replaced while almanac kept partition {partition}; nothing was written after that\nhint: start the command again to continue with the files that are there now",
+        path.display()
+    )]
+    Evicted { partition: i32, path: PathBuf },
 
     #[error("{}: {reason}\nhint: nothing was overwritten; mend the file, or move it away, the partition's checkpoint with it, to count again", path.display())]
     Unreadable { path: PathBuf, reason: String },
@@ -211,7 +234,7 @@ impl Paths {
     }
 
     fn lock(&self) -> PathBuf {
-        self.private().join("lock")
+        self.private().join(LOCK)
     }
 
     fn archive(&self, topic_id: &str) -> PathBuf {
@@ -226,7 +249,7 @@ pub fn checkpoint_name(partition: i32) -> String {
 
 /// Creates DIR where it is missing, so that a place that can't be written is known before anything is read.
 pub fn prepare(dir: &Path) -> Result<(), StoreError> {
-    create_dir_durably(&dir.join(".almanac"))
+    Home::open(dir).map(drop)
 }
 
 /// What a claim found in DIR.
@@ -240,7 +263,7 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct Claim {
     paths: Paths,
-    epoch_dir: PathBuf,
+    epoch: Epoch,
     lock: File,
     holds_lock: bool,
     owner: Owner,
@@ -250,21 +273,30 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Takes the partition and reads what is there. With `take_over`, also from a living owner.
+    /// The same as [`Claim::take`] where DIR has not been opened yet.
     pub fn new(dir: &Path, partition: i32, take_over: bool) -> Result<(Claim, Loaded), StoreError> {
-        let paths = Paths::new(dir, partition);
-        create_dir_durably(&paths.private())?;
-        let (mut lock, holds_lock) = open_lock(&paths)?;
+        Claim::take(&Home::open(dir)?, partition, take_over)
+    }
+
+    /// Takes the partition and reads what is there. With `take_over`, also from a living owner.
+    pub fn take(home: &Home, partition: i32, take_over: bool) -> Result<(Claim, Loaded), StoreError> {
+        let paths = Paths::new(home.path(), partition);
+        home.check()?;
+        home.create_dir(&paths.private())?;
+        let private = Private { paths: &paths, handle: home.open_dir(&paths.private())? };
+        let (mut lock, holds_lock) = private.open_lock()?;
         if !holds_lock && !take_over {
-            return Err(StoreError::Held { partition, dir: dir.to_owned(), owner: read_owner(&paths) });
+            let (dir, owner) = (home.path().to_owned(), read_owner(&paths));
+            return Err(StoreError::Held { partition, dir, owner });
         }
         // Named before the epochs below are removed, so that their owner, stopped by that, can say who it was.
         let owner = Owner::this_process();
         name_owner(&mut lock, &owner).map_err(StoreError::io("write", &paths.lock()))?;
-        let epoch_dir = next_epoch(&paths, &owner)?;
+        let (number, handle) = private.next_epoch(&owner)?;
+        let epoch = Epoch { home: home.clone(), paths: paths.clone(), number, handle };
         let loaded = load(&paths)?;
-        let rejected = rewrite_rejected(&paths, &epoch_dir, passed(&loaded))?;
-        Ok((Claim { paths, epoch_dir, lock, holds_lock, owner, rejected }, loaded))
+        let rejected = epoch.rewrite_rejected(passed(&loaded))?;
+        Ok((Claim { paths, epoch, lock, holds_lock, owner, rejected }, loaded))
     }
 
     pub fn partition(&self) -> i32 {
@@ -279,18 +311,18 @@ impl Claim {
     pub fn replace(&mut self, checkpoint: &Checkpoint) -> Result<u64, StoreError> {
         self.lock_if_free();
         let json = checkpoint.to_json();
-        put_bytes(&self.paths, &self.epoch_dir, &self.paths.checkpoint(), &json, Durability::Synced)?;
+        self.epoch.put_bytes(&self.paths.checkpoint(), &json, Durability::Synced)?;
         Ok(json.len() as u64)
     }
 
     /// Replaces `log.json`.
     pub fn set_log(&self, log: &Log) -> Result<(), StoreError> {
-        put_bytes(&self.paths, &self.epoch_dir, &self.paths.log(), &json_line(log), Durability::Synced)
-            .map(drop)
+        self.epoch.put_bytes(&self.paths.log(), &json_line(log), Durability::Synced).map(drop)
     }
 
     /// Appends rejected records. Must come before the checkpoint that passes them.
     pub fn reject(&mut self, rejected: &[Rejected]) -> Result<(), StoreError> {
+        self.epoch.home.check()?;
         let path = self.paths.rejected();
         let lines: Vec<u8> = rejected.iter().flat_map(json_line).collect();
         self.rejected.write_all(&lines).map_err(StoreError::io("append to", &path))?;
@@ -301,8 +333,7 @@ impl Claim {
     pub fn set_status(&mut self, status: &impl Serialize) -> Result<(), StoreError> {
         // Here as well, since a partition in which nothing arrives is not replaced.
         self.lock_if_free();
-        put_bytes(&self.paths, &self.epoch_dir, &self.paths.status(), &json_line(status), Durability::Atomic)
-            .map(drop)
+        self.epoch.put_bytes(&self.paths.status(), &json_line(status), Durability::Atomic).map(drop)
     }
 
     /// Starts over, on another log or on the same: what was counted of `former` goes to `archive/TOPIC-ID/`, and a
@@ -316,8 +347,7 @@ impl Claim {
             self.set_log(&Log { is_starting_over: true, ..log.clone() })?;
         }
         self.archive(&former.unwrap_or(log).topic_id)?;
-        self.rejected =
-            put_bytes(&self.paths, &self.epoch_dir, &self.paths.rejected(), b"", Durability::Synced)?;
+        self.rejected = self.epoch.put_bytes(&self.paths.rejected(), b"", Durability::Synced)?;
         let fresh = Checkpoint::empty(self.paths.partition, log.first_offset);
         if former.is_none() {
             self.set_log(log)?;
@@ -333,7 +363,7 @@ impl Claim {
     /// the rejected records from `offset` on are taken out, as there will be others at their offsets.
     pub fn rewind(&mut self, log: &Log, offset: i64) -> Result<(), StoreError> {
         self.archive(&log.topic_id)?;
-        self.rejected = rewrite_rejected(&self.paths, &self.epoch_dir, offset)?;
+        self.rejected = self.epoch.rewrite_rejected(offset)?;
         Ok(())
     }
 
@@ -352,7 +382,7 @@ impl Claim {
         for (source, is_any) in [(self.paths.checkpoint(), !checkpoint.is_empty()), (rejected, rejected_any)]
         {
             if let Some(name) = source.file_name().filter(|_| is_any) {
-                keep(&self.paths, &self.epoch_dir, &source, &archive.join(name))?;
+                self.epoch.keep(&source, &archive.join(name))?;
             }
         }
         Ok(())
@@ -363,24 +393,6 @@ impl Claim {
         if !self.holds_lock && self.lock.try_lock().is_ok() {
             self.holds_lock = true;
         }
-    }
-}
-
-/// Opens the lock file, and locks it unless another process has it locked.
-fn open_lock(paths: &Paths) -> Result<(File, bool), StoreError> {
-    let path = paths.lock();
-    // Never removed and never truncated here: who holds it, holds this very file.
-    let lock = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StoreError::io("open", &path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok((lock, true)),
-        Err(TryLockError::WouldBlock) => Ok((lock, false)),
-        Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "lock", path, source }),
     }
 }
 
@@ -396,78 +408,115 @@ fn read_owner(paths: &Paths) -> Owner {
     fs::read(paths.lock()).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
 }
 
-/// Makes the directory of the next owner epoch, and removes every lower one until it is gone.
-fn next_epoch(paths: &Paths, owner: &Owner) -> Result<PathBuf, StoreError> {
-    let private = paths.private();
-    let (epoch, epoch_dir) = loop {
-        let epoch = epochs(&private)?.into_iter().max().unwrap_or(0) + 1;
-        // Who takes over names itself before it makes its epoch. So a process that was paused since it named itself
-        // finds the other's name here, if it has seen the other's epoch, and does not take the partition back.
-        let named = read_owner(paths);
-        if named != *owner {
-            return Err(StoreError::TakenOver { partition: paths.partition, owner: named });
+/// `.almanac/N` while a partition is taken.
+struct Private<'a> {
+    paths: &'a Paths,
+    handle: OwnedFd,
+}
+
+impl Private<'_> {
+    /// Opens the lock file, and locks it unless another process has it locked.
+    fn open_lock(&self) -> Result<(File, bool), StoreError> {
+        let path = self.paths.lock();
+        // Never removed and never truncated here: who holds it, holds this very file.
+        let lock = home::open_file(&self.handle, Path::new(LOCK), OFlags::RDWR | OFlags::CREATE)
+            .map_err(StoreError::io("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok((lock, true)),
+            Err(TryLockError::WouldBlock) => Ok((lock, false)),
+            Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "lock", path, source }),
         }
-        let epoch_dir = private.join(epoch.to_string());
-        match fs::create_dir(&epoch_dir) {
-            Ok(()) => break (epoch, epoch_dir),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => {
-                return Err(StoreError::Io { action: "create directory", path: epoch_dir, source });
+    }
+
+    fn read_owner(&self) -> Owner {
+        let read = || -> io::Result<Owner> {
+            let lock = home::open_file(&self.handle, Path::new(LOCK), OFlags::RDONLY)?;
+            Ok(serde_json::from_reader(lock.take(STATUS_BYTES_MAX))?)
+        };
+        read().unwrap_or_default()
+    }
+
+    /// Makes the directory of the next owner epoch, and removes every lower one until it is gone.
+    fn next_epoch(&self, owner: &Owner) -> Result<(u64, OwnedFd), StoreError> {
+        let dir = self.paths.private();
+        let epoch = loop {
+            let last = epochs(&self.handle).map_err(StoreError::io("list", &dir))?.into_iter().max();
+            let Some(epoch) = last.unwrap_or(0).checked_add(1) else {
+                return Err(StoreError::unreadable(&dir, "there is no owner epoch after the last one"));
+            };
+            // Who takes over names itself before it makes its epoch. So a process that was paused since it named itself
+            // finds the other's name here, if it has seen the other's epoch, and does not take the partition back.
+            let named = self.read_owner();
+            if named != *owner {
+                return Err(StoreError::TakenOver { partition: self.paths.partition, owner: named });
+            }
+            match home::make_dir(&self.handle, &epoch.to_string()) {
+                Ok(()) => break epoch,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    let path = dir.join(epoch.to_string());
+                    return Err(StoreError::Io { action: "create directory", path, source });
+                }
+            }
+        };
+        // Before the lower ones go: whoever removes this one now has made a higher one.
+        let handle = home::open_dir(&self.handle, Path::new(&epoch.to_string()));
+        self.remove_lower_epochs(epoch)?;
+        Ok((epoch, handle.map_err(StoreError::io("open", &dir.join(epoch.to_string())))?))
+    }
+
+    /// Removes every epoch below `epoch`; refused where there is a higher one, which is somebody else's.
+    fn remove_lower_epochs(&self, epoch: u64) -> Result<(), StoreError> {
+        let dir = self.paths.private();
+        let all = epochs(&self.handle).map_err(StoreError::io("list", &dir))?;
+        // Who was paused between choosing its number and making it may come after later owners: the highest directory is
+        // never removed, so that is seen here.
+        if all.iter().any(|other| *other > epoch) {
+            let _ = home::remove_dir(&self.handle, &epoch.to_string());
+            let owner = self.read_owner();
+            return Err(StoreError::TakenOver { partition: self.paths.partition, owner });
+        }
+        for lower in all.into_iter().filter(|lower| *lower < epoch) {
+            self.remove_epoch(&lower.to_string())?;
+        }
+        home::open_dir(&self.handle, Path::new("."))
+            .and_then(|private| File::from(private).sync_all())
+            .map_err(StoreError::io("sync directory", &dir))
+    }
+
+    /// Empties and removes a lower epoch's directory. Its owner may be alive and write into it meanwhile, so this
+    /// is repeated until it is gone.
+    fn remove_epoch(&self, name: &str) -> Result<(), StoreError> {
+        loop {
+            let gone = self.empty_dir(name).and_then(|()| home::remove_dir(&self.handle, name));
+            match gone {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(source) => {
+                    let path = self.paths.private().join(name);
+                    return Err(StoreError::Io { action: "remove", path, source });
+                }
             }
         }
-    };
-    remove_lower_epochs(paths, epoch)?;
-    Ok(epoch_dir)
-}
-
-/// Removes every epoch below `epoch`; refused where there is a higher one, which is somebody else's.
-fn remove_lower_epochs(paths: &Paths, epoch: u64) -> Result<(), StoreError> {
-    let private = paths.private();
-    let all = epochs(&private)?;
-    // Who was paused between choosing its number and making it may come after later owners: the highest directory is
-    // never removed, so that is seen here.
-    if all.iter().any(|other| *other > epoch) {
-        let _ = fs::remove_dir(private.join(epoch.to_string()));
-        return Err(StoreError::TakenOver { partition: paths.partition, owner: read_owner(paths) });
     }
-    for lower in all.into_iter().filter(|lower| *lower < epoch) {
-        remove_epoch(&private.join(lower.to_string()))?;
-    }
-    sync_dir(&private)
-}
 
-fn epochs(private: &Path) -> Result<Vec<u64>, StoreError> {
-    let read = || -> io::Result<Vec<u64>> {
-        let names = fs::read_dir(private)?.collect::<io::Result<Vec<_>>>()?;
-        Ok(names.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
-    };
-    read().map_err(StoreError::io("list", private))
-}
-
-/// Empties and removes a lower epoch's directory. Its owner may be alive and write into it meanwhile, so this
-/// is repeated until it is gone.
-fn remove_epoch(epoch_dir: &Path) -> Result<(), StoreError> {
-    loop {
-        let gone = empty_dir(epoch_dir).and_then(|()| fs::remove_dir(epoch_dir));
-        match gone {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            Err(source) => {
-                return Err(StoreError::Io { action: "remove", path: epoch_dir.to_owned(), source });
+    fn empty_dir(&self, name: &str) -> io::Result<()> {
+        let dir = home::open_dir(&self.handle, Path::new(name))?;
+        for entry in home::names_in(&dir)? {
+            match home::remove_file(&dir, Path::new(&entry)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
+        Ok(())
     }
 }
 
-fn empty_dir(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        match fs::remove_file(entry?.path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+/// The owner epochs in `.almanac/N`.
+fn epochs(private: impl AsFd) -> io::Result<Vec<u64>> {
+    let number = |name: &String| name.parse().ok().filter(|number: &u64| number.to_string() == *name);
+    Ok(home::names_in(private)?.iter().filter_map(number).collect())
 }
 
 fn load(paths: &Paths) -> Result<Loaded, StoreError> {
@@ -621,14 +670,6 @@ pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreErr
     Ok(found)
 }
 
-/// Rewrites the rejected file, under a new inode, without a torn last line and without entries that the
-/// checkpoint has not passed: those records will be read again.
-fn rewrite_rejected(paths: &Paths, epoch_dir: &Path, offset: i64) -> Result<File, StoreError> {
-    put(paths, epoch_dir, &paths.rejected(), Durability::Synced, |temp| {
-        each_passed_rejected(paths, offset, FillError::Source, |line| Ok(temp.write_all(line)?))
-    })
-}
-
 /// Gives each line of the rejected file that a checkpoint with this offset has passed to `keep`.
 fn each_passed_rejected<E>(
     paths: &Paths,
@@ -661,77 +702,171 @@ impl From<io::Error> for FillError {
     }
 }
 
-/// Replaces `target` by way of the owner's epoch directory, and gives back the new file, open to append. Fails,
-/// having changed nothing, once that directory is gone.
-fn put(
-    paths: &Paths,
-    epoch_dir: &Path,
-    target: &Path,
-    durability: Durability,
-    fill: impl FnOnce(&mut BufWriter<File>) -> Result<(), FillError>,
-) -> Result<File, StoreError> {
-    let (temp, file) = write_temp(paths, epoch_dir, target, durability, fill)?;
-    fs::rename(&temp, target).map_err(|error| {
-        let _ = fs::remove_file(&temp);
-        write_error(paths, epoch_dir, "replace", target, error)
-    })?;
-    if durability == Durability::Synced {
-        target.parent().map_or(Ok(()), sync_dir)?;
+/// An owner's right to write: its directory, by which all files of the partition get into place.
+#[derive(Debug)]
+struct Epoch {
+    home: Home,
+    paths: Paths,
+    number: u64,
+    handle: OwnedFd,
+}
+
+impl Epoch {
+    fn dir(&self) -> PathBuf {
+        self.paths.private().join(self.number.to_string())
     }
-    Ok(file)
-}
 
-/// The same with bytes that are at hand.
-fn put_bytes(
-    paths: &Paths,
-    epoch_dir: &Path,
-    target: &Path,
-    bytes: &[u8],
-    durability: Durability,
-) -> Result<File, StoreError> {
-    put(paths, epoch_dir, target, durability, |temp| Ok(temp.write_all(bytes)?))
-}
+    /// Replaces `target` by way of the epoch's directory, and gives back the new file, open to append. Fails, having
+    /// changed nothing, once that directory is gone, or is not to be found in DIR any more.
+    fn put(
+        &self,
+        target: &Path,
+        durability: Durability,
+        fill: impl FnOnce(&mut BufWriter<File>) -> Result<(), FillError>,
+    ) -> Result<File, StoreError> {
+        let (temp, file) = self.write_temp(target, durability, fill)?;
+        self.find_temp(&temp, &file).and_then(|()| self.home.rename(&temp, target)).map_err(|error| {
+            self.remove_temp(&temp);
+            self.write_error("replace", target, error)
+        })?;
+        if durability == Durability::Synced {
+            target.parent().map_or(Ok(()), |dir| self.home.sync_dir(dir))?;
+        }
+        Ok(file)
+    }
 
-/// Keeps a copy of `source` at `target` without ever overwriting: what is there already, equal, is left; what is there
-/// and differs keeps its name, and the new file gets a number.
-fn keep(paths: &Paths, epoch_dir: &Path, source: &Path, target: &Path) -> Result<(), StoreError> {
-    let (temp, _) = write_temp(paths, epoch_dir, target, Durability::Synced, |temp| {
-        let mut source_file = BufReader::new(
-            File::open(source).map_err(|error| FillError::Source(StoreError::io("read", source)(error)))?,
-        );
-        loop {
-            let bytes = source_file
-                .fill_buf()
-                .map_err(|error| FillError::Source(StoreError::io("read", source)(error)))?;
-            if bytes.is_empty() {
-                return Ok(());
+    /// The same with bytes that are at hand.
+    fn put_bytes(&self, target: &Path, bytes: &[u8], durability: Durability) -> Result<File, StoreError> {
+        self.put(target, durability, |temp| Ok(temp.write_all(bytes)?))
+    }
+
+    /// Rewrites the rejected file, under a new inode, without a torn last line and without entries that the
+    /// checkpoint has not passed: those records will be read again.
+    fn rewrite_rejected(&self, offset: i64) -> Result<File, StoreError> {
+        self.put(&self.paths.rejected(), Durability::Synced, |temp| {
+            each_passed_rejected(&self.paths, offset, FillError::Source, |line| Ok(temp.write_all(line)?))
+        })
+    }
+
+    /// Keeps a copy of `source` at `target` without ever overwriting: what is there already, equal, is left; what is
+    /// there and differs keeps its name, and the new file gets a number.
+    fn keep(&self, source: &Path, target: &Path) -> Result<(), StoreError> {
+        let unread = |error| FillError::Source(StoreError::io("read", source)(error));
+        let (temp, file) = self.write_temp(target, Durability::Synced, |temp| {
+            let mut source = BufReader::new(self.home.read(source).map_err(unread)?);
+            loop {
+                let bytes = source.fill_buf().map_err(unread)?;
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                temp.write_all(bytes)?;
+                let used = bytes.len();
+                source.consume(used);
             }
-            temp.write_all(bytes)?;
-            let used = bytes.len();
-            source_file.consume(used);
+        })?;
+        self.find_temp(&temp, &file).map_err(|error| {
+            self.remove_temp(&temp);
+            self.write_error("archive", target, error)
+        })?;
+        target.parent().map_or(Ok(()), |dir| self.home.create_dir(dir))?;
+        let mut place = target.to_owned();
+        for number in 2.. {
+            match self.find_temp(&temp, &file).and_then(|()| self.home.link(&temp, &place)) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(self.write_error("archive", &place, error)),
+            }
+            let is_same = || is_same_content(self.home.read(&place)?, self.home.read(&temp)?);
+            if is_same().map_err(StoreError::io("read", &place))? {
+                break;
+            }
+            let extension = target.extension().unwrap_or_default().to_string_lossy();
+            place = target.with_extension(format!("{number}.{extension}"));
         }
-    })?;
-    target.parent().map_or(Ok(()), create_dir_durably)?;
-    let mut place = target.to_owned();
-    for number in 2.. {
-        match fs::hard_link(&temp, &place) {
-            Ok(()) => break,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(write_error(paths, epoch_dir, "archive", &place, error)),
-        }
-        if is_same_content(&place, &temp).map_err(StoreError::io("read", &place))? {
-            break;
-        }
-        place = target
-            .with_extension(format!("{number}.{}", target.extension().unwrap_or_default().to_string_lossy()));
+        target.parent().map_or(Ok(()), |dir| self.home.sync_dir(dir))?;
+        home::remove_file(&self.handle, Path::new(temp.file_name().unwrap_or_default()))
+            .map_err(|error| self.write_error("remove", &temp, error))
     }
-    target.parent().map_or(Ok(()), sync_dir)?;
-    fs::remove_file(&temp).map_err(|error| write_error(paths, epoch_dir, "remove", &temp, error))
+
+    /// Writes a new file in the epoch's directory. A failed sync is never repeated on it: the kernel may have
+    /// dropped the pages and call the second attempt a success.
+    fn write_temp(
+        &self,
+        target: &Path,
+        durability: Durability,
+        fill: impl FnOnce(&mut BufWriter<File>) -> Result<(), FillError>,
+    ) -> Result<(PathBuf, File), StoreError> {
+        self.home.check()?;
+        if !self.is_in_place() {
+            return Err(self.write_error("write", target, io::ErrorKind::NotFound.into()));
+        }
+        // The suffix keeps what is temporary from being taken for a checkpoint.
+        let name = format!("{}.tmp", target.file_name().unwrap_or_default().to_string_lossy());
+        let temp = self.dir().join(&name);
+        let write = || -> Result<File, FillError> {
+            let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
+            let mut writer = BufWriter::new(home::open_file(&self.handle, Path::new(&name), flags)?);
+            fill(&mut writer)?;
+            let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            if durability == Durability::Synced {
+                file.sync_all()?;
+            }
+            Ok(file)
+        };
+        let file = write().map_err(|error| {
+            self.remove_temp(&temp);
+            match error {
+                FillError::Source(error) => error,
+                FillError::Temp(error) => self.write_error("write", target, error),
+            }
+        })?;
+        Ok((temp, file))
+    }
+
+    /// Best effort: it also goes with the epoch's directory at the next claim.
+    fn remove_temp(&self, temp: &Path) {
+        let _ = home::remove_file(&self.handle, Path::new(temp.file_name().unwrap_or_default()));
+    }
+
+    /// Fails where the path from DIR on does not lead to this very file: the epoch's directory may have been moved away,
+    /// and another owner's have its path.
+    fn find_temp(&self, temp: &Path, file: &File) -> io::Result<()> {
+        if home::is_same(&self.home.stat(temp)?, &home::identity(file)?) {
+            return Ok(());
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// Whether the path from DIR on still leads to the epoch's directory.
+    fn is_in_place(&self) -> bool {
+        let (now, held) = (self.home.stat(&self.dir()), home::identity(&self.handle));
+        now.is_ok_and(|now| held.is_ok_and(|held| home::is_same(&now, &held)))
+    }
+
+    /// Tells what took the right to write away from other failures of a write.
+    fn write_error(&self, action: &'static str, target: &Path, source: io::Error) -> StoreError {
+        if source.kind() != io::ErrorKind::NotFound {
+            return StoreError::Io { action, path: target.to_owned(), source };
+        }
+        if let Err(gone) = self.home.check() {
+            return gone;
+        }
+        let (partition, private) = (self.paths.partition, self.paths.private());
+        // Whoever takes over makes a higher epoch first, then empties this one, and only then removes it: the temp
+        // file may be missing while the directory is still there.
+        let all = self.home.open_dir(&private).ok().and_then(|private| epochs(private).ok());
+        if all.is_some_and(|epochs| epochs.iter().any(|epoch| *epoch > self.number)) {
+            return StoreError::TakenOver { partition, owner: read_owner(&self.paths) };
+        }
+        if !self.is_in_place() {
+            return StoreError::Evicted { partition, path: private };
+        }
+        StoreError::Io { action, path: target.to_owned(), source }
+    }
 }
 
 /// Compares two files piece by piece.
-fn is_same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    let (one, other) = (File::open(one)?, File::open(other)?);
+fn is_same_content(one: File, other: File) -> io::Result<bool> {
     if one.metadata()?.len() != other.metadata()?.len() {
         return Ok(false);
     }
@@ -748,56 +883,6 @@ fn is_same_content(one: &Path, other: &Path) -> io::Result<bool> {
         one.consume(length);
         other.consume(length);
     }
-}
-
-/// Writes a new file in the epoch directory. A failed sync is never repeated on it: the kernel may have
-/// dropped the pages and call the second attempt a success.
-fn write_temp(
-    paths: &Paths,
-    epoch_dir: &Path,
-    target: &Path,
-    durability: Durability,
-    fill: impl FnOnce(&mut BufWriter<File>) -> Result<(), FillError>,
-) -> Result<(PathBuf, File), StoreError> {
-    // The suffix keeps what is temporary from being taken for a checkpoint.
-    let temp = epoch_dir.join(format!("{}.tmp", target.file_name().unwrap_or_default().to_string_lossy()));
-    let write = || -> Result<File, FillError> {
-        let file = OpenOptions::new().append(true).create_new(true).open(&temp)?;
-        let mut writer = BufWriter::new(file);
-        fill(&mut writer)?;
-        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        if durability == Durability::Synced {
-            file.sync_all()?;
-        }
-        Ok(file)
-    };
-    let file = write().map_err(|error| {
-        // Best effort: it also goes with the epoch directory at the next claim.
-        let _ = fs::remove_file(&temp);
-        match error {
-            FillError::Source(error) => error,
-            FillError::Temp(error) => write_error(paths, epoch_dir, "write", target, error),
-        }
-    })?;
-    Ok((temp, file))
-}
-
-/// Tells "taken over by another process" from other failures of a write.
-fn write_error(
-    paths: &Paths,
-    epoch_dir: &Path,
-    action: &'static str,
-    target: &Path,
-    source: io::Error,
-) -> StoreError {
-    // Whoever takes over makes a higher epoch first, then empties this one, and only then removes it: the temp
-    // file may be missing while the directory is still there.
-    let own = epoch_dir.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(u64::MAX);
-    let is_taken = || epochs(&paths.private()).is_ok_and(|epochs| epochs.iter().any(|epoch| *epoch > own));
-    if source.kind() == io::ErrorKind::NotFound && is_taken() {
-        return StoreError::TakenOver { partition: paths.partition, owner: read_owner(paths) };
-    }
-    StoreError::Io { action, path: target.to_owned(), source }
 }
 
 fn open_if_there(path: &Path) -> Result<Option<File>, StoreError> {

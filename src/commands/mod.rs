@@ -193,7 +193,10 @@ fn exit_of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Held { .. } | StoreError::TakenOver { .. } => Exit::Owner,
         StoreError::Unreadable { .. } => Exit::Checkpoint,
-        StoreError::NoDir { .. } | StoreError::Io { .. } => Exit::Disk,
+        StoreError::NoDir { .. }
+        | StoreError::DirGone { .. }
+        | StoreError::Evicted { .. }
+        | StoreError::Io { .. } => Exit::Disk,
     }
 }
 

@@ -92,7 +92,7 @@ impl Partition {
         take_over: bool,
         stop: &Stop,
     ) -> Result<Option<Self>, PipelineError> {
-        let (mut claim, loaded) = Claim::new(&source.settings.dir, number, take_over)?;
+        let (mut claim, loaded) = Claim::take(source.home, number, take_over)?;
         let Some((mut log, checkpoint)) = go_on(source, &mut claim, loaded, stop)? else { return Ok(None) };
         // Noted before the checkpoint that was to pass them, which then was not written; or of a part that was cut off.
         let noted = log.leader_epochs.len();

@@ -68,6 +68,11 @@ impl Dir {
     }
 }
 
+fn private_of(claim: &Claim) -> Private<'_> {
+    let handle = claim.epoch.home.open_dir(&claim.paths.private()).unwrap();
+    Private { paths: &claim.paths, handle }
+}
+
 /// A checkpoint that counted the first days of 2000.
 fn counted(days: i8) -> Checkpoint {
     let mut checkpoint = Checkpoint::empty(2, 0);
@@ -194,11 +199,11 @@ fn an_owner_learns_of_a_takeover_however_far_that_is() {
     let (former, _) = dir.claim();
     let target = former.paths.checkpoint();
     let not_found = || io::Error::from(io::ErrorKind::NotFound);
-    let error = write_error(&former.paths, &former.epoch_dir, "replace", &target, not_found());
+    let error = former.epoch.write_error("replace", &target, not_found());
     assert!(matches!(error, StoreError::Io { .. }), "a file that is gone is no takeover: {error}");
     // The higher epoch is there, and the lower one has been emptied but not removed yet.
     fs::create_dir(former.paths.private().join("2")).unwrap();
-    let error = write_error(&former.paths, &former.epoch_dir, "replace", &target, not_found());
+    let error = former.epoch.write_error("replace", &target, not_found());
     assert!(matches!(error, StoreError::TakenOver { .. }), "{error}");
 }
 
@@ -400,12 +405,11 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
         |claim| create_dir_durably(&claim.paths.archive("one")).unwrap(),
         |claim| {
             let target = claim.paths.archive("one").join(CHECKPOINT);
-            keep(&claim.paths, &claim.epoch_dir, &claim.paths.checkpoint(), &target).unwrap();
+            claim.epoch.keep(&claim.paths.checkpoint(), &target).unwrap();
         },
         |claim| claim.archive("one").unwrap(),
         |claim| {
-            put_bytes(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced)
-                .unwrap();
+            claim.epoch.put_bytes(&claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
         |claim| {
             claim.replace(&Checkpoint::empty(2, 0)).unwrap();
@@ -440,8 +444,7 @@ fn counting_the_same_log_again_is_finished_after_a_crash_between_any_two_steps()
         },
         |claim| claim.archive("one").unwrap(),
         |claim| {
-            put_bytes(&claim.paths, &claim.epoch_dir, &claim.paths.rejected(), b"", Durability::Synced)
-                .unwrap();
+            claim.epoch.put_bytes(&claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
         |claim| {
             claim.replace(&Checkpoint::empty(2, 7)).unwrap();
@@ -600,8 +603,8 @@ fn a_failed_write_leaves_the_old_file_and_nothing_temporary() {
 fn a_file_where_dir_should_be_is_named() {
     let dir = Dir::new();
     dir.write("files", "");
-    let error = prepare(&dir.path().join("files")).unwrap_err();
-    assert!(matches!(&error, StoreError::Io { path, .. } if path.ends_with("files/.almanac")), "{error:?}");
+    let error = Home::open(&dir.path().join("files")).unwrap_err();
+    assert!(matches!(&error, StoreError::Io { path, .. } if path.ends_with("files")), "{error:?}");
 }
 
 #[test]
@@ -611,7 +614,7 @@ fn a_late_epoch_yields_to_a_higher_one() {
     let private = claim.paths.private();
     fs::create_dir(private.join("5")).unwrap();
     fs::create_dir(private.join("6")).unwrap();
-    let error = remove_lower_epochs(&claim.paths, 5).unwrap_err();
+    let error = private_of(&claim).remove_lower_epochs(5).unwrap_err();
     assert!(matches!(error, StoreError::TakenOver { partition: 0, .. }), "{error}");
     assert!(!private.join("5").exists());
     assert!(private.join("6").exists());
@@ -622,7 +625,7 @@ fn who_was_paused_since_it_named_itself_does_not_take_the_partition_back() {
     let dir = Dir::new();
     let (claim, _) = dir.claim();
     let paused = Owner { pid: 1, host: "elsewhere".to_owned(), since: String::new() };
-    let error = next_epoch(&claim.paths, &paused).unwrap_err();
+    let error = private_of(&claim).next_epoch(&paused).unwrap_err();
     assert!(matches!(&error, StoreError::TakenOver { owner, .. } if *owner == claim.owner), "{error}");
     assert_eq!(dir.names(".almanac/2"), ["1", "lock"]);
 }
@@ -657,4 +660,74 @@ fn the_largest_checkpoint_is_read_by_all() {
     for error in [load_checkpoint(&paths).unwrap_err(), load_checkpoint_as_is(&paths).unwrap_err()] {
         assert!(error.to_string().contains("it has more than 134217728 bytes"), "{error}");
     }
+}
+
+/// Removes or renames what an owner has, and says what of it another owner may now have taken.
+type Removal = fn(&Path);
+
+#[test]
+fn whatever_becomes_of_its_directories_an_owner_writes_into_no_other() {
+    let removals: [Removal; 6] = [
+        |dir| fs::remove_dir_all(dir).unwrap(),
+        |dir| fs::rename(dir, dir.with_extension("old")).unwrap(),
+        |dir| fs::remove_dir_all(dir.join(".almanac")).unwrap(),
+        |dir| fs::rename(dir.join(".almanac"), dir.join("old")).unwrap(),
+        |dir| fs::remove_dir_all(dir.join(".almanac/2")).unwrap(),
+        |dir| fs::rename(dir.join(".almanac/2"), dir.join(".almanac/old")).unwrap(),
+    ];
+    for (number, removal) in removals.into_iter().enumerate() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("files");
+        let (mut former, _) = Claim::new(&dir, 2, false).unwrap();
+        former.start_over(None, &log("one")).unwrap();
+        former.replace(&counted(3)).unwrap();
+        removal(&dir);
+        for name in [CHECKPOINT, REJECTED] {
+            let _ = fs::remove_file(dir.join(name));
+        }
+        let (mut now, loaded) = Claim::new(&dir, 2, false).unwrap();
+        assert!(loaded.checkpoint.is_none() && loaded.log.is_none(), "removal {number}");
+        now.start_over(None, &log("two")).unwrap();
+        now.replace(&counted(5)).unwrap();
+        now.set_status(&2).unwrap();
+        let files = || {
+            let names =
+                [CHECKPOINT, REJECTED, ".almanac/2/log.json", ".almanac/2/status.json", ".almanac/2/lock"];
+            let read = names.map(|name| fs::read(dir.join(name)).unwrap());
+            (read, dir.join("archive").exists(), fs::read_dir(dir.join(".almanac/2/1")).unwrap().count())
+        };
+        let before = files();
+        let _ = former.reject(&[rejected(3)]);
+        for error in [
+            former.replace(&counted(4)).unwrap_err(),
+            former.set_log(&log("two")).unwrap_err(),
+            former.set_status(&1).unwrap_err(),
+            former.start_over(Some(&log("one")), &log("three")).unwrap_err(),
+            former.start_over(None, &log("three")).unwrap_err(),
+            former.rewind(&log("one"), 0).unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, StoreError::DirGone { .. } | StoreError::Evicted { partition: 2, .. }),
+                "removal {number}: {error:?}"
+            );
+        }
+        assert_eq!(files(), before, "removal {number}");
+        now.replace(&counted(6)).unwrap();
+    }
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_now_is_another_dir() {
+    let temp = tempfile::tempdir().unwrap();
+    let (one, two, dir) = (temp.path().join("one"), temp.path().join("two"), temp.path().join("files"));
+    fs::create_dir(&one).unwrap();
+    fs::create_dir(&two).unwrap();
+    std::os::unix::fs::symlink(&one, &dir).unwrap();
+    let (mut claim, _) = Claim::new(&dir, 2, false).unwrap();
+    claim.replace(&counted(3)).unwrap();
+    fs::remove_file(&dir).unwrap();
+    std::os::unix::fs::symlink(&two, &dir).unwrap();
+    let error = claim.replace(&counted(4)).unwrap_err();
+    assert!(matches!(error, StoreError::DirGone { .. }), "{error:?}");
+    assert_eq!(fs::read_dir(&two).unwrap().count(), 0);
 }

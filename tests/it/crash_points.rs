@@ -524,13 +524,15 @@ impl Point<'_> {
         upto.iter().filter(|call| call.name == self.call().name && are_counted(call)).count()
     }
 
-    /// The calls on one path are counted, unless all of them have to be seen.
+    /// The calls in one place are counted, unless all of them have to be seen.
     fn injection(&self, root: &Path) -> Injection {
         let (paths, nth) = if self.fate == Fate::PowerCut {
-            let paths: BTreeSet<&Path> = self.scenario.calls.iter().map(|call| call.path.as_path()).collect();
+            let places = self.scenario.calls.iter().flat_map(|call| &call.places);
+            let paths: BTreeSet<&Path> = places.map(PathBuf::as_path).collect();
             (paths.into_iter().collect(), self.nth(|_| true))
         } else {
-            (vec![self.call().path.as_path()], self.nth(|call| call.path == self.call().path))
+            let place = &self.call().places[0];
+            (vec![place.as_path()], self.nth(|call| call.places.contains(place)))
         };
         // Joined with nothing, it would end in a slash, and be another to strace.
         let whole = |path: &Path| if path.as_os_str().is_empty() { root.to_owned() } else { root.join(path) };

@@ -62,8 +62,8 @@ fn a_replacement_is_written_synced_renamed_and_its_directory_synced() {
     for (lines, index, rename) in renames {
         for partition in 0..4 {
             let temp = format!(".almanac/{partition}/1/partition-{partition}.json.tmp");
-            let target = dir.join(format!("partition-{partition}.json")).display().to_string();
-            if !rename.contains(&format!("{target}\"")) {
+            let target = format!("<{}>, \"partition-{partition}.json\"", dir.display());
+            if !rename.contains(&target) {
                 continue;
             }
             replaced[partition] += 1;

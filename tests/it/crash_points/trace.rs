@@ -9,7 +9,11 @@ const CHANGES: &str = "openat,write,pwrite64,?ftruncate,flock,fsync,fdatasync,?r
     ?mkdirat,?rmdir,?unlink,?unlinkat,?link,?linkat";
 
 /// Those that only look: between a look and what is done about it a process can fall asleep.
-const LOOKS: &str = "?statx,getdents64,read";
+const LOOKS: &str = "?statx,?newfstatat,getdents64,read";
+
+/// Those whose first argument may be the handle of a directory in which they give a name.
+const BY_NAME: [&str; 8] =
+    ["openat", "mkdirat", "unlinkat", "renameat", "renameat2", "linkat", "statx", "newfstatat"];
 
 /// One system call on a file of the place.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub struct Call {
     /// The new name, where it gives one.
     pub target: Option<PathBuf>,
     pub bytes: Vec<u8>,
+    /// What strace's selection by path goes by: the directory that a name is relative to, or the path.
+    pub places: Vec<PathBuf>,
     arguments: String,
     /// As strace has it, errors and injections included.
     pub result: String,
@@ -39,10 +45,25 @@ impl Call {
             let path = path.split_once('>')?.0;
             (number.bytes().all(|byte| byte.is_ascii_digit())).then(|| PathBuf::from(path))
         };
-        let by_descriptor = of_descriptor();
+        let by_descriptor = of_descriptor().filter(|_| !BY_NAME.contains(&name));
+        let (mut named, mut places) = (Vec::new(), Vec::new());
+        match &by_descriptor {
+            Some(path) => places.push(path.clone()),
+            None => {
+                let dirs = arguments.split(", ").map(dir_of);
+                let dirs: Vec<Option<PathBuf>> = dirs.flatten().collect();
+                for (index, string) in strings.iter().enumerate() {
+                    let (dir, path) = (dirs.get(index).cloned().flatten(), as_path(string));
+                    places.push(dir.clone().unwrap_or_else(|| path.clone()));
+                    let whole = dir.map_or_else(|| path.clone(), |dir| dir.join(&path));
+                    named.push(whole.components().collect());
+                }
+            }
+        }
+        let mut named = named.into_iter();
         let (path, target) = match &by_descriptor {
             Some(path) => (path.clone(), None),
-            None => (as_path(strings.first()?), strings.get(1).map(|bytes| as_path(bytes))),
+            None => (named.next()?, named.next()),
         };
         let bytes = by_descriptor.and_then(|_| strings.into_iter().next()).unwrap_or_default();
         Some(Call {
@@ -50,6 +71,7 @@ impl Call {
             path,
             target,
             bytes,
+            places,
             arguments: arguments.to_owned(),
             result: result.trim().to_owned(),
         })
@@ -59,7 +81,8 @@ impl Call {
     fn below(self, root: &Path) -> Option<Call> {
         let path = self.path.strip_prefix(root).ok()?.to_owned();
         let target = self.target.and_then(|target| Some(target.strip_prefix(root).ok()?.to_owned()));
-        Some(Call { path, target, ..self })
+        let places = self.places.iter().filter_map(|place| Some(place.strip_prefix(root).ok()?.to_owned()));
+        Some(Call { path, target, places: places.collect(), ..self })
     }
 
     pub fn succeeded(&self) -> bool {
@@ -82,7 +105,7 @@ impl Call {
     pub fn only_looks(&self) -> bool {
         match self.name.as_str() {
             "openat" => !self.creates(),
-            "statx" | "getdents64" | "read" => true,
+            "statx" | "newfstatat" | "getdents64" | "read" => true,
             _ => false,
         }
     }
@@ -97,6 +120,15 @@ impl Call {
         let last = self.arguments.trim_end_matches(')').rsplit(", ").next();
         last.and_then(|number| number.parse().ok()).unwrap()
     }
+}
+
+/// The directory that an argument is a handle of; nothing within where it stands for the current one, and nothing at
+/// all where the argument is something else.
+fn dir_of(argument: &str) -> Option<Option<PathBuf>> {
+    let (number, path) = argument.split_once('<')?;
+    let path = path.strip_suffix('>')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number || number == "AT_FDCWD").then(|| is_number.then(|| PathBuf::from(path)))
 }
 
 fn as_path(bytes: &[u8]) -> PathBuf {
