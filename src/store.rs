@@ -168,6 +168,10 @@ impl Log {
     /// it is of one place.
     pub fn from_json(json: &[u8]) -> Result<Log, serde_json::Error> {
         let log: Log = serde_json::from_slice(json)?;
+        // It becomes the name of a directory in the archive.
+        if !is_topic_id(&log.topic_id) {
+            return Err(de::Error::custom("topic_id is not 22 characters of URL-safe base64"));
+        }
         if log.partitions < 1 {
             return Err(de::Error::custom(format_args!("{} is no number of partitions", log.partitions)));
         }
@@ -187,6 +191,11 @@ impl Log {
         }
         Ok(log)
     }
+}
+
+/// Whether it has the form of Kafka's topic ids, and so can't lead out of a directory.
+fn is_topic_id(id: &str) -> bool {
+    id.len() == 22 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// A leader epoch of the log, and the first offset that was read of it.

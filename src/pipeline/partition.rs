@@ -735,7 +735,7 @@ mod tests {
         Log {
             cluster_id: "cluster".to_owned(),
             topic: "temperatures".to_owned(),
-            topic_id: "topic".to_owned(),
+            topic_id: "topic-----------------".to_owned(),
             partitions: 4,
             first_offset: 0,
             leader_epochs: Vec::new(),

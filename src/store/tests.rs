@@ -113,12 +113,12 @@ fn a_claim_finds_what_the_one_before_left() {
     {
         let (mut claim, loaded) = dir.claim();
         assert!(loaded.log.is_none() && loaded.checkpoint.is_none());
-        assert_eq!(claim.start_over(None, &log("one")).unwrap(), Checkpoint::empty(2, 0));
+        assert_eq!(claim.start_over(None, &log("one-------------------")).unwrap(), Checkpoint::empty(2, 0));
         claim.reject(&[rejected(0), rejected(1)]).unwrap();
         claim.replace(&counted(5)).unwrap();
     }
     let (_claim, loaded) = dir.claim();
-    assert_eq!(loaded.log, Some(log("one")));
+    assert_eq!(loaded.log, Some(log("one-------------------")));
     assert_eq!(loaded.checkpoint, Some(counted(5)));
     assert_eq!(dir.read(REJECTED), line(0) + &line(1));
     assert_eq!(dir.names(""), [".almanac", CHECKPOINT, REJECTED]);
@@ -155,7 +155,7 @@ fn a_living_owner_is_named() {
 fn a_former_owner_overwrites_nothing() {
     let dir = Dir::new();
     let (mut former, _) = dir.claim();
-    former.start_over(None, &log("one")).unwrap();
+    former.start_over(None, &log("one-------------------")).unwrap();
     former.replace(&counted(3)).unwrap();
 
     let (mut now, loaded) = dir.take_over();
@@ -168,10 +168,10 @@ fn a_former_owner_overwrites_nothing() {
     former.reject(&[rejected(3), rejected(4)]).unwrap();
     for error in [
         former.replace(&counted(4)).unwrap_err(),
-        former.set_log(&log("two")).unwrap_err(),
+        former.set_log(&log("two-------------------")).unwrap_err(),
         former.set_status(&1).unwrap_err(),
-        former.start_over(Some(&log("one")), &log("two")).unwrap_err(),
-        former.start_over(None, &log("two")).unwrap_err(),
+        former.start_over(Some(&log("one-------------------")), &log("two-------------------")).unwrap_err(),
+        former.start_over(None, &log("two-------------------")).unwrap_err(),
     ] {
         assert!(
             matches!(&error, StoreError::TakenOver { partition: 2, owner } if owner == now.owner()),
@@ -244,7 +244,7 @@ fn what_a_crash_left_is_cleaned_up() {
     let dir = Dir::new();
     {
         let (mut claim, _) = dir.claim();
-        claim.start_over(None, &log("one")).unwrap();
+        claim.start_over(None, &log("one-------------------")).unwrap();
         claim.replace(&counted(5)).unwrap();
     }
     dir.write(".almanac/2/1/partition-2.json.tmp", "{\"partition\":2,\"off");
@@ -267,7 +267,7 @@ fn an_append_that_a_power_cut_left_holes_in_is_read_again() {
     let dir = Dir::new();
     {
         let (mut claim, _) = dir.claim();
-        claim.start_over(None, &log("one")).unwrap();
+        claim.start_over(None, &log("one-------------------")).unwrap();
         claim.replace(&counted(5)).unwrap();
     }
     let hole = "\0".repeat(20) + &line(5)[20..];
@@ -325,18 +325,28 @@ fn unreadable_files_are_refused_and_left_as_they_are() {
 
 #[test]
 fn a_log_that_could_not_have_been_written_is_refused() {
-    let good = String::from_utf8(json_line(&log("one"))).unwrap();
-    assert_eq!(Log::from_json(good.as_bytes()).unwrap(), log("one"));
+    let good = String::from_utf8(json_line(&log("one-------------------"))).unwrap();
+    assert_eq!(Log::from_json(good.as_bytes()).unwrap(), log("one-------------------"));
     for (from, to, reason) in [
-        ("\"topic_id\":\"one\"", "\"topic_id\":1", "invalid type: integer"),
-        ("\"topic_id\":\"one\",", "", "missing field `topic_id`"),
-        ("\"topic_id\":\"one\",", "\"topic_id\":\"one\",\"topic_id\":\"one\",", "duplicate field `topic_id`"),
+        ("\"topic_id\":\"one-------------------\"", "\"topic_id\":1", "invalid type: integer"),
+        ("\"topic_id\":\"one-------------------\",", "", "missing field `topic_id`"),
+        (
+            "\"topic_id\":\"one-------------------\",",
+            "\"topic_id\":\"one-------------------\",\"topic_id\":\"one-------------------\",",
+            "duplicate field `topic_id`",
+        ),
         ("\"topic_id\":", "\"id\":\"\",\"topic_id\":", "unknown field `id`"),
         ("\"first_offset\":0", "\"first_offset\":-1", "first_offset -1 is negative"),
         ("\"epoch\":3", "\"epoch\":-3", "a leader epoch is negative"),
         ("\"epoch\":3,\"first_offset\":0", "\"epoch\":3,\"first_offset\":-5", "a leader epoch is negative"),
         ("[{", "[{\"epoch\":3,\"first_offset\":0},{", "leader_epochs do not rise"),
         ("\"epoch\":3", "\"epoch\":2147483648", "invalid value: integer"),
+        ("one-", "../-", "topic_id is not 22 characters of URL-safe base64"),
+        ("one-", "", "topic_id is not 22 characters of URL-safe base64"),
+        ("one-", "/tmp", "topic_id is not 22 characters of URL-safe base64"),
+        ("one-", "one--", "topic_id is not 22 characters of URL-safe base64"),
+        ("one-", "one+", "topic_id is not 22 characters of URL-safe base64"),
+        ("one-------------------", "", "topic_id is not 22 characters of URL-safe base64"),
         ("\"partitions\":4", "\"partitions\":0", "0 is no number of partitions"),
         ("]}\n", "],\"gaps\":[{\"from\":-1,\"to\":0}]}\n", "a gap has a negative offset"),
         ("}\n", "}}\n", "trailing characters"),
@@ -355,11 +365,11 @@ fn more_days_than_offsets_are_refused_unless_the_log_was_cut() {
     dir.write(CHECKPOINT, &String::from_utf8(checkpoint.to_json()).unwrap());
     let paths = Paths::new(dir.path(), 2);
     for gap in [None, Some(Gap { from: 0, to: 2 })] {
-        claim.set_log(&Log { gaps: gap.into_iter().collect(), ..log("one") }).unwrap();
+        claim.set_log(&Log { gaps: gap.into_iter().collect(), ..log("one-------------------") }).unwrap();
         let error = load_checkpoint(&paths).unwrap_err().to_string();
         assert!(error.contains("5 days can't have been counted before offset 4"), "{error}");
     }
-    claim.set_log(&Log { gaps: vec![Gap { from: 9, to: 4 }], ..log("one") }).unwrap();
+    claim.set_log(&Log { gaps: vec![Gap { from: 9, to: 4 }], ..log("one-------------------") }).unwrap();
     assert_eq!(load_checkpoint(&paths).unwrap(), Some(checkpoint));
 }
 
@@ -367,7 +377,7 @@ fn more_days_than_offsets_are_refused_unless_the_log_was_cut() {
 fn dir_of_one() -> Dir {
     let dir = Dir::new();
     let (mut claim, _) = dir.claim();
-    claim.start_over(None, &log("one")).unwrap();
+    claim.start_over(None, &log("one-------------------")).unwrap();
     claim.reject(&[rejected(2)]).unwrap();
     claim.replace(&counted(5)).unwrap();
     drop(claim);
@@ -379,22 +389,25 @@ fn assert_started_over(dir: &Dir, fresh: &Checkpoint) {
     assert_eq!(*fresh, Checkpoint::empty(2, 0));
     assert_eq!(dir.read(CHECKPOINT).as_bytes(), fresh.to_json());
     assert_eq!(dir.read(REJECTED), "");
-    assert_eq!(dir.names("archive/one"), [CHECKPOINT, REJECTED], "kept once");
-    assert_eq!(dir.read(&format!("archive/one/{CHECKPOINT}")).as_bytes(), counted(5).to_json());
-    assert_eq!(dir.read(&format!("archive/one/{REJECTED}")), line(2));
-    assert_eq!(load_log(&Paths::new(dir.path(), 2)).unwrap(), Some(log("two")));
+    assert_eq!(dir.names("archive/one-------------------"), [CHECKPOINT, REJECTED], "kept once");
+    assert_eq!(
+        dir.read(&format!("archive/one-------------------/{CHECKPOINT}")).as_bytes(),
+        counted(5).to_json()
+    );
+    assert_eq!(dir.read(&format!("archive/one-------------------/{REJECTED}")), line(2));
+    assert_eq!(load_log(&Paths::new(dir.path(), 2)).unwrap(), Some(log("two-------------------")));
 }
 
 #[test]
 fn another_log_starts_over_and_the_former_is_archived() {
     let dir = dir_of_one();
     let (mut claim, loaded) = dir.claim();
-    let fresh = claim.start_over(loaded.log.as_ref(), &log("two")).unwrap();
+    let fresh = claim.start_over(loaded.log.as_ref(), &log("two-------------------")).unwrap();
     assert_started_over(&dir, &fresh);
     claim.reject(&[rejected(0)]).unwrap();
     claim.replace(&Checkpoint::empty(2, 1)).unwrap();
     drop(claim);
-    assert_eq!(dir.claim().1.log, Some(log("two")));
+    assert_eq!(dir.claim().1.log, Some(log("two-------------------")));
     assert_eq!(dir.read(REJECTED), line(0));
 }
 
@@ -402,19 +415,19 @@ fn another_log_starts_over_and_the_former_is_archived() {
 fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
     type Step = fn(&mut Claim);
     let steps: [Step; 6] = [
-        |claim| create_dir_durably(&claim.paths.archive("one")).unwrap(),
+        |claim| create_dir_durably(&claim.paths.archive("one-------------------")).unwrap(),
         |claim| {
-            let target = claim.paths.archive("one").join(CHECKPOINT);
+            let target = claim.paths.archive("one-------------------").join(CHECKPOINT);
             claim.epoch.keep(&claim.paths.checkpoint(), &target).unwrap();
         },
-        |claim| claim.archive("one").unwrap(),
+        |claim| claim.archive("one-------------------").unwrap(),
         |claim| {
             claim.epoch.put_bytes(&claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
         |claim| {
             claim.replace(&Checkpoint::empty(2, 0)).unwrap();
         },
-        |claim| claim.set_log(&log("two")).unwrap(),
+        |claim| claim.set_log(&log("two-------------------")).unwrap(),
     ];
     for crash_after in 0..=steps.len() {
         let dir = dir_of_one();
@@ -424,10 +437,10 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
         }
         drop(claim);
         let (mut claim, loaded) = dir.claim();
-        let fresh = if loaded.log == Some(log("two")) {
+        let fresh = if loaded.log == Some(log("two-------------------")) {
             loaded.checkpoint.unwrap()
         } else {
-            claim.start_over(loaded.log.as_ref(), &log("two")).unwrap()
+            claim.start_over(loaded.log.as_ref(), &log("two-------------------")).unwrap()
         };
         assert_started_over(&dir, &fresh);
     }
@@ -436,13 +449,13 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
 #[test]
 fn counting_the_same_log_again_is_finished_after_a_crash_between_any_two_steps() {
     type Step = fn(&mut Claim);
-    let later = || Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one") };
+    let later = || Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one-------------------") };
     let steps: [Step; 5] = [
         |claim| {
-            let under_way = Log { first_offset: 7, is_starting_over: true, ..log("one") };
+            let under_way = Log { first_offset: 7, is_starting_over: true, ..log("one-------------------") };
             claim.set_log(&under_way).unwrap();
         },
-        |claim| claim.archive("one").unwrap(),
+        |claim| claim.archive("one-------------------").unwrap(),
         |claim| {
             claim.epoch.put_bytes(&claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
@@ -450,7 +463,9 @@ fn counting_the_same_log_again_is_finished_after_a_crash_between_any_two_steps()
             claim.replace(&Checkpoint::empty(2, 7)).unwrap();
         },
         |claim| {
-            claim.set_log(&Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one") }).unwrap();
+            claim
+                .set_log(&Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one-------------------") })
+                .unwrap();
         },
     ];
     for crash_after in 0..=steps.len() {
@@ -468,8 +483,11 @@ fn counting_the_same_log_again_is_finished_after_a_crash_between_any_two_steps()
         }
         assert_eq!(dir.read(CHECKPOINT).as_bytes(), Checkpoint::empty(2, 7).to_json());
         assert_eq!(dir.read(REJECTED), "");
-        assert_eq!(dir.names("archive/one"), [CHECKPOINT, REJECTED], "kept once");
-        assert_eq!(dir.read(&format!("archive/one/{CHECKPOINT}")).as_bytes(), counted(5).to_json());
+        assert_eq!(dir.names("archive/one-------------------"), [CHECKPOINT, REJECTED], "kept once");
+        assert_eq!(
+            dir.read(&format!("archive/one-------------------/{CHECKPOINT}")).as_bytes(),
+            counted(5).to_json()
+        );
         assert_eq!(load_log(&Paths::new(dir.path(), 2)).unwrap(), Some(later()));
     }
 }
@@ -479,7 +497,10 @@ fn rewinding_keeps_what_lay_past_the_new_end_in_the_archive() {
     let dir = dir_of_one();
     let (mut claim, loaded) = dir.claim();
     claim.rewind(&loaded.log.unwrap(), 1).unwrap();
-    assert_eq!((dir.read(REJECTED), dir.read(&format!("archive/one/{REJECTED}"))), (String::new(), line(2)));
+    assert_eq!(
+        (dir.read(REJECTED), dir.read(&format!("archive/one-------------------/{REJECTED}"))),
+        (String::new(), line(2))
+    );
     claim.reject(&[rejected(1)]).unwrap();
     assert_eq!(dir.read(REJECTED), line(1));
     assert_eq!(dir.read(CHECKPOINT).as_bytes(), counted(5).to_json(), "still to be replaced");
@@ -490,7 +511,7 @@ fn the_epoch_of_an_offset_is_that_of_the_record_before_it() {
     let epochs = [(3, 0), (5, 10), (6, 12)];
     let leader_epochs =
         epochs.iter().map(|&(epoch, first_offset)| LeaderEpoch { epoch, first_offset }).collect();
-    let log = Log { leader_epochs, ..log("one") };
+    let log = Log { leader_epochs, ..log("one-------------------") };
     for (next_offset, epoch) in [(0, None), (1, Some(3)), (10, Some(3)), (11, Some(5)), (13, Some(6))] {
         assert_eq!(log.epoch_before(next_offset), epoch, "{next_offset}");
     }
@@ -511,7 +532,7 @@ fn the_checkpoint_never_vanishes_while_starting_over() {
             }
         });
         for _ in 0..50 {
-            claim.start_over(loaded.log.as_ref(), &log("two")).unwrap();
+            claim.start_over(loaded.log.as_ref(), &log("two-------------------")).unwrap();
             claim.replace(&counted(5)).unwrap();
         }
         done.store(true, Ordering::Relaxed);
@@ -525,20 +546,23 @@ fn nothing_in_the_archive_is_ever_overwritten() {
     let (mut claim, _) = dir.claim();
     for days in [6, 7, 6] {
         claim.replace(&counted(days)).unwrap();
-        claim.start_over(Some(&log("one")), &log("two")).unwrap();
+        claim.start_over(Some(&log("one-------------------")), &log("two-------------------")).unwrap();
     }
     let archived = ["partition-2.2.json", "partition-2.json"];
-    assert_eq!(dir.names("archive/one"), [&archived[..], &[REJECTED]].concat());
-    assert_eq!(dir.read("archive/one/partition-2.json").as_bytes(), counted(6).to_json());
-    assert_eq!(dir.read("archive/one/partition-2.2.json").as_bytes(), counted(7).to_json());
+    assert_eq!(dir.names("archive/one-------------------"), [&archived[..], &[REJECTED]].concat());
+    assert_eq!(dir.read("archive/one-------------------/partition-2.json").as_bytes(), counted(6).to_json());
+    assert_eq!(
+        dir.read("archive/one-------------------/partition-2.2.json").as_bytes(),
+        counted(7).to_json()
+    );
 }
 
 #[test]
 fn a_checkpoint_that_counted_nothing_is_not_archived() {
     let dir = Dir::new();
     let (mut claim, _) = dir.claim();
-    claim.start_over(None, &log("one")).unwrap();
-    claim.start_over(Some(&log("one")), &log("two")).unwrap();
+    claim.start_over(None, &log("one-------------------")).unwrap();
+    claim.start_over(Some(&log("one-------------------")), &log("two-------------------")).unwrap();
     assert_eq!(dir.names(""), [".almanac", CHECKPOINT, REJECTED]);
 }
 
@@ -549,17 +573,17 @@ fn files_are_as_readable_as_the_umask_says() {
     fs::write(&probe, "").unwrap();
     let by_umask = fs::metadata(&probe).unwrap().mode();
     let (mut claim, _) = dir.claim();
-    claim.start_over(None, &log("one")).unwrap();
+    claim.start_over(None, &log("one-------------------")).unwrap();
     claim.replace(&counted(1)).unwrap();
     claim.reject(&[rejected(0)]).unwrap();
     claim.set_status(&1).unwrap();
-    claim.start_over(Some(&log("one")), &log("two")).unwrap();
+    claim.start_over(Some(&log("one-------------------")), &log("two-------------------")).unwrap();
     crate::output::write(&dir.path().join("month.svg"), b"<svg/>").unwrap();
     for path in [
         CHECKPOINT,
         REJECTED,
         "month.svg",
-        "archive/one/partition-2.json",
+        "archive/one-------------------/partition-2.json",
         ".almanac/2/lock",
         ".almanac/2/log.json",
         ".almanac/2/status.json",
@@ -679,7 +703,7 @@ fn whatever_becomes_of_its_directories_an_owner_writes_into_no_other() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("files");
         let (mut former, _) = Claim::new(&dir, 2, false).unwrap();
-        former.start_over(None, &log("one")).unwrap();
+        former.start_over(None, &log("one-------------------")).unwrap();
         former.replace(&counted(3)).unwrap();
         removal(&dir);
         for name in [CHECKPOINT, REJECTED] {
@@ -687,7 +711,7 @@ fn whatever_becomes_of_its_directories_an_owner_writes_into_no_other() {
         }
         let (mut now, loaded) = Claim::new(&dir, 2, false).unwrap();
         assert!(loaded.checkpoint.is_none() && loaded.log.is_none(), "removal {number}");
-        now.start_over(None, &log("two")).unwrap();
+        now.start_over(None, &log("two-------------------")).unwrap();
         now.replace(&counted(5)).unwrap();
         now.set_status(&2).unwrap();
         let files = || {
@@ -700,11 +724,13 @@ fn whatever_becomes_of_its_directories_an_owner_writes_into_no_other() {
         let _ = former.reject(&[rejected(3)]);
         for error in [
             former.replace(&counted(4)).unwrap_err(),
-            former.set_log(&log("two")).unwrap_err(),
+            former.set_log(&log("two-------------------")).unwrap_err(),
             former.set_status(&1).unwrap_err(),
-            former.start_over(Some(&log("one")), &log("three")).unwrap_err(),
-            former.start_over(None, &log("three")).unwrap_err(),
-            former.rewind(&log("one"), 0).unwrap_err(),
+            former
+                .start_over(Some(&log("one-------------------")), &log("three-----------------"))
+                .unwrap_err(),
+            former.start_over(None, &log("three-----------------")).unwrap_err(),
+            former.rewind(&log("one-------------------"), 0).unwrap_err(),
         ] {
             assert!(
                 matches!(error, StoreError::DirGone { .. } | StoreError::Evicted { partition: 2, .. }),

@@ -173,6 +173,14 @@ fn a_bad_file_beside_the_checkpoint_is_refused_and_nothing_starts() {
                 (["\u{feff}", &good].concat(), "expected value at line 1 column 1"),
                 (good.clone() + "{}", "trailing characters at line 2"),
                 ("{}\n".to_owned(), "missing field `cluster_id` at line 1"),
+                (
+                    good.replacen("\"topic_id\":\"", "\"topic_id\":\"../../../", 1),
+                    "topic_id is not 22 characters of URL-safe base64",
+                ),
+                (
+                    good.replacen("\"topic_id\":\"", "\"topic_id\":\"/tmp/", 1),
+                    "topic_id is not 22 characters of URL-safe base64",
+                ),
                 (good.replacen("\"topic_id\":", "\"id\":", 1), "unknown field `id`"),
                 (number("first_offset", "-1"), "first_offset -1 is negative"),
                 (number("first_offset", "9223372036854775808"), "invalid value: integer"),
