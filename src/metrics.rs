@@ -86,10 +86,10 @@ pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
         Some(checkpoint(view)?.offset as f64)
     });
     each("almanac_partition_high_watermark", Gauge, "One past the last record that can be read.", &|view| {
-        Some(view.status.as_ref()?.high_watermark? as f64)
+        Some(view.high_watermark(now)? as f64)
     });
     each("almanac_partition_lag", Gauge, "Offsets between the checkpoint and the high watermark.", &|view| {
-        Some(view.lag()? as f64)
+        Some(view.lag(now)? as f64)
     });
     each(
         "almanac_freshness_seconds",

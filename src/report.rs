@@ -66,6 +66,13 @@ pub enum RejectReason {
     UnreadableBatch,
 }
 
+impl std::fmt::Display for RejectReason {
+    /// Its name in the rejected file.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
 /// The message of `report.proto`, before it is known to be valid.
 #[derive(Clone, PartialEq, Message)]
 struct Wire {

@@ -21,6 +21,8 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(5);
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Running,
+    /// Kafka, or the partition's leader, does not answer, or a transaction is open; `waiting_for` has the cause.
+    Waiting,
     /// There is something to count, and no checkpoint has come of it for longer than `--stall-after`.
     Stalled,
     /// The consumer has ended in good order.
@@ -46,6 +48,9 @@ pub struct Status {
     pub counted: u64,
     pub duplicates: u64,
     pub rejected: u64,
+    /// Lines of the rejected file: all records of the log so far that were rejected.
+    #[serde(default)]
+    pub rejected_total: Option<u64>,
     /// Days in the checkpoint, and the newest of them.
     pub days: u64,
     pub newest: Option<String>,
@@ -67,6 +72,9 @@ pub struct Status {
     /// and how many errors of connections and requests the Kafka client reported.
     #[serde(default)]
     pub broker_errors: u64,
+    /// Why nothing comes, while that is so.
+    #[serde(default)]
+    pub waiting_for: Option<String>,
     pub owner: Owner,
     /// When this was written, RFC 3339.
     pub written: String,
@@ -90,6 +98,8 @@ pub struct View {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ViewState {
     Running,
+    /// Its consumer waits for Kafka.
+    Waiting,
     /// For so long there has been something to count, and no checkpoint of it.
     Stalled(Duration),
     /// For so long its consumer has said nothing, though it has not said that it ended.
@@ -136,6 +146,7 @@ impl View {
             State::Stopped => ViewState::Stopped,
             _ if silence >= SILENT_AFTER => ViewState::Silent(silence),
             State::Running => ViewState::Running,
+            State::Waiting => ViewState::Waiting,
             State::Stalled => {
                 ViewState::Stalled(status.stalled_since.as_deref().map_or(silence, |time| since(time, now)))
             }
@@ -151,20 +162,36 @@ impl View {
     pub fn freshness(&self, now: Timestamp) -> Option<Duration> {
         let status = self.status.as_ref()?;
         let current =
-            if self.lag() == Some(0) { Some(&status.written) } else { status.last_progress.as_ref() };
+            if self.lag(now) == Some(0) { Some(&status.written) } else { status.last_progress.as_ref() };
         current.map(|time| since(time, now))
     }
 
-    /// What there is to count beyond the checkpoint, as far as its consumer knew when it wrote its status.
-    pub fn lag(&self) -> Option<i64> {
-        let high_watermark = self.status.as_ref()?.high_watermark?;
+    /// One past the last record of the log; nothing while nobody who lives knows it.
+    pub fn high_watermark(&self, now: Timestamp) -> Option<i64> {
+        self.status.as_ref().filter(|_| self.is_alive(now))?.high_watermark
+    }
+
+    /// Whether a consumer is there that says what it knows.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        matches!(self.state(now), ViewState::Running | ViewState::Waiting | ViewState::Stalled(_))
+    }
+
+    /// Why nothing comes, as its consumer says.
+    pub fn cause(&self, now: Timestamp) -> Option<&str> {
+        self.status.as_ref().filter(|_| self.is_alive(now))?.waiting_for.as_deref()
+    }
+
+    /// What there is to count beyond the checkpoint, as far as its consumer knew when it wrote its status; nothing if there is
+    /// no consumer any more, as the log may have grown.
+    pub fn lag(&self, now: Timestamp) -> Option<i64> {
+        let high_watermark = self.high_watermark(now)?;
         Some(high_watermark.saturating_sub(self.checkpoint.as_ref().ok()?.offset).max(0))
     }
 
     /// Records per second; what a consumer said of it holds as long as it goes on saying so.
     pub fn rate(&self, now: Timestamp) -> Option<f64> {
-        let is_told = matches!(self.state(now), ViewState::Running | ViewState::Stalled(_));
-        self.status.as_ref().filter(|_| is_told).map(|status| status.rate)
+        let is_known = matches!(self.state(now), ViewState::Running | ViewState::Stalled(_));
+        self.status.as_ref().filter(|_| is_known).map(|status| status.rate)
     }
 }
 
@@ -177,11 +204,15 @@ pub struct Summary<'a> {
     pub state_seconds: Option<f64>,
     /// What the checkpoint holds: the next offset to read, the days counted, and the newest of them.
     pub offset: Option<i64>,
+    /// Why nothing comes, while its consumer waits.
+    pub cause: Option<&'a str>,
     pub lag: Option<i64>,
     /// Records per second.
     pub rate: Option<f64>,
     pub days: Option<u64>,
     pub newest: Option<String>,
+    /// Records of the log so far that were rejected, and are kept in the rejected file.
+    pub rejected: Option<u64>,
     /// Since the checkpoint was replaced last.
     pub age_seconds: Option<f64>,
     pub bytes: Option<u64>,
@@ -200,10 +231,12 @@ impl View {
             state: state.name(),
             state_seconds: state.time().map(seconds),
             offset: checkpoint.map(|checkpoint| checkpoint.offset),
-            lag: self.lag(),
+            cause: self.cause(now),
+            lag: self.lag(now),
             rate: self.rate(now),
             days: statistics.map(Statistics::days),
             newest: statistics.and_then(Statistics::newest).map(|date| date.to_string()),
+            rejected: self.status.as_ref().and_then(|status| status.rejected_total),
             age_seconds: self.age(now).map(seconds),
             bytes: self.bytes,
             error: self.checkpoint.as_ref().err().map(chain),
@@ -240,11 +273,13 @@ fn elapsed(time: Timestamp, now: Timestamp) -> Duration {
 
 impl ViewState {
     /// All that there are.
-    pub const NAMES: [&str; 6] = ["running", "stalled", "silent", "stopped", "unreadable", "unknown"];
+    pub const NAMES: [&str; 7] =
+        ["running", "waiting", "stalled", "silent", "stopped", "unreadable", "unknown"];
 
     pub fn name(self) -> &'static str {
         match self {
             ViewState::Running => "running",
+            ViewState::Waiting => "waiting",
             ViewState::Stalled(_) => "stalled",
             ViewState::Silent(_) => "silent",
             ViewState::Stopped => "stopped",
@@ -293,6 +328,7 @@ mod tests {
             counted: 0,
             duplicates: 0,
             rejected: 0,
+            rejected_total: Some(0),
             days: 0,
             newest: None,
             last_durable: None,
@@ -302,6 +338,7 @@ mod tests {
             checkpoint_bytes: 0,
             rebalances: 0,
             broker_errors: 0,
+            waiting_for: None,
             owner: Owner::default(),
             written,
         };
@@ -342,9 +379,9 @@ mod tests {
     #[test]
     fn lag_is_counted_from_the_checkpoint() {
         let mut view = view(State::Running, ago(0), None);
-        assert_eq!(view.lag(), Some(5));
+        assert_eq!(view.lag(NOW), Some(5));
         view.checkpoint = Ok(Checkpoint::empty(2, 21));
-        assert_eq!(view.lag(), Some(0), "the status is older than the checkpoint");
+        assert_eq!(view.lag(NOW), Some(0), "the status is older than the checkpoint");
     }
 
     #[test]

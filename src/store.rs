@@ -580,6 +580,20 @@ fn error_of_line(path: &Path, error: LineError) -> StoreError {
     }
 }
 
+/// How many lines a partition's rejected file has.
+pub fn count_rejected(dir: &Path, partition: i32) -> Result<u64, StoreError> {
+    let path = Paths::new(dir, partition).rejected();
+    let Some(mut file) = open_if_there(&path)? else { return Ok(0) };
+    let (mut bytes, mut lines) = (vec![0; 64 << 10], 0);
+    loop {
+        let count = file.read(&mut bytes).map_err(StoreError::io("read", &path))?;
+        if count == 0 {
+            return Ok(lines);
+        }
+        lines += bytes.iter().take(count).filter(|byte| **byte == b'\n').count() as u64;
+    }
+}
+
 /// The checkpoint of a partition, if there is one.
 pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> {
     let Some(json) = read_checkpoint(paths)? else { return Ok(None) };

@@ -15,8 +15,8 @@ use crate::status::{Status, Summary, View, ViewState};
 use crate::stop::Stop;
 use crate::text::escaped;
 
-const HEADINGS: [&str; 9] =
-    ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "LAST DURABLE", "OWNER"];
+const HEADINGS: [&str; 10] =
+    ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "REJECTED", "LAST DURABLE", "OWNER"];
 const STATE: usize = 1;
 const UNKNOWN: &str = "–";
 
@@ -42,12 +42,29 @@ pub fn run(options: &cli::Status) -> Result<()> {
 /// The table is there for the eye; who runs this in a script learns of it, too.
 fn tell_stalled(views: &[View], now: Timestamp) {
     for view in views {
-        if let ViewState::Stalled(time) = view.state(now) {
-            tracing::warn!(
-                "partition {} has stalled: no checkpoint for {} s, lag {}\nhint: its consumer says why on stderr, with -v in full",
-                view.partition,
+        let (number, cause) = (view.partition, view.cause(now));
+        match view.state(now) {
+            ViewState::Waiting => {
+                tracing::warn!(
+                    "partition {number} waits: {}",
+                    cause.unwrap_or("its consumer does not say for what")
+                );
+            }
+            ViewState::Stalled(time) => tracing::warn!(
+                "partition {number} has stalled: no checkpoint for {} s, lag {}{}\nhint: its consumer says why on stderr, with -v in full",
                 time.as_secs(),
-                view.lag().unwrap_or_default()
+                view.lag(now).map_or("unknown".to_owned(), |lag| lag.to_string()),
+                cause.map_or(String::new(), |cause| format!("; {cause}"))
+            ),
+            _ => {}
+        }
+        if let Some(status) = &view.status
+            && status.rejected > 0
+            && status.counted + status.duplicates == 0
+        {
+            tracing::warn!(
+                "partition {number}: all {} records that its consumer has read are rejected\nhint: look at the reasons in partition-{number}.rejected.jsonl",
+                status.rejected
             );
         }
     }
@@ -160,7 +177,7 @@ fn table(views: &[View], now: Timestamp, has_colour: bool) -> String {
 fn colour(state: ViewState) -> Option<u8> {
     match state {
         ViewState::Running => Some(32),
-        ViewState::Silent(_) => Some(33),
+        ViewState::Silent(_) | ViewState::Waiting => Some(33),
         ViewState::Stalled(_) | ViewState::Unreadable => Some(31),
         ViewState::Stopped | ViewState::Unknown => None,
     }
@@ -179,10 +196,11 @@ fn row(view: &View, now: Timestamp) -> [String; HEADINGS.len()] {
         Some(view.partition.to_string()),
         state,
         checkpoint.map(|checkpoint| checkpoint.offset.to_string()),
-        view.lag().map(|lag| lag.to_string()),
+        view.lag(now).map(|lag| lag.to_string()),
         view.rate(now).map(|rate| format!("{rate:.0}")),
         checkpoint.and_then(|checkpoint| checkpoint.statistics.newest()).map(|date| date.to_string()),
         checkpoint.and(view.age(now)).map(|age| format!("{}s", age.as_secs())),
+        of_status(|status| status.rejected_total.map(|rejected| rejected.to_string())),
         of_status(|status| status.last_durable.clone()),
         of_status(|status| Some(status.owner.to_string())),
     ]
@@ -215,6 +233,7 @@ mod tests {
             counted: 950,
             duplicates: 49,
             rejected: 1,
+            rejected_total: Some(1),
             days: 950,
             newest: Some("1990-04-30".to_owned()),
             last_durable: Some(before(silence).to_string()),
@@ -224,6 +243,7 @@ mod tests {
             checkpoint_bytes: 4711,
             rebalances: 1,
             broker_errors: 0,
+            waiting_for: None,
             owner: Owner { pid: 42, host: "weather".to_owned(), since: before(100).to_string() },
             written: before(silence).to_string(),
         };

@@ -416,7 +416,8 @@ impl View<'_> {
 
 fn status_line(sent: u64, is_waiting: bool, statuses: &[Status]) -> String {
     let counted: u64 = statuses.iter().map(|status| status.days).sum();
-    let lag: i64 = statuses.iter().filter_map(|status| status.lag).sum();
+    let lag: Option<i64> = statuses.iter().map(|status| status.lag).sum();
+    let lag = lag.map_or("–".to_owned(), |lag| lag.to_string());
     let newest = statuses.iter().filter_map(|status| status.newest.as_deref()).max().unwrap_or("none yet");
     let away = if is_waiting { format!(" ({AWAY})") } else { String::new() };
     format!("days sent {sent}{away}, days counted {counted}, lag {lag} records, newest day {newest}")

@@ -97,6 +97,8 @@ pub struct Change<'a> {
 struct Partition<'a> {
     partition: i32,
     state: &'static str,
+    /// Why nothing comes, while its consumer waits.
+    cause: Option<&'a str>,
     /// Why its files can't be read.
     failure: Option<String>,
     topic: Option<&'a str>,
@@ -109,6 +111,7 @@ struct Partition<'a> {
     counted: Option<u64>,
     duplicates: Option<u64>,
     rejected: Option<u64>,
+    rejected_total: Option<u64>,
     days: Option<u64>,
     newest: Option<String>,
     freshness_seconds: Option<u64>,
@@ -127,21 +130,21 @@ impl<'a> Partition<'a> {
         let status = checkpoint.and(view.status.as_ref());
         let statistics = checkpoint.map(|checkpoint| &checkpoint.statistics);
         let state = view.state(now);
-        // Nobody counts any more at the rate of a consumer that has ended.
-        let is_alive = matches!(state, ViewState::Running | ViewState::Stalled(_));
         Partition {
             partition: view.partition,
             state: state.name(),
+            cause: view.cause(now),
             failure: view.checkpoint.as_ref().err().map(|error| chain(error)),
             topic: status.map(|status| &*status.topic),
             offset: checkpoint.map(|checkpoint| checkpoint.offset),
             position: status.map(|status| status.position),
-            high_watermark: status.and_then(|status| status.high_watermark),
-            lag: view.lag(),
-            rate: status.filter(|_| is_alive).map(|status| status.rate),
+            high_watermark: status.and_then(|_| view.high_watermark(now)),
+            lag: view.lag(now),
+            rate: status.and_then(|_| view.rate(now)),
             counted: status.map(|status| status.counted),
             duplicates: status.map(|status| status.duplicates),
             rejected: status.map(|status| status.rejected),
+            rejected_total: status.and_then(|status| status.rejected_total),
             days: statistics.map(|statistics| statistics.days()),
             newest: statistics.and_then(|statistics| statistics.newest()).map(|date| date.to_string()),
             freshness_seconds: view.freshness(now).map(|freshness| freshness.as_secs()),
@@ -218,7 +221,8 @@ fn hindrance(view: &View, stall_after: Duration, now: Timestamp) -> Option<Strin
         ViewState::Unknown => Some("no consumer has said anything of it".to_owned()),
         ViewState::Stopped => Some("its consumer has stopped".to_owned()),
         ViewState::Silent(time) => Some(format!("its consumer has said nothing for {} s", seconds(time))),
-        ViewState::Running | ViewState::Stalled(_) => match (view.lag(), view.freshness(now)) {
+        ViewState::Waiting => Some(view.cause(now).unwrap_or("its consumer waits").to_owned()),
+        ViewState::Running | ViewState::Stalled(_) => match (view.lag(now), view.freshness(now)) {
             (Some(0), _) => None,
             (_, Some(freshness)) if freshness <= stall_after => None,
             (Some(lag), Some(freshness)) => {
@@ -257,6 +261,7 @@ mod tests {
             counted: 0,
             duplicates: 0,
             rejected: 0,
+            rejected_total: Some(0),
             days: 0,
             newest: None,
             last_durable: None,
@@ -266,6 +271,7 @@ mod tests {
             checkpoint_bytes: 0,
             rebalances: 0,
             broker_errors: 0,
+            waiting_for: None,
             owner: Owner::default(),
             written: ago(1),
         };

@@ -11,7 +11,7 @@ use super::session::End;
 use crate::note;
 
 /// How long Kafka may not answer before that is worth a word.
-pub(super) const AWAY_TOLD_AFTER: Duration = Duration::from_secs(4);
+pub(super) const AWAY_TOLD_AFTER: Duration = Duration::from_millis(900);
 
 /// At how many looks, one with each status, a partition may stand still before its end is asked for. Twice as many
 /// after each time that there was more: over a slow network a fetch may take that long.
@@ -32,6 +32,8 @@ pub(super) struct Memory {
     pub pace: Cell<Option<Pace>>,
     pub status_written: Cell<Option<Instant>>,
     pub contact: Contact,
+    /// Partitions of which a rejected record was warned of.
+    pub rejected_told: RefCell<BTreeSet<i32>>,
 }
 
 impl Default for Memory {
@@ -46,6 +48,7 @@ impl Default for Memory {
             pace: Cell::default(),
             status_written: Cell::default(),
             contact: Contact::default(),
+            rejected_told: RefCell::default(),
         }
     }
 }
@@ -63,12 +66,15 @@ pub(super) struct Contact {
     pub has_been: Cell<bool>,
     away_since: Cell<Option<Instant>>,
     is_told: Cell<bool>,
+    /// Why it does not answer, once that was said.
+    obstacle: RefCell<Option<String>>,
 }
 
 impl Contact {
     pub(super) fn answered(&self) {
         self.has_been.set(true);
         self.away_since.set(None);
+        self.obstacle.take();
         if self.is_told.replace(false) {
             note!("Kafka answers again");
         }
@@ -78,9 +84,19 @@ impl Contact {
     pub(super) fn failed(&self, asked: Instant, reason: impl FnOnce() -> String) {
         let since = self.away_since.get().unwrap_or(asked);
         self.away_since.set(Some(since));
-        if since.elapsed() >= AWAY_TOLD_AFTER && !self.is_told.replace(true) {
-            tracing::warn!("Kafka does not answer ({}); waiting for it", reason());
+        if since.elapsed() < AWAY_TOLD_AFTER {
+            return;
         }
+        let obstacle = format!("Kafka does not answer ({})", reason());
+        if !self.is_told.replace(true) {
+            tracing::warn!("{obstacle}; waiting for it");
+        }
+        self.obstacle.replace(Some(obstacle));
+    }
+
+    /// Why Kafka does not answer, if it does not for longer than a moment.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        self.obstacle.borrow().clone()
     }
 
     pub(super) fn is_answering(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::note;
 use crate::report::{Decoder, RejectReason};
 use crate::status::{State, Status};
 use crate::stop::Stop;
-use crate::store::{Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreError};
+use crate::store::{self, Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreError};
 
 /// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
 const PAST_END_MAX: Duration = Duration::from_secs(10);
@@ -39,6 +39,10 @@ pub(super) struct Partition {
     quiet: (u32, i64),
     /// The last batch that was warned of.
     odd_batch: Option<i64>,
+    /// How many rejected records the file held when the partition was taken.
+    rejected_before: u64,
+    /// The first record that was rejected since then, until it is told.
+    first_rejected: Option<(i64, RejectReason)>,
     /// The batch that can't be read, and how often that was seen.
     damage: Option<(i64, u32)>,
 }
@@ -100,7 +104,9 @@ impl Partition {
         let is_log_dirty = log.leader_epochs.len() < noted;
         let known = source.memory.progress.borrow_mut().remove(&number);
         let progress = Progress::from(checkpoint.offset, known);
-        Ok(Some(Partition { is_log_dirty, progress, ..Partition::new(claim, log, checkpoint) }))
+        let rejected_before = store::count_rejected(&source.settings.dir, number)?;
+        let partition = Partition::new(claim, log, checkpoint);
+        Ok(Some(Partition { is_log_dirty, progress, rejected_before, ..partition }))
     }
 
     fn new(claim: Claim, log: Log, checkpoint: Checkpoint) -> Self {
@@ -113,6 +119,8 @@ impl Partition {
             quiet: (0, checkpoint.offset),
             odd_batch: None,
             damage: None,
+            rejected_before: 0,
+            first_rejected: None,
             checkpoint,
             is_dirty: false,
             is_log_dirty: false,
@@ -274,6 +282,7 @@ impl Partition {
 
     fn keep_rejected(&mut self, rejected: Rejected) {
         self.tally.rejected += 1;
+        self.first_rejected.get_or_insert((rejected.offset, rejected.reason));
         self.rejected_bytes += rejected.size();
         self.rejected.push(rejected);
     }
@@ -296,6 +305,23 @@ impl Partition {
     /// what the client knows of the end older than that.
     pub(super) fn is_past(&self, high_watermark: i64) -> bool {
         self.is_dirty && self.checkpoint.offset > high_watermark
+    }
+
+    /// The first record that was rejected, once.
+    pub(super) fn take_first_rejected(&mut self) -> Option<(i64, RejectReason)> {
+        (self.tally.rejected > 0).then(|| self.first_rejected.take()).flatten()
+    }
+
+    /// Why nothing comes, as the log itself shows: an open transaction. It is named if it is not over in a moment.
+    pub(super) fn open_transaction(&self, stable: Option<i64>, high: Option<i64>) -> Option<String> {
+        const MOMENT: Duration = Duration::from_secs(2);
+        let (stable, high) = (stable?, high?);
+        let is_held = stable < high && self.checkpoint.offset >= stable;
+        (is_held && self.progress.last.elapsed() >= MOMENT).then(|| {
+            format!(
+                "an open transaction holds back the records from offset {stable} on (the log ends at {high})"
+            )
+        })
     }
 
     /// At how many looks, with this one, the offset has been the same.
@@ -364,15 +390,16 @@ impl Partition {
     }
 
     /// Says once that a partition has stalled, and once that it goes on.
-    pub(super) fn tell_stall(&mut self, stall_after: Duration) {
+    pub(super) fn tell_stall(&mut self, stall_after: Duration, cause: Option<&str>) {
         let (number, progress) = (self.number, &mut self.progress);
         let lag = progress.lag().unwrap_or(0);
         let is_stalled = lag > 0 && progress.last.elapsed() >= stall_after;
         match (std::mem::replace(&mut progress.is_stalled, is_stalled), is_stalled) {
             (false, true) => tracing::warn!(
-                "partition {number} has stalled at offset {}, lag {lag}: no checkpoint for {} s",
+                "partition {number} has stalled at offset {}, lag {lag}: no checkpoint for {} s{}",
                 progress.durable_offset,
-                progress.last.elapsed().as_secs()
+                progress.last.elapsed().as_secs(),
+                cause.map_or(String::new(), |cause| format!("; {cause}"))
             ),
             (true, false) => note!("partition {number} goes on, at offset {}", progress.durable_offset),
             _ => {}
@@ -390,28 +417,34 @@ impl Partition {
         elapsed: Duration,
         is_stopped: bool,
         upsets: Upsets,
+        obstacle: Obstacle,
     ) -> Result<(), StoreError> {
         let Some(claim) = &mut self.claim else { return Ok(()) };
         let last_progress = rfc3339(timestamp(self.progress.last));
         let tally = &mut self.tally;
         let records = tally.counted + tally.duplicates + tally.rejected;
         let fresh = records - std::mem::replace(&mut tally.records_reported, records);
+        // While Kafka is away, nobody knows how far the log goes.
+        let is_known = !matches!(obstacle, Obstacle::Kafka(_));
         let status = Status {
             partition: self.number,
             topic: self.log.topic.clone(),
-            state: match self.progress.is_stalled {
+            state: match (&obstacle, self.progress.is_stalled) {
                 _ if is_stopped => State::Stopped,
-                true => State::Stalled,
-                false => State::Running,
+                (Obstacle::Kafka(_), _) => State::Waiting,
+                (_, true) => State::Stalled,
+                (Obstacle::Partition(_), false) => State::Waiting,
+                (Obstacle::None, false) => State::Running,
             },
             offset: self.progress.durable_offset,
             position: self.checkpoint.offset,
-            high_watermark: self.progress.high_watermark,
-            lag: self.progress.lag(),
+            high_watermark: self.progress.high_watermark.filter(|_| is_known),
+            lag: self.progress.lag().filter(|_| is_known),
             rate: fresh as f64 / elapsed.as_secs_f64().max(0.001),
             counted: tally.counted,
             duplicates: tally.duplicates,
             rejected: tally.rejected,
+            rejected_total: Some(self.rejected_before + tally.rejected),
             days: self.checkpoint.statistics.days(),
             newest: self.checkpoint.statistics.newest().map(|date| date.to_string()),
             last_durable: tally.last_durable.map(rfc3339),
@@ -421,10 +454,29 @@ impl Partition {
             checkpoint_bytes: tally.checkpoint_bytes,
             rebalances: upsets.rebalances,
             broker_errors: upsets.broker_errors,
+            waiting_for: obstacle.cause().filter(|_| !is_stopped).map(str::to_owned),
             owner: claim.owner().clone(),
             written: rfc3339(jiff::Timestamp::now()),
         };
         claim.set_status(&status)
+    }
+}
+
+/// Why nothing comes of a partition.
+pub(super) enum Obstacle {
+    None,
+    /// No broker answers.
+    Kafka(String),
+    /// The partition's leader does not answer, or an open transaction holds back its records.
+    Partition(String),
+}
+
+impl Obstacle {
+    pub(super) fn cause(&self) -> Option<&str> {
+        match self {
+            Obstacle::None => None,
+            Obstacle::Kafka(cause) | Obstacle::Partition(cause) => Some(cause),
+        }
     }
 }
 

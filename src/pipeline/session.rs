@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::memory::{Cut, Upsets};
+use super::memory::{Contact, Cut, Upsets};
 use super::pace::Pace;
-use super::partition::Partition;
+use super::partition::{Obstacle, Partition};
 use super::writing::{Done, Write, Writing, write_all};
 use super::{ANSWER_MAX, OnGap, POLL_MAX, PipelineError, Settings, Source};
 use crate::kafka::{Consumer, Item, KafkaError, RebalanceEvent, Received, Topic};
 use crate::report::Decoder;
 use crate::stop::Stop;
-use crate::store::{self, Gap, StoreError};
+use crate::store::{self, Gap, Paths, StoreError};
 
 /// Records taken from the client at a time, where it is not a replay that reads.
 const BATCH_RECORDS_MAX: usize = 4096;
 
 /// How often a quiet log is asked whether it is still the same.
-const LOG_CHECK_EVERY: Duration = Duration::from_secs(1);
+const LOG_CHECK_EVERY: Duration = Duration::from_millis(500);
+const LOG_CHECK_EVERY_AWAY: Duration = Duration::from_millis(200);
+/// How long the answer may take where nothing depends on it yet.
+const LOG_CHECK_MAX: Duration = Duration::from_secs(1);
 
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
@@ -238,7 +241,7 @@ impl<'a> Session<'a> {
         }
         let verdict = if self.is_dirty() && self.pace.is_due(now) && self.writing.is_none() {
             if is_catching_up { self.save_beside(now)? } else { self.save(now)? }
-        } else if now - self.log_checked >= LOG_CHECK_EVERY && self.is_same_log() == Some(false) {
+        } else if now - self.log_checked >= self.log_check_every() && self.is_same_log_now() == Some(false) {
             Verdict::Doubtful
         } else {
             Verdict::Sound
@@ -258,6 +261,11 @@ impl<'a> Session<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// How soon the next question about the log is due: sooner while nobody answers, as the user waits to hear of it.
+    fn log_check_every(&self) -> Duration {
+        if self.source.memory.contact.is_answering() { LOG_CHECK_EVERY } else { LOG_CHECK_EVERY_AWAY }
     }
 
     fn since_status(&self, now: Instant) -> Duration {
@@ -298,7 +306,16 @@ impl<'a> Session<'a> {
                 let number = records.partition;
                 // What comes of a partition that was just given up is not ours to count.
                 let Some(partition) = self.owned.get_mut(&number) else { return Ok(None) };
-                return Ok(partition.apply(records, &self.source.memory.jumps, &mut self.decoder));
+                let doubt = partition.apply(records, &self.source.memory.jumps, &mut self.decoder);
+                if let Some((offset, reason)) = partition.take_first_rejected()
+                    && self.source.memory.rejected_told.borrow_mut().insert(number)
+                {
+                    tracing::warn!(
+                        "partition {number}: the record at offset {offset} is rejected ({reason}); kept in {}, and further ones without a word",
+                        Paths::new(&self.settings.dir, number).rejected().display()
+                    );
+                }
+                return Ok(doubt);
             }
             Item::EndOfPartition { partition: number, next_offset } => {
                 if let Some(partition) = self.owned.get_mut(&number) {
@@ -553,9 +570,18 @@ impl<'a> Session<'a> {
     /// Whether the topic of this name is still the one that the session began with; unknown while no broker
     /// answers. Must be asked after the last record that the answer is to hold for has arrived.
     fn is_same_log(&mut self) -> Option<bool> {
+        self.is_same_log_within(ANSWER_MAX)
+    }
+
+    /// The same of a log that is quiet.
+    fn is_same_log_now(&mut self) -> Option<bool> {
+        self.is_same_log_within(LOG_CHECK_MAX)
+    }
+
+    fn is_same_log_within(&mut self, time: Duration) -> Option<bool> {
         let asked = Instant::now();
         // Not by the consumer's own connection: there an answer waits behind the fetch that waits for records.
-        let answer = self.source.admin.describe(&self.settings.topic, ANSWER_MAX);
+        let answer = self.source.admin.describe(&self.settings.topic, time);
         self.log_checked = Instant::now();
         match answer {
             Ok(topic) => {
@@ -565,7 +591,7 @@ impl<'a> Session<'a> {
             Err(error) => {
                 self.note_broker_errors(1);
                 let text = self.consumer.take_error_text();
-                self.source.memory.contact.failed(asked, || text.unwrap_or_else(|| error.to_string()));
+                self.source.memory.contact.failed(asked, || text.unwrap_or_else(|| error.reason()));
                 None
             }
         }
@@ -671,9 +697,12 @@ impl<'a> Session<'a> {
             .owned
             .iter_mut()
             .filter_map(|(&number, partition)| {
-                partition.look_at(self.consumer.high_watermark(number));
-                partition.tell_stall(stall_after);
-                Some((number, partition.write_status(elapsed, is_stopped, upsets).err()?))
+                let obstacle = obstacle(&self.source.memory.contact, &self.consumer, number, partition);
+                if !matches!(obstacle, Obstacle::Kafka(_)) {
+                    partition.look_at(self.consumer.high_watermark(number));
+                }
+                partition.tell_stall(stall_after, obstacle.cause());
+                Some((number, partition.write_status(elapsed, is_stopped, upsets, obstacle).err()?))
             })
             .collect();
         failures.into_iter().try_for_each(|(number, error)| self.fail(number, error.into()))
@@ -690,4 +719,14 @@ impl<'a> Session<'a> {
             self.consumer.publish_offsets(&offsets);
         }
     }
+}
+
+/// Why nothing comes of a partition, the cause that concerns most first.
+fn obstacle(contact: &Contact, consumer: &Consumer, number: i32, partition: &Partition) -> Obstacle {
+    if let Some(cause) = contact.obstacle() {
+        return Obstacle::Kafka(cause);
+    }
+    let (stable, high) = (consumer.last_stable_offset(number), consumer.high_watermark(number));
+    let of_leader = consumer.obstacle(number).map(str::to_owned);
+    of_leader.or_else(|| partition.open_transaction(stable, high)).map_or(Obstacle::None, Obstacle::Partition)
 }

@@ -444,7 +444,7 @@ fn the_file_limit_is_raised() {
     let page = Page::with(almanac_under(&["prlimit", "--nofile=64:20000"], DASHBOARD));
     let limits = fs::read_to_string(format!("/proc/{}/limits", page.process.pid())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    assert_eq!(files.split_whitespace().nth(3), Some("16384"), "{files}");
+    assert_eq!(files.split_whitespace().nth(3), Some("20000"), "{files}");
 }
 
 #[test]
@@ -679,6 +679,7 @@ fn status(partition: i32, topic: &str) -> Status {
         counted: 1,
         duplicates: 2,
         rejected: 3,
+        rejected_total: Some(3),
         days: 1,
         newest: None,
         last_durable: None,
@@ -688,6 +689,7 @@ fn status(partition: i32, topic: &str) -> Status {
         checkpoint_bytes: 30,
         rebalances: 1,
         broker_errors: 2,
+        waiting_for: None,
         owner: Owner::default(),
         written: jiff::Timestamp::now().to_string(),
     }

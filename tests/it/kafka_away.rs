@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use rustix::process::Signal;
 
+use crate::dashboard::get;
 use crate::support::{Kafka, Place, Running, eventually, eventually_within, free_address};
 
 const CONSUMER: &[&str] = &["consumer", "0", "1", "2", "3"];
@@ -175,4 +176,66 @@ fn a_producer_says_that_kafka_is_away_and_counts_what_is_acknowledged() {
         assert_eq!(ended.stderr.matches("Kafka does not answer").count(), 2, "{}", ended.stderr);
         assert_eq!(ended.stderr.matches("identical error").count(), 0, "{}", ended.stderr);
     }
+}
+
+/// Whoever looks learns within seconds that a living consumer waits, and for what; and that it goes on.
+#[test]
+fn a_waiting_consumer_says_what_it_waits_for() {
+    let within = Duration::from_secs(6);
+    let mut kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "100"]);
+    let mut consumer = place.almanac(&[CONSUMER, &["--metrics", "127.0.0.1:0"]].concat()).start();
+    let dashboard = place.almanac(&["dashboard", "--listen", "127.0.0.1:0"]).start();
+    let addresses = [&consumer, &dashboard].map(|process| {
+        let line = process.stderr_line_with("http://");
+        line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned()
+    });
+    let are_ready = || addresses.iter().all(|address| get(address, "/readyz").status == 200);
+    let is_waited = || {
+        addresses.iter().all(|address| {
+            let ready = get(address, "/readyz");
+            ready.status == 503 && ready.text().contains("Kafka does not answer")
+        })
+    };
+    place.caught_up(&kafka, "files");
+    eventually("both are ready", are_ready);
+    for kill in [true, false] {
+        if kill {
+            kafka.kill_9();
+        } else {
+            kafka.signal(Signal::STOP);
+        }
+        eventually_within(within, "neither is ready, as Kafka is away", is_waited);
+        let status = place.almanac(&["status"]).succeeds();
+        assert_eq!(status.stdout.matches(" waiting ").count(), 4, "{}", status.stdout);
+        assert!(status.stderr.contains("partition 0 waits: Kafka does not answer"), "{}", status.stderr);
+        let json = place.almanac(&["status", "--format", "json"]).succeeds().stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for partition in json["partitions"].as_array().unwrap() {
+            assert_eq!(
+                (&partition["state"], &partition["lag"]),
+                (&"waiting".into(), &serde_json::Value::Null)
+            );
+        }
+        let metrics = get(&addresses[1], "/metrics").text();
+        assert!(!metrics.contains("almanac_partition_lag{"), "{metrics}");
+        assert!(metrics.contains("state=\"waiting\"} 1"), "{metrics}");
+        let api = get(&addresses[1], "/api/partitions").text();
+        assert!(api.contains("\"cause\":\"Kafka does not answer"), "{api}");
+        if kill {
+            kafka.start_again();
+        } else {
+            kafka.signal(Signal::CONT);
+        }
+        eventually("both are ready again", are_ready);
+    }
+    consumer.kill_9();
+    // Nobody knows by how much the log has grown since.
+    eventually("it is known to be silent", || {
+        let status = place.almanac(&["status", "--format", "json"]).succeeds().stdout;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let mut partitions = status["partitions"].as_array().unwrap().iter();
+        partitions.all(|partition| partition["state"] == "silent" && partition["lag"].is_null())
+    });
 }

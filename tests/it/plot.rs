@@ -73,7 +73,7 @@ fn each_month_in_its_latest_recorded_year() {
     for (partition, checkpoint) in place.checkpoints("files").iter().enumerate() {
         let row = &lines[partition + 1];
         let newest = checkpoint.statistics.newest().unwrap().to_string();
-        assert_eq!(row[..4], [&partition.to_string(), "stopped", &checkpoint.offset.to_string(), "0"]);
+        assert_eq!(row[..4], [&partition.to_string(), "stopped", &checkpoint.offset.to_string(), "–"]);
         assert_eq!(row[5], newest);
         assert!(status.stdout.contains("process "), "the owner: {}", status.stdout);
     }
@@ -225,7 +225,7 @@ fn nothing_to_show_is_told_with_what_to_type() {
     assert!(ended.stderr.contains("no day has been counted in "), "{}", ended.stderr);
     let status = dir.almanac(&["status"]).succeeds().stdout;
     let row: Vec<&str> = status.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!(row[..6], ["0", "-", "0", "-", "-", "-"], "{status}");
+    assert_eq!(row[..6], ["0", "–", "0", "–", "–", "–"], "{status}");
     assert!(!dir.svg_path().exists());
 }
 
@@ -261,7 +261,7 @@ fn a_bad_checkpoint_keeps_no_other_from_being_shown() {
     let ended = dir.almanac(&["status"]).fails(5);
     let rows: Vec<Vec<&str>> = ended.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     let row = |row: usize| [rows[row][0], rows[row][1], rows[row][2]];
-    assert_eq!((row(1), row(2), row(3)), (["0", "-", "1"], ["1", "unreadable", "-"], ["2", "-", "1"]));
+    assert_eq!((row(1), row(2), row(3)), (["0", "–", "1"], ["1", "unreadable", "–"], ["2", "–", "1"]));
     assert!(ended.stderr.contains("partition-1.json: EOF"), "{}", ended.stderr);
 }
 

@@ -185,6 +185,12 @@ fn an_open_transaction_is_waited_for() {
             && !fs::read_to_string(&status).unwrap().contains("\"high_watermark\":null")
     });
     assert_eq!((place.passed("files"), place.days("files")), (0, 0), "nothing is committed yet");
+    eventually("the cause is said", || {
+        let status = place.almanac(&["status"]).succeeds();
+        status
+            .stderr
+            .contains("an open transaction holds back the records from offset 0 on (the log ends at 2)")
+    });
     client.commit_transaction(TIMEOUT).unwrap();
     eventually("both days are counted", || place.days("files") == 2 && place.passed("files") == 3);
     assert_eq!(consumer.terminate().code, Some(0), "{}", consumer.stderr());

@@ -38,7 +38,7 @@ fn json_has_what_the_files_have() {
         assert_eq!(partition["state"], "stopped");
         assert_eq!(partition["offset"], checkpoint["offset"]);
         assert_eq!(partition["bytes"], file.len());
-        assert_eq!(partition["lag"], 0);
+        assert_eq!(partition["lag"], Value::Null, "nobody knows how far the log goes by now");
         assert!(partition["age_seconds"].as_f64().unwrap() < 600.0, "{partition}");
         assert_eq!(partition["consumer"], said);
         assert_eq!(said["checkpoint_bytes"], file.len());

@@ -33,8 +33,8 @@ const moments = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyl
 
 const known = (value, write) => (value === null || value === undefined ? UNKNOWN : write(value));
 const integer = (value) => known(value, (value) => integers.format(value));
-/** Of what is known; nothing where nothing is. */
-const sum = (values) => values.reduce((total, value) => (value === null ? total : (total ?? 0) + value), null);
+/** Unknown if a part of it is. */
+const sum = (values) => (values.some((value) => value === null) ? null : values.reduce((total, value) => total + value, 0));
 
 function degrees(celsius) {
   const value = settings.unit === 'f' ? celsius * 1.8 + 32 : celsius;
@@ -236,7 +236,7 @@ const COLUMNS = [
   ['Days', (row) => integer(row.days)],
   ['Counted', (row) => integer(row.counted)],
   ['Duplicates', (row) => integer(row.duplicates)],
-  ['Rejected', (row) => integer(row.rejected)],
+  ['Rejected', (row) => integer(row.rejected_total ?? row.rejected)],
   ['Checkpoint', (row) => `${known(row.checkpoint_bytes, bytes)}, ${known(row.checkpoint_seconds, duration)}`],
   ['Owner', (row) => known(row.owner, (owner) => `${owner.pid} on ${owner.host}`), 'text'],
 ];
@@ -260,7 +260,7 @@ function showPartitions() {
 
 function showSummary(all) {
   const newest = all.map((row) => row.newest).filter(Boolean).sort().at(-1);
-  const days = sum(all.map((row) => row.days)) ?? 0;
+  const days = sum(all.map((row) => row.days ?? 0));
   const text = newest ? `${integers.format(days)} ${days === 1 ? 'day' : 'days'}, the newest ${newest}` : TAGLINE;
   if ($('summary').textContent !== text) $('summary').textContent = text;
 }
@@ -343,13 +343,19 @@ function notices(all) {
 }
 
 const STANDSTILLS = [
+  ['waiting', 'doubt', 'waiting', (rows) => `${causes(rows) || 'Nothing comes from Kafka'}. The consumer runs, and resumes by `
+    + 'itself once that is over.'],
   ['stalled', 'doubt', 'stalled', (rows) => 'There is something to count, and no checkpoint of it'
-    + `${since(rows, 'stalled_since')}. What the consumer says on its stderr has the reason.`],
+    + `${since(rows, 'stalled_since')}. ${causes(rows) || 'What the consumer says on its stderr has the reason'}.`],
   ['silent', 'doubt', 'silent', (rows) => `The consumer has said nothing${since(rows, 'written')}: killed, paused, `
     + `or without a disk. ${resume(rows)} goes on where the checkpoint ends.`],
   ['stopped', 'plain', 'stopped', (rows) => `The consumer has ended in good order. ${resume(rows)} goes on.`],
   ['unknown', 'plain', 'without a consumer', (rows) => `No consumer has said anything. ${resume(rows)} starts one.`],
 ];
+
+function causes(rows) {
+  return list([...new Set(rows.map((row) => row.cause).filter(Boolean))]);
+}
 
 function since(rows, field) {
   const first = rows.map((row) => row[field]).filter(Boolean).sort()[0];
