@@ -176,7 +176,8 @@ impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
 
     /// Takes what a reader refused.
     pub fn set_aside(&mut self, refused: &Refused) {
-        if self.checkpoint.skip_to(refused.next_offset()) {
+        let is_new = refused.passed_to().is_none_or(|next_offset| self.checkpoint.skip_to(next_offset));
+        if is_new {
             let others = refused.next_offset() - refused.offset() - 1;
             self.counts.undecoded += u64::try_from(others).unwrap_or(0);
             self.counts.rejected += 1;

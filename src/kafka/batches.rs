@@ -75,6 +75,7 @@ impl<'a> Iterator for Records<'a> {
         loop {
             match self.run.next_record(self.partition) {
                 Some(Ok(record)) if record.offset < self.from => {}
+                Some(Err(refused)) if refused.next_offset() <= self.from => {}
                 Some(record) => return Some(record),
                 None => return self.single.take(),
             }
@@ -113,7 +114,7 @@ pub enum Refused<'a> {
     /// Neither this record nor those behind it in its batch can be decoded, although the batch's checksum is right.
     /// `next_offset` is one past the batch.
     Unreadable { offset: i64, next_offset: i64 },
-    /// Its batch does not say which offset it has. The offset here is where it lies among the others.
+    /// Its batch does not say which offset it has. The offset here is that of the record before it.
     Misplaced(Record<'a>),
     /// Key or value is longer than [`FIELD_BYTES_MAX`].
     TooLarge { offset: i64, key: Option<Excerpt>, value: Option<Excerpt> },
@@ -127,7 +128,15 @@ impl Refused<'_> {
         }
     }
 
-    /// Where reading continues.
+    /// Up to where it passes the log: not at all if it has no offset of its own.
+    pub fn passed_to(&self) -> Option<i64> {
+        match self {
+            Refused::Misplaced(_) => None,
+            _ => Some(self.next_offset()),
+        }
+    }
+
+    /// One past it.
     pub fn next_offset(&self) -> i64 {
         match self {
             Refused::Unreadable { next_offset, .. } => *next_offset,
@@ -398,10 +407,14 @@ impl Place {
             self.skip(1);
             return Ok(least);
         }
-        let believed = u32::try_from(delta).ok().filter(|delta| (self.from..=self.last).contains(delta));
-        let at = believed.unwrap_or(least);
-        self.from = at.saturating_add(1);
-        believed.ok_or(at)
+        match u32::try_from(delta).ok().filter(|delta| (self.from..=self.last).contains(delta)) {
+            Some(at) => {
+                self.from = at.saturating_add(1);
+                Ok(at)
+            }
+            // It takes no other record's place.
+            None => Err(self.from.saturating_sub(1).min(self.last)),
+        }
     }
 }
 
@@ -824,7 +837,7 @@ pub mod tests {
     fn the_header_decides_on_offsets() {
         const BASE: i64 = 10;
         type Placed = Result<i64, i64>;
-        let cases: [(i32, &[i64], &[Placed]); 9] = [
+        let cases: [(i32, &[i64], &[Placed]); 10] = [
             (3, &[0, 1, 2], &[Ok(10), Ok(11), Ok(12)]),
             (1, &[300], &[Ok(10)]),
             (1, &[-300], &[Ok(10)]),
@@ -833,7 +846,8 @@ pub mod tests {
             (3, &[0, i64::MAX, i64::MIN], &[Ok(10), Ok(11), Ok(12)]),
             // Compacted.
             (9, &[0, 3, 8], &[Ok(10), Ok(13), Ok(18)]),
-            (9, &[3, 3, 2, 9, 8], &[Ok(13), Err(14), Err(15), Err(16), Ok(18)]),
+            (9, &[3, 3, 2, 9, 8], &[Ok(13), Err(13), Err(13), Err(13), Ok(18)]),
+            (9, &[-1, 0, 3, 2, 4], &[Err(10), Ok(10), Ok(13), Err(13), Ok(14)]),
             (9, &[8, -1], &[Ok(18), Err(18)]),
         ];
         for (offsets, deltas, expected) in cases {

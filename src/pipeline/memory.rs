@@ -32,6 +32,8 @@ pub(super) struct Memory {
     pub pace: Cell<Option<Pace>>,
     pub status_written: Cell<Option<Instant>>,
     pub contact: Contact,
+    /// The last batch of a partition that was warned of, as its records carry wrong offsets.
+    pub odd_batches: RefCell<BTreeMap<i32, i64>>,
     /// Partitions of which a rejected record was warned of.
     pub rejected_told: RefCell<BTreeSet<i32>>,
 }
@@ -48,12 +50,24 @@ impl Default for Memory {
             pace: Cell::default(),
             status_written: Cell::default(),
             contact: Contact::default(),
+            odd_batches: RefCell::default(),
             rejected_told: RefCell::default(),
         }
     }
 }
 
 impl Memory {
+    /// Says once of a batch that its records carry other offsets than its header gives them.
+    pub(super) fn warn_of_odd_batch(&self, partition: i32, offset: i64) {
+        let mut last = self.odd_batches.borrow_mut();
+        if last.get(&partition).is_none_or(|last| *last < offset) {
+            last.insert(partition, offset);
+            tracing::warn!(
+                "partition {partition}: the records of the batch at offset {offset} carry wrong offsets; their places in the batch count"
+            );
+        }
+    }
+
     /// Once there was more where nothing had come.
     pub(super) fn wait_longer(&self) {
         self.quiet_looks.update(|looks| (looks * 2).min(QUIET_LOOKS_MAX));

@@ -37,7 +37,7 @@ pub(super) struct Partition {
     unpublished: Option<i64>,
     /// How often it was looked at, and the offset then.
     quiet: (u32, i64),
-    /// The last batch that was warned of.
+    /// A batch that is to be warned of.
     odd_batch: Option<i64>,
     /// How many rejected records the file held when the partition was taken.
     rejected_before: u64,
@@ -219,19 +219,19 @@ impl Partition {
                 self.begin_epoch(LeaderEpoch { epoch, first_offset: record.offset });
             }
         }
-        if let Some(base_offset) = records.odd_batch() {
-            self.warn_of_odd_batch(base_offset);
-        }
+        self.odd_batch = records.odd_batch().or(self.odd_batch);
         None
     }
 
     /// Keeps a record that its reader refused, and passes it.
     #[cold]
     fn set_aside(&mut self, refused: &Refused) {
-        if !self.checkpoint.skip_to(refused.next_offset()) {
-            return;
+        match refused.passed_to() {
+            Some(next_offset) if self.checkpoint.skip_to(next_offset) => self.has_skipped = true,
+            Some(_) => return,
+            None => {}
         }
-        (self.is_dirty, self.has_skipped) = (true, true);
+        self.is_dirty = true;
         if let Refused::Unreadable { offset, next_offset } = refused {
             tracing::warn!(
                 "partition {}: the records from offset {offset} to {} can't be decoded; continuing after them",
@@ -263,16 +263,9 @@ impl Partition {
         }
     }
 
-    /// Says once of a batch that its records carry other offsets than its header gives them.
-    #[cold]
-    fn warn_of_odd_batch(&mut self, base_offset: i64) {
-        if self.odd_batch.is_none_or(|last| last < base_offset) {
-            self.odd_batch = Some(base_offset);
-            tracing::warn!(
-                "partition {}: the records of the batch at offset {base_offset} carry wrong offsets; their places in the batch count",
-                self.number
-            );
-        }
+    /// The first offset of a batch whose records carry other offsets than its header gives them, once.
+    pub(super) fn take_odd_batch(&mut self) -> Option<i64> {
+        self.odd_batch.take()
     }
 
     #[cold]

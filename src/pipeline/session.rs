@@ -307,6 +307,9 @@ impl<'a> Session<'a> {
                 // What comes of a partition that was just given up is not ours to count.
                 let Some(partition) = self.owned.get_mut(&number) else { return Ok(None) };
                 let doubt = partition.apply(records, &self.source.memory.jumps, &mut self.decoder);
+                if let Some(offset) = partition.take_odd_batch() {
+                    self.source.memory.warn_of_odd_batch(number, offset);
+                }
                 if let Some((offset, reason)) = partition.take_first_rejected()
                     && self.source.memory.rejected_told.borrow_mut().insert(number)
                 {
