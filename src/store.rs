@@ -15,6 +15,7 @@ mod begun;
 mod home;
 mod rejected;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -556,6 +557,11 @@ pub fn logs_in(dir: &Path) -> Vec<Log> {
     let Ok(entries) = fs::read_dir(dir.join(".almanac")) else { return Vec::new() };
     let partitions = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     partitions.filter_map(|partition| load_log(&Paths::new(dir, partition)).ok().flatten()).collect()
+}
+
+/// The topics, each with its cluster, that the logs of DIR are of; one, unless something went wrong.
+pub fn topics_in(dir: &Path) -> BTreeSet<(String, String)> {
+    logs_in(dir).into_iter().map(|log| (log.topic, log.cluster_id)).collect()
 }
 
 /// The rejected records of a partition, one after the other, without a last line that is still being written. An error

@@ -10,6 +10,7 @@ use crate::stop::Stop;
 
 pub fn run(options: &cli::Dashboard) -> Result<()> {
     let stop = Stop::on_signals()?;
+    super::warn_of_several_topics(&options.dir.dir);
     let dashboard = bind(Settings {
         listen: options.listen.clone(),
         dir: options.dir.dir.clone(),

@@ -16,7 +16,7 @@ mod up;
 mod verify;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -29,7 +29,7 @@ use crate::limits;
 use crate::pipeline::PipelineError;
 use crate::producer::ProduceError;
 use crate::source::SourceError;
-use crate::store::StoreError;
+use crate::store::{self, StoreError};
 use crate::text::{escaped_json, escaped_lines};
 
 /// How the process ends.
@@ -218,6 +218,20 @@ fn client(options: &cli::Kafka) -> Result<Connection, KafkaError> {
     let connection = Connection { brokers: options.brokers.clone(), properties: options.properties.clone() };
     connection.check()?;
     Ok(connection)
+}
+
+/// Says so if DIR holds the checkpoints of several topics, whose days whoever reads them would mix.
+fn warn_of_several_topics(dir: &Path) {
+    let topics = store::topics_in(dir);
+    if topics.len() > 1 {
+        let named: Vec<String> =
+            topics.iter().map(|(topic, cluster)| format!("{topic} of cluster {cluster}")).collect();
+        tracing::warn!(
+            "{} holds checkpoints of several topics: {}\nhint: keep each topic in a DIR of its own; move the files of the others away",
+            dir.display(),
+            named.join(", ")
+        );
+    }
 }
 
 /// Where a local Kafka keeps its data if nothing else is said.

@@ -22,6 +22,7 @@ const PNG_SCALE: f32 = 2.0;
 pub fn run(options: &cli::Plot) -> Result<()> {
     let dir = &options.dir.dir;
     let look = look(options)?;
+    super::warn_of_several_topics(dir);
     let cells = cells(dir, &look)?;
     let target = Target::of(options, &look);
     let drawn = match options.format {

@@ -22,6 +22,7 @@ const UNKNOWN: &str = "–";
 
 pub fn run(options: &cli::Status) -> Result<()> {
     let dir = &options.dir.dir;
+    super::warn_of_several_topics(dir);
     if let Some(every) = options.watch {
         return watch(dir, options.format, every);
     }

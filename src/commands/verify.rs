@@ -44,6 +44,7 @@ pub fn run(options: &cli::Verify) -> Result<()> {
     let connection = super::connection(&options.kafka)?;
     let log = Log::find(&connection, &options.kafka.topic)?;
     let dir = &options.dir.dir;
+    super::warn_of_several_topics(dir);
     let partitions = partitions(dir, &options.partitions)?;
     let progress = Progress::default();
     let results: Vec<Result<Checked>> = progress::with_bar(

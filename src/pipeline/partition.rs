@@ -695,7 +695,7 @@ impl Source<'_> {
     }
 
     /// Another client, which has heard nothing of the log yet.
-    fn second_admin(&self) -> Result<&Admin, KafkaError> {
+    pub(super) fn second_admin(&self) -> Result<&Admin, KafkaError> {
         if let Some(admin) = self.second_admin.get() {
             return Ok(admin);
         }

@@ -162,6 +162,9 @@ impl<'a> Session<'a> {
 
     /// Takes the partitions named, all of them before the first is read; or joins the group.
     fn begin(&mut self) -> Result<Option<End>, PipelineError> {
+        if let Some(end) = self.refuse_other_log()? {
+            return Ok(Some(end));
+        }
         self.refuse_repartitioned()?;
         let Some(partitions) = &self.settings.partitions else {
             self.consumer.subscribe()?;
@@ -184,9 +187,38 @@ impl<'a> Session<'a> {
             positions.push(taken.position());
             self.owned.insert(partition, taken);
         }
+        // Two that begin in a fresh DIR at the same time see each other's logs by now.
+        if let Some(end) = self.refuse_other_log()? {
+            return Ok(Some(end));
+        }
         match self.consumer.add(&positions) {
             Err(error) if error.is_transient() => Ok(Some(End::Reopen)),
             added => Ok(added.map(|()| None)?),
+        }
+    }
+
+    /// DIR belongs to one topic of one cluster, whichever of its partitions are to be read. This is known before the first
+    /// is taken, so that no living owner loses one to a consumer that then refuses.
+    fn refuse_other_log(&self) -> Result<Option<End>, PipelineError> {
+        let Source { cluster_id, .. } = self.source;
+        let (dir, topic) = (&self.settings.dir, &self.settings.topic);
+        if self.settings.accept_new_log {
+            return Ok(None);
+        }
+        let logs = store::logs_in(dir);
+        let Some(log) = logs.iter().find(|log| (&log.cluster_id, &log.topic) != (cluster_id, topic)) else {
+            return Ok(None);
+        };
+        // A cluster's id may have been damaged on the way: another client is asked for it.
+        match self.source.second_admin().and_then(|admin| admin.cluster_id(ANSWER_MAX)) {
+            Ok(confirmed) if confirmed == *cluster_id => Err(PipelineError::OtherLog {
+                dir: dir.clone(),
+                theirs: format!("{} of cluster {}", log.topic, log.cluster_id),
+                ours: format!("{topic} of cluster {cluster_id}"),
+            }),
+            Ok(_) => Ok(Some(End::Reopen)),
+            Err(error) if error.is_transient() => Ok(Some(End::Reopen)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -676,6 +708,9 @@ impl<'a> Session<'a> {
                     }
                     self.owned.insert(number, partition);
                     self.source.memory.failures.borrow_mut().remove(&number);
+                    if self.refuse_other_log()?.is_some() {
+                        return Ok(true);
+                    }
                 }
                 Ok(None) if self.stop.is_asked() => return Ok(false),
                 Ok(None) => return Ok(true),

@@ -231,7 +231,7 @@ fn a_checkpoint_without_its_log_is_taken_for_one_of_this_topic_only_when_asked_t
     let other = Place::new();
     other.produce(&["--days", "10"]);
     let ended = place.almanac(&["consumer", "1", "--adopt", "--topic", &other.topic]).fails(5);
-    assert!(ended.stderr.contains("but the log holds offsets 0 to"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(" belongs to topic "), "{}", ended.stderr);
     assert!(!place.dir("files/.almanac/1/log.json").exists());
 
     place.produce(&["--append", "--days", "100"]);
@@ -678,4 +678,38 @@ fn a_paused_kafka_loses_and_repeats_nothing() {
     assert_eq!(dates.len(), 1500);
     place.almanac(&["verify"]).succeeds();
     assert_eq!(place.days("files"), 1500);
+}
+
+#[test]
+fn a_consumer_of_another_topic_disturbs_no_owner() {
+    let (place, other) = (Place::new(), Place::new());
+    place.produce(&["--days", "100"]);
+    other.produce(&["--days", "100"]);
+    let dir = place.dir("files");
+    let mut owner = place.almanac(&["consumer", "0"]).start();
+    eventually("the owner has written", || dir.join(".almanac/0/log.json").exists());
+    // As a member of the group, of the same partition and told to take it, and of one that nobody has.
+    for command in [&["consumer"][..], &["consumer", "0", "--take-over"], &["consumer", "1"]] {
+        let ended = other.almanac(command).env("ALMANAC_DIR", &dir).fails(5);
+        assert!(
+            ended.stderr.contains(&place.topic) && ended.stderr.contains(&other.topic),
+            "{}",
+            ended.stderr
+        );
+        assert!(owner.is_running(), "{}", owner.stderr());
+    }
+    assert!(dir.join(".almanac/0/1").exists(), "no epoch was made");
+    assert!(!dir.join(".almanac/1").exists() && !dir.join("partition-1.json").exists());
+    assert_eq!(owner.terminate().code, Some(0), "{}", owner.stderr());
+
+    // What a former version may have left behind: whoever reads it hears of it.
+    counted(&other, kafka(), &ALL);
+    fs::create_dir_all(dir.join(".almanac/1")).unwrap();
+    for file in ["partition-1.json", ".almanac/1/log.json"] {
+        fs::copy(other.dir("files").join(file), dir.join(file)).unwrap();
+    }
+    for command in ["status", "plot", "verify"] {
+        let said = place.almanac(&[command]).run().stderr;
+        assert!(said.contains("holds checkpoints of several topics"), "{command}: {said}");
+    }
 }
