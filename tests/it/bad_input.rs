@@ -185,7 +185,7 @@ fn a_dir_that_can_not_be_written() {
     fs::write(place.dir("files"), "a file").unwrap();
     for command in [&ALL[..], &["consumer"]] {
         let ended = place.almanac(command).fails(7);
-        says(&ended, &format!("{}/.almanac", place.dir("files").display()));
+        says(&ended, &place.dir("files").display().to_string());
         says(&ended, "Not a directory");
     }
     assert_eq!(fs::read(place.dir("files")).unwrap(), b"a file");
