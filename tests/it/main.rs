@@ -13,6 +13,7 @@ mod crash_points;
 mod dashboard;
 mod dashboard_page;
 mod debug;
+mod dirs;
 mod durability;
 mod fold;
 mod fuzz;
