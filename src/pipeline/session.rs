@@ -346,7 +346,7 @@ impl<'a> Session<'a> {
                     && self.source.memory.rejected_told.borrow_mut().insert(number)
                 {
                     tracing::warn!(
-                        "partition {number}: the record at offset {offset} is rejected ({reason}); kept in {}, and further ones without a word",
+                        "partition {number}: the record at offset {offset} is rejected ({reason}) and kept in {}; further ones are kept there without a warning",
                         Paths::new(&self.settings.dir, number).rejected().display()
                     );
                 }

@@ -174,8 +174,11 @@ impl<'a> Scenario<'a> {
         let mut scenario = Scenario { name, place, before, oracle, former, is_owned, log, calls, seen };
         let attempt = Attempt::new(&scenario);
         let (ended, calls) = attempt.undisturbed();
-        let lines = ended.stderr.lines().filter(|line| !line.contains(" is rejected ("));
-        assert_eq!((ended.code, lines.count()), (Some(0), former.iter().len()), "{name}: {ended:?}");
+        assert_eq!(
+            (ended.code, ended.stderr_without_rejections().lines().count()),
+            (Some(0), former.iter().len()),
+            "{name}: {ended:?}"
+        );
         if !is_owned {
             let mut disk = Disk::new(&scenario.before);
             calls.iter().for_each(|call| disk.apply(call));

@@ -535,6 +535,13 @@ pub struct Ended {
     pub stderr: String,
 }
 
+impl Ended {
+    /// What it printed on stderr besides the warning of a partition's first rejected record.
+    pub fn stderr_without_rejections(&self) -> String {
+        self.stderr.lines().filter(|line| !line.contains(" is rejected (")).collect::<Vec<_>>().join("\n")
+    }
+}
+
 impl Almanac {
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Almanac {
         self.0.env(name, value);
