@@ -219,12 +219,13 @@ impl Cluster {
             match attempt {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Transient(error)) if Instant::now() + RETRY_AFTER >= deadline => {
-                    return Err(error);
-                }
                 Err(Failure::Transient(error)) => {
-                    tracing::debug!(%error, "asking Kafka again");
+                    // The leader may be another by now, also for whoever asks next.
                     self.known().topic = None;
+                    if Instant::now() + RETRY_AFTER >= deadline {
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "asking Kafka again");
                     std::thread::sleep(RETRY_AFTER);
                 }
             }

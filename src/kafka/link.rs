@@ -118,7 +118,7 @@ impl Link {
         while !self.receive()? {
             let left = timeout.saturating_sub(self.silence());
             if left.is_zero() {
-                let reason = format!("no response within {} s", timeout.as_secs_f32());
+                let reason = format!("no response within {:.1} s", timeout.as_secs_f32());
                 return Err(io::Error::new(ErrorKind::TimedOut, reason));
             }
             wait_for_any([&*self], left)?;

@@ -653,7 +653,9 @@ fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, 
             Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(None),
             Err(error) if error.is_transient() => {
                 if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
-                    tracing::warn!("partition {number} does not answer ({error}); waiting for it");
+                    let error = error.to_string();
+                    let fact = error.lines().next().unwrap_or_default();
+                    tracing::warn!("partition {number} does not answer ({fact}); waiting for it");
                 }
             }
             Err(error) => return Err(error.into()),
@@ -684,7 +686,9 @@ impl Source<'_> {
                 Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(false),
                 Err(error) if error.is_transient() => {
                     if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
-                        tracing::warn!("partition {number} does not answer ({error}); waiting for it");
+                        let error = error.to_string();
+                        let fact = error.lines().next().unwrap_or_default();
+                        tracing::warn!("partition {number} does not answer ({fact}); waiting for it");
                     }
                 }
                 Err(error) => return Err(error.into()),
