@@ -253,18 +253,6 @@ impl Admin {
         Ok((low, high))
     }
 
-    /// One past the last record that all in-sync replicas have, committed or not; nothing where only librdkafka can
-    /// reach the brokers.
-    pub fn high_watermark(
-        &self,
-        topic: &str,
-        partition: i32,
-        timeout: Duration,
-    ) -> Result<Option<i64>, KafkaError> {
-        let Some(cluster) = self.cluster(timeout)? else { return Ok(None) };
-        Ok(Some(cluster.offset(topic, partition, OffsetOf::End, timeout)?.offset))
-    }
-
     /// The leader epoch of a partition's end; nothing where the broker does not give it.
     pub fn leader_epoch(
         &self,
