@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::kafka::{Admin, Connection, KafkaError, Topic};
 use crate::limits;
+use crate::status::Board;
 use crate::stop::Stop;
 use crate::store::{Home, StoreError};
 use memory::{Contact, Memory};
@@ -53,6 +54,8 @@ pub struct Settings {
     pub adopt: bool,
     /// Whether the topic may have another number of partitions than before.
     pub allow_repartition: bool,
+    /// Where each status is shown to the rest of the process.
+    pub board: Board,
 }
 
 /// What to do where the checkpoint's offset lies outside of the log.

@@ -1,12 +1,15 @@
 //! `status.json`: what a consumer says of a partition, at most once a second. And what is to be made of it: one view of
 //! a partition for all who show it.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
@@ -63,7 +66,7 @@ pub struct Status {
     pub stalled_since: Option<String>,
     /// How long the last checkpoint took, in seconds.
     pub checkpoint_seconds: f64,
-    /// How large it is; 0 where `owner` has written none.
+    /// How large its file is.
     #[serde(default)]
     pub checkpoint_bytes: u64,
     /// Of all its partitions, since `owner` started: how often the group assigned or revoked some,
@@ -78,6 +81,50 @@ pub struct Status {
     pub owner: Owner,
     /// When this was written, RFC 3339.
     pub written: String,
+}
+
+/// What the file of a checkpoint holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Durable {
+    /// The next offset to read.
+    pub offset: i64,
+    pub days: u64,
+    pub newest: Option<Date>,
+    pub bytes: u64,
+    /// When the file was replaced last.
+    pub written: Option<Timestamp>,
+}
+
+impl Durable {
+    pub fn of(checkpoint: &Checkpoint, bytes: u64, written: Option<Timestamp>) -> Durable {
+        let Checkpoint { offset, statistics, .. } = checkpoint;
+        Durable { offset: *offset, days: statistics.days(), newest: statistics.newest(), bytes, written }
+    }
+}
+
+/// The latest status of each partition that this process owns, in its memory, with what the checkpoint's file holds.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<i32, (Status, Durable)>>>);
+
+impl Board {
+    pub fn show(&self, status: &Status, durable: Durable) {
+        self.lock().insert(status.partition, (status.clone(), durable));
+    }
+
+    /// Takes away those of all other partitions.
+    pub fn keep(&self, is_kept: impl Fn(i32) -> bool) {
+        self.lock().retain(|partition, _| is_kept(*partition));
+    }
+
+    /// In the order of the partitions.
+    pub fn all(&self) -> Vec<(Status, Durable)> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// A panic elsewhere leaves no status in half.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, (Status, Durable)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A partition as its files show it.

@@ -27,7 +27,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize, de};
 
 use crate::checkpoint::Checkpoint;
-use crate::status::Status;
+use crate::status::{Durable, Status};
 pub use begun::{Begun, begun_in, note_begun};
 pub use home::Home;
 use rejected::{Entries, LineError, each_passed};
@@ -612,6 +612,13 @@ pub fn load_checkpoint_as_is(paths: &Paths) -> Result<Option<(Vec<u8>, Checkpoin
     let Some(json) = read_plain(&paths.checkpoint(), CHECKPOINT_BYTES_MAX)? else { return Ok(None) };
     let checkpoint = checkpoint_of(paths, &json)?;
     Ok(Some((json, checkpoint)))
+}
+
+/// What the file of a partition holds, of which this checkpoint was loaded, or which was just replaced by it.
+pub fn durable_of(dir: &Path, checkpoint: &Checkpoint) -> Durable {
+    let metadata = Paths::new(dir, checkpoint.partition).checkpoint().metadata().ok();
+    let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok()?.try_into().ok());
+    Durable::of(checkpoint, metadata.map_or(0, |metadata| metadata.len()), modified)
 }
 
 /// The bytes of a partition's checkpoint, if there is one.

@@ -10,7 +10,7 @@ use super::{UsageError, metrics};
 use crate::cli;
 use crate::dashboard::OwnPartitions;
 use crate::pipeline::{self, OnGap, Settings};
-use crate::status::{State, Status};
+use crate::status::{Board, State, Status};
 use crate::stop::Stop;
 use crate::store::{self, Owner, Paths};
 
@@ -97,6 +97,7 @@ fn settings(options: &cli::Consumer) -> Result<Settings> {
         accept_new_log: options.new_log,
         adopt: options.adopt,
         allow_repartition: options.allow_repartition,
+        board: Board::default(),
     })
 }
 

@@ -21,7 +21,7 @@ use crate::pipeline::{self, PipelineError};
 use crate::producer::{self, TopicPlan, Trouble};
 use crate::report::Decoder;
 use crate::source::Synthetic;
-use crate::status::Status;
+use crate::status::{Board, Status};
 use crate::stop::Stop;
 use crate::store::{self, Begun};
 
@@ -231,6 +231,7 @@ impl Machine<'_> {
             accept_new_log: self.broker.is_some(),
             adopt: false,
             allow_repartition: false,
+            board: Board::default(),
         };
         let view = View { dir: &options.dir.dir, partitions: prepared.partitions };
         let weather = Weather::synthetic(&options.synthetic);

@@ -10,7 +10,7 @@ use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Admin, KafkaError, Position, Records, Refused, StartAt};
 use crate::note;
 use crate::report::{Decoder, RejectReason};
-use crate::status::{State, Status};
+use crate::status::{Board, Durable, State, Status};
 use crate::stop::Stop;
 use crate::store::{self, Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreError};
 
@@ -34,6 +34,8 @@ pub(super) struct Partition {
     rejected_bytes: usize,
     tally: Tally,
     progress: Progress,
+    /// What the checkpoint's file holds.
+    durable: Durable,
     unpublished: Option<i64>,
     /// How often it was looked at, and the offset then.
     quiet: (u32, i64),
@@ -84,7 +86,6 @@ struct Tally {
     records_reported: u64,
     last_durable: Option<jiff::Timestamp>,
     checkpoint_seconds: f64,
-    checkpoint_bytes: u64,
 }
 
 impl Partition {
@@ -105,8 +106,9 @@ impl Partition {
         let known = source.memory.progress.borrow_mut().remove(&number);
         let progress = Progress::from(checkpoint.offset, known);
         let rejected_before = store::count_rejected(&source.settings.dir, number)?;
+        let durable = store::durable_of(&source.settings.dir, &checkpoint);
         let partition = Partition::new(claim, log, checkpoint);
-        Ok(Some(Partition { is_log_dirty, progress, rejected_before, ..partition }))
+        Ok(Some(Partition { is_log_dirty, progress, rejected_before, durable, ..partition }))
     }
 
     fn new(claim: Claim, log: Log, checkpoint: Checkpoint) -> Self {
@@ -116,6 +118,7 @@ impl Partition {
             log,
             unpublished: Some(checkpoint.offset),
             progress: Progress::from(checkpoint.offset, None),
+            durable: Durable::of(&checkpoint, 0, None),
             quiet: (0, checkpoint.offset),
             odd_batch: None,
             damage: None,
@@ -357,15 +360,15 @@ impl Partition {
 
     /// Takes in what became of it. Says how many bytes the checkpoint has.
     pub(super) fn take_back(&mut self, written: Written) -> Result<u64, StoreError> {
-        let Written { claim, offset, bytes, took, at } = written;
+        let Written { claim, durable, took, at } = written;
         self.claim = Some(claim);
-        self.tally.checkpoint_bytes = bytes?;
-        self.unpublished = Some(offset);
+        self.durable = durable?;
+        self.unpublished = Some(self.durable.offset);
         self.tally.last_durable = Some(timestamp(at));
         self.tally.checkpoint_seconds = took.as_secs_f64();
-        self.progress.durable_offset = offset;
+        self.progress.durable_offset = self.durable.offset;
         self.progress.last = at;
-        Ok(self.tally.checkpoint_bytes)
+        Ok(self.durable.bytes)
     }
 
     /// What the session leaves for the next one.
@@ -404,13 +407,14 @@ impl Partition {
         self.unpublished.take()
     }
 
-    /// Not while its checkpoint is on its way.
+    /// Shows the status on the board, then writes it. Not while its checkpoint is in flight.
     pub(super) fn write_status(
         &mut self,
         elapsed: Duration,
         is_stopped: bool,
         upsets: Upsets,
         obstacle: Obstacle,
+        board: &Board,
     ) -> Result<(), StoreError> {
         let Some(claim) = &mut self.claim else { return Ok(()) };
         let last_progress = rfc3339(timestamp(self.progress.last));
@@ -437,20 +441,21 @@ impl Partition {
             counted: tally.counted,
             duplicates: tally.duplicates,
             rejected: tally.rejected,
-            rejected_total: Some(self.rejected_before + tally.rejected),
-            days: self.checkpoint.statistics.days(),
-            newest: self.checkpoint.statistics.newest().map(|date| date.to_string()),
+            rejected_total: Some(self.rejected_before + tally.rejected - self.rejected.len() as u64),
+            days: self.durable.days,
+            newest: self.durable.newest.map(|date| date.to_string()),
             last_durable: tally.last_durable.map(rfc3339),
             stalled_since: self.progress.is_stalled.then(|| last_progress.clone()),
             last_progress: Some(last_progress),
             checkpoint_seconds: tally.checkpoint_seconds,
-            checkpoint_bytes: tally.checkpoint_bytes,
+            checkpoint_bytes: self.durable.bytes,
             rebalances: upsets.rebalances,
             broker_errors: upsets.broker_errors,
             waiting_for: obstacle.cause().filter(|_| !is_stopped).map(str::to_owned),
             owner: claim.owner().clone(),
             written: rfc3339(jiff::Timestamp::now()),
         };
+        board.show(&status, self.durable);
         claim.set_status(&status)
     }
 }

@@ -740,9 +740,11 @@ impl<'a> Session<'a> {
                     partition.look_at(self.consumer.high_watermark(number));
                 }
                 partition.tell_stall(stall_after, obstacle.cause());
-                Some((number, partition.write_status(elapsed, is_stopped, upsets, obstacle).err()?))
+                let board = &self.settings.board;
+                Some((number, partition.write_status(elapsed, is_stopped, upsets, obstacle, board).err()?))
             })
             .collect();
+        self.settings.board.keep(|partition| self.owned.contains_key(&partition));
         failures.into_iter().try_for_each(|(number, error)| self.fail(number, error.into()))
     }
 

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::checkpoint::Checkpoint;
+use crate::status::Durable;
 use crate::store::{Claim, Log, Rejected, StoreError};
 
 /// Checkpoints that are written at the same time.
@@ -23,10 +24,8 @@ pub(super) struct Write {
 /// What became of it.
 pub(super) struct Written {
     pub claim: Claim,
-    /// The next offset to read, as the file has it, if it was written.
-    pub offset: i64,
-    /// How many bytes the file has.
-    pub bytes: Result<u64, StoreError>,
+    /// What the file holds now.
+    pub durable: Result<Durable, StoreError>,
     pub took: Duration,
     pub at: Instant,
 }
@@ -46,7 +45,9 @@ impl Write {
         };
         let bytes = write();
         let at = Instant::now();
-        Written { claim: self.claim, offset: self.checkpoint.offset, bytes, took: at - start, at }
+        let written = Some(jiff::Timestamp::now());
+        let durable = bytes.map(|bytes| Durable::of(&self.checkpoint, bytes, written));
+        Written { claim: self.claim, durable, took: at - start, at }
     }
 }
 
@@ -145,11 +146,10 @@ mod tests {
     fn more_partitions_than_threads_are_all_written() {
         let dir = tempfile::tempdir().unwrap();
         let done = write_all(writes(dir.path()));
-        let mut written: Vec<(i32, i64)> =
-            done.written.iter().map(|written| (written.claim.partition(), written.offset)).collect();
+        let place = |written: Written| (written.claim.partition(), written.durable.unwrap().offset);
+        let mut written: Vec<(i32, i64)> = done.written.into_iter().map(place).collect();
         written.sort_unstable();
         assert_eq!(written, (0..PARTITIONS).map(|partition| (partition, 7)).collect::<Vec<_>>());
-        assert!(done.written.iter().all(|written| written.bytes.is_ok()));
         assert!(write_all(Vec::new()).written.is_empty());
     }
 
