@@ -10,12 +10,11 @@ RUN mkdir -p /usr/share/man/man1 && \
     bash -c 'set -euo pipefail; . scripts/setup.sh; install_missing'
 ENV PATH=/root/.cargo/bin:$PATH
 COPY Cargo.toml Cargo.lock ./
-COPY assets assets
 # Nothing of these is built, but Cargo.toml names them.
 COPY benches benches
 COPY tests/instructions tests/instructions
-COPY proto proto
 COPY kafka kafka
+COPY core core
 COPY src src
 RUN --mount=type=cache,target=/root/.cargo/registry --mount=type=cache,target=/src/target \
     cargo build --release --locked && \

@@ -5,12 +5,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
 use crate::broker::{HostPort, Voter};
+use crate::choice::Choice;
 use crate::kafka::Property;
 use crate::plot;
 use crate::report::parse_date;
@@ -291,6 +293,7 @@ pub struct Files {
         value_name = "FORMAT",
         requires = "files",
         env = "ALMANAC_INPUT_FORMAT",
+        value_parser = choice::<InputFormat>(),
         hide_short_help = true
     )]
     pub input_format: Option<InputFormat>,
@@ -319,7 +322,7 @@ pub struct Files {
     )]
     pub degrees_column: Option<String>,
     /// Unit of that column
-    #[arg(long, requires = "files", env = "ALMANAC_UNIT", hide_short_help = true)]
+    #[arg(long, requires = "files", env = "ALMANAC_UNIT", value_parser = choice::<Unit>(), hide_short_help = true)]
     pub unit: Option<Unit>,
 }
 
@@ -409,7 +412,7 @@ pub struct Plot {
     #[command(flatten)]
     pub dir: Dir,
     /// What to draw
-    #[arg(long, default_value = "months", env = "ALMANAC_PLOT_KIND")]
+    #[arg(long, default_value = "months", env = "ALMANAC_PLOT_KIND", value_parser = choice::<plot::Kind>())]
     pub kind: plot::Kind,
     /// Only these months, in calendar order; the one month of a history
     #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
@@ -418,7 +421,7 @@ pub struct Plot {
     #[arg(long, default_value = "svg", env = "ALMANAC_PLOT_FORMAT")]
     pub format: PlotFormat,
     /// Unit of the picture's temperatures
-    #[arg(long, default_value = "c", env = "ALMANAC_PLOT_UNIT")]
+    #[arg(long, default_value = "c", env = "ALMANAC_PLOT_UNIT", value_parser = choice::<plot::Unit>())]
     pub unit: plot::Unit,
     /// How wide: pixels of a page, 280 to 4000, or characters [default: what suits it; 80]
     #[arg(long, value_name = "N", env = "ALMANAC_PLOT_WIDTH",
@@ -507,6 +510,12 @@ pub struct Man {
 pub const DASHBOARD_AT: &str = "127.0.0.1:8080";
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Parses the name of a value, and has the help list all of them.
+fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
+    let values = T::ALL.iter().map(|(_, name, help)| PossibleValue::new(name).help(help));
+    PossibleValuesParser::new(values).try_map(|name| T::named(&name).ok_or("it is not in the list"))
+}
 
 /// As the client reads them: it takes `PROTOCOL://` before a broker, and 9092 where there is no port, but any number for a
 /// port, and what it can't read it leaves out.

@@ -9,10 +9,10 @@ use almanac::checkpoint::{AlreadyPassed, Checkpoint};
 use almanac::cli;
 use almanac::kafka::Property;
 use almanac::kafka::batches::{Batch, Batches, Codec, Record, Records, Refused, Unreadable};
-use almanac::kafka::decompression::Decompression;
+use almanac::kafka::decompression;
 use almanac::kafka::wire;
 use almanac::report::{DEGREES_MAX, Decoder, MONTHS, Observation, RejectReason, Report};
-use almanac::source::{InputFormat, Options, SourceError, Unit, file};
+use almanac::source::{InputFormat, Options, SourceError, Unit, read_bytes};
 use almanac::stats::MonthCell;
 use almanac::status::Status;
 use almanac::store::{Log, Owner, Rejected, passed_entries, rejected_entries};
@@ -148,7 +148,7 @@ const PARTITION: i32 = 3;
 /// bounded.
 fn decompresses(batch: &Batch, codec: Codec) {
     const PIECES_MAX: usize = 100;
-    let mut decompression = Decompression::default();
+    let mut decompression = decompression();
     decompression.begin(batch, codec);
     let mut next_offset = batch.base_offset;
     for _ in 0..PIECES_MAX {
@@ -381,8 +381,8 @@ fn read(bytes: &[u8], options: &Options) -> Result<Vec<(String, u64)>, String> {
             Err(message)
         }
     };
-    let at_once = told(file::read_bytes("weather", bytes, options));
-    let slowly = told(file::read_bytes("weather", BufReader::with_capacity(1, bytes), options));
+    let at_once = told(read_bytes("weather", bytes, options));
+    let slowly = told(read_bytes("weather", BufReader::with_capacity(1, bytes), options));
     assert_eq!(at_once, slowly);
     at_once
 }

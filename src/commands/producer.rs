@@ -125,7 +125,7 @@ impl Weather {
             degrees_column: files.degrees_column.clone(),
             unit: files.unit,
         };
-        Ok(Weather::Files(source::file::read_files(&files.files, &settings)?))
+        Ok(Weather::Files(source::read_files(&files.files, &settings)?))
     }
 
     pub(super) fn synthetic(options: &cli::Synthetic) -> Self {

@@ -135,7 +135,7 @@ fn count_within(batch: &Batch, from: i64, to: i64) -> u64 {
         return u64::try_from(offsets).unwrap_or(0);
     }
     // A compacted batch at the border: only its records say where they lie.
-    let mut decompression = super::decompression::Decompression::default();
+    let mut decompression = super::decompression();
     let within = |records: Records| {
         let offsets =
             records.map(|record| record.map_or_else(|refused| refused.offset(), |record| record.offset));

@@ -360,12 +360,3 @@ impl Failure {
         }
     }
 }
-
-impl Broker {
-    pub(super) fn address(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
-    }
-}

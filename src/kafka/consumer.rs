@@ -15,11 +15,10 @@ use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::batches::{Record, Records};
 use super::config::{log, property_error};
-use super::decompression::Decompression;
 use super::error::{ConnectionError, code_of};
 use super::fetcher::Fetcher;
 use super::response::{Part, Response};
-use super::{Connection, KafkaError};
+use super::{Connection, Decompression, KafkaError, decompression};
 
 /// How long the client may take to start reading what it is assigned, and to answer once it has.
 const START_MAX: Duration = Duration::from_secs(5);
@@ -469,7 +468,7 @@ impl Received {
             messages: Vec::with_capacity(capacity),
             capacity,
             response: Response::default(),
-            decompression: Decompression::default(),
+            decompression: decompression(),
             decompressing: (0, 0),
             next_part: 0,
             next_message: 0,

@@ -70,7 +70,7 @@ fn nothing_typed_shows_the_help() {
 
 #[test]
 fn proto_prints_the_schema() {
-    assert_eq!(help(&["proto"]), include_str!("../../proto/report.proto"));
+    assert_eq!(help(&["proto"]), include_str!("../../core/src/report.proto"));
 }
 
 #[test]

@@ -22,6 +22,8 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
+    /// Nothing for what is of this repository.
+    source: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +74,7 @@ fn crates() -> String {
             open.extend(nodes[id].deps.iter().filter(is_ours).map(|dependency| dependency.pkg.as_str()));
         }
     }
-    let of_others = packages.iter().filter(|package| package.id != resolve.root);
+    let of_others = packages.iter().filter(|package| package.source.is_some());
     let rows: BTreeSet<String> = of_others
         .filter(|package| found.contains(package.id.as_str()))
         .map(|Package { name, version, license, .. }| {

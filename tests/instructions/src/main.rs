@@ -3,31 +3,14 @@
 //! `almanac-instructions` prints the names of the workloads. `almanac-instructions WORKLOAD ROUNDS` does one of them and
 //! prints how many operations a round has. All that comes before the rounds is the same for any number of them, so what
 //! two runs differ by is theirs alone.
-//!
-//! The modules are almanac's own files: those that do no IO need nothing of the rest, which takes far longer to build.
 
 use std::hint::black_box;
 
+use almanac_core::checkpoint::Checkpoint;
+use almanac_core::protocol::batches::{Batches, Records};
+use almanac_core::report::{Decoder, Report};
+use almanac_core::stats::Statistics;
 use jiff::civil::date;
-
-use almanac::kafka::batches::{Batches, Records};
-use almanac::{checkpoint, excerpt, report, stats};
-use checkpoint::Checkpoint;
-use report::{Decoder, Report};
-use stats::Statistics;
-
-#[allow(dead_code, reason = "not all of it is measured")]
-#[path = "../../../src"]
-mod almanac {
-    pub mod checkpoint;
-    pub mod excerpt;
-    pub mod report;
-    pub mod stats;
-    pub mod kafka {
-        pub mod batches;
-        mod wire;
-    }
-}
 
 /// Does its rounds, and says how many operations each has.
 type Workload = fn(rounds: u32) -> usize;

@@ -34,6 +34,7 @@ mod mark;
 mod months;
 mod numbers;
 mod page;
+#[cfg(feature = "png")]
 mod png;
 mod scale;
 mod span;
@@ -43,35 +44,45 @@ mod text;
 mod yearly;
 
 pub use cells::{Cell, Warning, cells, merge};
+#[cfg(feature = "png")]
 pub use png::{PngError, png};
 
 use std::collections::BTreeSet;
 
-use clap::ValueEnum;
-
+use crate::choice::Choice;
 use crate::report::MONTHS;
 
 /// What is drawn.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// A bar for each month, in its latest recorded year
     Months,
-    /// Every month of every year, as a colour
     Heatmap,
-    /// A stripe for each year, coloured by its difference from the mean over the record
     Stripes,
-    /// One month over the years, with its lowest and highest day
     History,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+impl Choice for Kind {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Months, "months", "A bar for each month, in its latest recorded year"),
+        (Self::Heatmap, "heatmap", "Every month of every year, as a colour"),
+        (
+            Self::Stripes,
+            "stripes",
+            "A stripe for each year, coloured by its difference from the mean over the record",
+        ),
+        (Self::History, "history", "One month over the years, with its lowest and highest day"),
+    ];
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unit {
-    /// Degrees Celsius
-    #[value(name = "c")]
     Celsius,
-    /// Degrees Fahrenheit
-    #[value(name = "f")]
     Fahrenheit,
+}
+
+impl Choice for Unit {
+    const ALL: &'static [(Self, &'static str, &'static str)] =
+        &[(Self::Celsius, "c", "Degrees Celsius"), (Self::Fahrenheit, "f", "Degrees Fahrenheit")];
 }
 
 impl Unit {

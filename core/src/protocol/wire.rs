@@ -4,10 +4,10 @@
 
 use super::batches::{Aborted, Batches};
 
-pub(super) const FETCH: i16 = 1;
-pub(super) const FETCH_VERSION: i16 = 13;
-pub(super) const METADATA: i16 = 3;
-pub(super) const METADATA_VERSION: i16 = 12;
+pub const FETCH: i16 = 1;
+pub const FETCH_VERSION: i16 = 13;
+pub const METADATA: i16 = 3;
+pub const METADATA_VERSION: i16 = 12;
 
 /// Anything that an answer can't be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -36,6 +36,15 @@ pub struct Broker {
     pub id: i32,
     pub host: String,
     pub port: u16,
+}
+
+impl Broker {
+    pub fn address(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -234,10 +243,10 @@ fn fetched_partition<'a>(reader: &mut Reader<'a>) -> Result<Fetched<'a>, Malform
 }
 
 /// A request, written from front to back.
-pub(super) struct Request(pub(super) Vec<u8>);
+pub struct Request(pub Vec<u8>);
 
 impl Request {
-    pub(super) fn new(api: i16, version: i16, correlation: i32, client_id: &str) -> Request {
+    pub fn new(api: i16, version: i16, correlation: i32, client_id: &str) -> Request {
         let mut request = Request(vec![0; 4]);
         request.bytes(&api.to_be_bytes());
         request.bytes(&version.to_be_bytes());
@@ -250,20 +259,20 @@ impl Request {
         request
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub fn bytes(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    pub(super) fn int32(&mut self, number: i32) {
+    pub fn int32(&mut self, number: i32) {
         self.bytes(&number.to_be_bytes());
     }
 
-    pub(super) fn int64(&mut self, number: i64) {
+    pub fn int64(&mut self, number: i64) {
         self.bytes(&number.to_be_bytes());
     }
 
     /// One more than it is, since 0 stands for what is not there.
-    pub(super) fn count(&mut self, count: usize) {
+    pub fn count(&mut self, count: usize) {
         let mut rest = count as u64 + 1;
         while rest >= 0x80 {
             self.0.push(rest as u8 | 0x80);
@@ -272,16 +281,16 @@ impl Request {
         self.0.push(rest as u8);
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub fn text(&mut self, text: &str) {
         self.count(text.len());
         self.bytes(text.as_bytes());
     }
 
-    pub(super) fn no_tags(&mut self) {
+    pub fn no_tags(&mut self) {
         self.0.push(0);
     }
 
-    pub(super) fn done(mut self) -> Vec<u8> {
+    pub fn done(mut self) -> Vec<u8> {
         let size = (self.0.len() - 4) as u32;
         self.0[..4].copy_from_slice(&size.to_be_bytes());
         self.0
@@ -297,7 +306,7 @@ impl<'a> Reader<'a> {
         Reader(bytes)
     }
 
-    pub(super) fn of_response(response: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
+    pub fn of_response(response: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
         let mut reader = Reader(response);
         if reader.int32()? != correlation {
             return Err(Malformed);
@@ -372,7 +381,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length that is one less than written; nothing where it is 0.
-    pub(super) fn count(&mut self) -> Result<usize, Malformed> {
+    pub fn count(&mut self) -> Result<usize, Malformed> {
         let count = self.unsigned()?.saturating_sub(1);
         usize::try_from(count).map_err(|_| Malformed)
     }
@@ -382,11 +391,11 @@ impl<'a> Reader<'a> {
         self.take(count)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
+    pub fn text(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.compact_bytes()?).map_err(|_| Malformed)
     }
 
-    pub(super) fn list<T>(
+    pub fn list<T>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
@@ -399,7 +408,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes fields that later versions added.
-    pub(super) fn tags(&mut self) -> Result<(), Malformed> {
+    pub fn tags(&mut self) -> Result<(), Malformed> {
         self.each_tag(|_, _| Ok(()))
     }
 

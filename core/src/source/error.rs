@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::io;
 
-use clap::ValueEnum;
 use thiserror::Error;
 
 use super::InputFormat;
+use crate::choice::Choice;
 
 /// How much of a field is shown; a field can be as long as its file.
 const SHOWN_LENGTH_MAX: usize = 40;
@@ -41,7 +41,7 @@ pub enum SourceError {
     #[error(
         "{name} is to be read as {}, which `--date-column`, `--degrees-column` and `--unit` have no part in\n\
          hint: leave them out, or use `--input-format csv`",
-        format_name(*format)
+        format.name()
     )]
     ColumnsOfOtherFormat { name: String, format: InputFormat },
 
@@ -174,10 +174,7 @@ fn shown(field: &[u8]) -> String {
     }
 }
 
-fn format_name(format: InputFormat) -> String {
-    format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
 fn format_names() -> String {
-    InputFormat::value_variants().iter().map(|format| format_name(*format)).collect::<Vec<_>>().join(", ")
+    let names: Vec<&str> = InputFormat::ALL.iter().map(|(_, name, _)| *name).collect();
+    names.join(", ")
 }

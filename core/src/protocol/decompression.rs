@@ -1,5 +1,5 @@
 //! Records of compressed batches, decompressed piece by piece: a batch may be thousands of times as large as it looks.
-//! No IO.
+//! No IO. Zstandard is decoded by whoever uses this: its decoder is C.
 
 use std::io::{self, Cursor, ErrorKind, Read};
 
@@ -13,9 +13,12 @@ const PIECE_BYTES: usize = 256 << 10;
 /// The longest number in bytes.
 const NUMBER_BYTES_MAX: usize = 10;
 
+/// What is decompressed, as it is read.
+pub type Decoder = Box<dyn Read + Send>;
+
 /// Decompresses one batch after the other.
-#[derive(Default)]
 pub struct Decompression {
+    zstd: fn(Cursor<Vec<u8>>) -> io::Result<Decoder>,
     current: Option<Current>,
     /// Decompressed bytes; those not decoded yet are `buffer[start..end]`.
     buffer: Vec<u8>,
@@ -24,7 +27,7 @@ pub struct Decompression {
 }
 
 struct Current {
-    decoder: Box<dyn Read + Send>,
+    decoder: Decoder,
     /// Nothing follows what is in the buffer.
     is_over: bool,
     /// Where the next record belongs.
@@ -59,17 +62,31 @@ enum Field {
 }
 
 impl Decompression {
+    pub fn with_zstd(zstd: fn(Cursor<Vec<u8>>) -> io::Result<Decoder>) -> Self {
+        Decompression { zstd, current: None, buffer: Vec::new(), start: 0, end: 0 }
+    }
+
     /// Turns to another batch. Nothing is decompressed yet.
     pub fn begin(&mut self, batch: &Batch, codec: Codec) {
         self.buffer.resize(PIECE_BYTES, 0);
         (self.start, self.end) = (0, 0);
         self.current = Some(Current {
-            decoder: decoder(codec, batch.records.to_vec()),
+            decoder: self.decoder(codec, batch.records.to_vec()),
             is_over: false,
             run: Run::new(batch, &[]).after(0, &[]),
             left: batch.count,
             piece: Piece::Start,
         });
+    }
+
+    fn decoder(&self, codec: Codec, compressed: Vec<u8>) -> Decoder {
+        let compressed = Cursor::new(compressed);
+        match codec {
+            Codec::Gzip => Box::new(flate2::bufread::GzDecoder::new(compressed)),
+            Codec::Snappy => Box::new(Snappy::new(compressed.into_inner())),
+            Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(compressed)),
+            Codec::Zstd => (self.zstd)(compressed).unwrap_or_else(|error| Box::new(Failed(Some(error)))),
+        }
     }
 
     /// Drops what is left of the batch.
@@ -252,19 +269,6 @@ impl Field {
             Field::Whole(bytes) => Some(Excerpt::of(bytes)),
             Field::TooLarge(excerpt) => Some(excerpt.clone()),
         }
-    }
-}
-
-fn decoder(codec: Codec, compressed: Vec<u8>) -> Box<dyn Read + Send> {
-    let compressed = Cursor::new(compressed);
-    match codec {
-        Codec::Gzip => Box::new(flate2::bufread::GzDecoder::new(compressed)),
-        Codec::Snappy => Box::new(Snappy::new(compressed.into_inner())),
-        Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(compressed)),
-        Codec::Zstd => match zstd::Decoder::with_buffer(compressed) {
-            Ok(decoder) => Box::new(decoder),
-            Err(error) => Box::new(Failed(Some(error))),
-        },
     }
 }
 

@@ -5,7 +5,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 /// The schema that other languages generate their classes from.
-pub const PROTO: &str = include_str!("../proto/report.proto");
+pub const PROTO: &str = include_str!("report.proto");
 
 /// The largest magnitude, in degrees Celsius, that counts as a temperature.
 pub const DEGREES_MAX: f64 = 1e9;
@@ -92,6 +92,7 @@ pub struct Observation {
 }
 
 impl From<&Report> for Observation {
+    #[inline]
     fn from(&Report { date, degrees }: &Report) -> Self {
         let [month, day] = [date.month() - 1, date.day()].map(i8::unsigned_abs);
         Observation { year: date.year().unsigned_abs(), month, day, degrees }
@@ -118,6 +119,7 @@ impl Observation {
         self.degrees
     }
 
+    #[inline]
     fn report(self) -> Option<Report> {
         let Observation { year, month, day, degrees } = self;
         let date = Date::new(year.cast_signed(), (month + 1).cast_signed(), day.cast_signed()).ok()?;
@@ -136,6 +138,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// The report that `value` holds, or why it is none.
+    #[inline]
     pub fn decode(&mut self, value: Option<&[u8]>) -> Result<Report, RejectReason> {
         let value = value.ok_or(RejectReason::NoValue)?;
         match self.usual(value).and_then(Observation::report) {

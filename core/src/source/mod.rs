@@ -1,11 +1,10 @@
 //! Where reports come from: synthetic weather, and the files in which real weather is kept.
 //!
 //! A file is read as a whole before its first report is handed on, so that a bad one costs nothing. Its parsers take
-//! bytes; only [`mod@file`] opens anything.
+//! bytes; who opens it is elsewhere.
 
 mod csv;
 mod error;
-pub mod file;
 mod ghcn;
 mod gzip;
 mod lines;
@@ -18,11 +17,11 @@ pub mod synthetic;
 #[cfg(test)]
 mod tests;
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader, Read};
 
-use clap::ValueEnum;
-
+use self::gzip::{Gzip, MAGIC};
 use self::stations::Stations;
+use crate::choice::Choice;
 use crate::report::Report;
 
 pub use self::error::SourceError;
@@ -33,33 +32,45 @@ pub use self::synthetic::Synthetic;
 const HEAD_LENGTH: u64 = 64 * 1024;
 
 /// The format of a file of daily temperatures.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum InputFormat {
-    /// GHCN-Daily by_station or by_year CSV, with or without a header
     GhcnCsv,
-    /// NOAA "access" CSV of GHCN-Daily: STATION, DATE, …, TMAX, TMAX_ATTRIBUTES
     GhcnAccess,
-    /// GHCN-Daily fixed width (.dly)
     GhcnDly,
-    /// Open-Meteo CSV with temperature_2m_max
     OpenMeteoCsv,
-    /// Open-Meteo JSON with temperature_2m_max
     OpenMeteoJson,
-    /// Any CSV with a header; its columns and its unit are named
     Csv,
 }
 
+impl Choice for InputFormat {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::GhcnCsv, "ghcn-csv", "GHCN-Daily by_station or by_year CSV, with or without a header"),
+        (
+            Self::GhcnAccess,
+            "ghcn-access",
+            "NOAA \"access\" CSV of GHCN-Daily: STATION, DATE, …, TMAX, TMAX_ATTRIBUTES",
+        ),
+        (Self::GhcnDly, "ghcn-dly", "GHCN-Daily fixed width (.dly)"),
+        (Self::OpenMeteoCsv, "open-meteo-csv", "Open-Meteo CSV with temperature_2m_max"),
+        (Self::OpenMeteoJson, "open-meteo-json", "Open-Meteo JSON with temperature_2m_max"),
+        (Self::Csv, "csv", "Any CSV with a header; its columns and its unit are named"),
+    ];
+}
+
 /// The unit that a CSV's degrees are in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unit {
-    /// Degrees Celsius
-    #[value(name = "c")]
     Celsius,
-    /// Degrees Fahrenheit
-    #[value(name = "f")]
     Fahrenheit,
-    /// Tenths of a degree Celsius
     TenthsC,
+}
+
+impl Choice for Unit {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Celsius, "c", "Degrees Celsius"),
+        (Self::Fahrenheit, "f", "Degrees Fahrenheit"),
+        (Self::TenthsC, "tenths-c", "Tenths of a degree Celsius"),
+    ];
 }
 
 impl Unit {
@@ -95,6 +106,38 @@ impl Options {
     fn describes_csv(&self) -> bool {
         self.date_column.is_some() || self.degrees_column.is_some() || self.unit.is_some()
     }
+}
+
+/// Reads what a file called `name` holds, compressed with gzip or not.
+pub fn read_bytes(
+    name: &str,
+    mut bytes: impl BufRead,
+    options: &Options,
+) -> Result<Vec<Report>, SourceError> {
+    // Taken off and put back, because a pipe may hand out its first bytes one by one.
+    let mut start = Vec::new();
+    let length = MAGIC.len() as u64;
+    bytes.by_ref().take(length).read_to_end(&mut start).map_err(|error| SourceError::read(name, error))?;
+    if start == MAGIC {
+        read_compressed(name, Gzip::new(start, bytes), options)
+    } else {
+        read(name, start.as_slice().chain(bytes), options)
+    }
+}
+
+fn read_compressed(
+    name: &str,
+    mut gzip: Gzip<impl BufRead>,
+    options: &Options,
+) -> Result<Vec<Report>, SourceError> {
+    let found = read(name, BufReader::new(&mut gzip), options);
+    if gzip.has_garbage {
+        tracing::warn!("{name}: bytes after its compressed data were ignored");
+    }
+    found.map_err(|error| match gzip.into_damage() {
+        Some(damage) => SourceError::read(name, damage),
+        None => error,
+    })
 }
 
 /// The reports in a file called `name`, in the order of the file: every day of the one station that has a temperature.

@@ -2,15 +2,15 @@
 
 use std::io::{self, BufReader, Read};
 
-use clap::ValueEnum;
 use proptest::prelude::*;
 
 use super::{InputFormat, Options, Unit, read, recognise};
+use crate::choice::Choice;
 use crate::report::is_valid_degrees;
 
 macro_rules! fixture {
     ($name:literal) => {
-        ($name, include_bytes!(concat!("../../tests/fixtures/weather/", $name)).as_slice())
+        ($name, include_bytes!(concat!("../../../tests/fixtures/weather/", $name)).as_slice())
     };
 }
 
@@ -538,7 +538,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(
         bytes in prop_oneof![damaged_fixture(), prop::collection::vec(any::<u8>(), 0..600)],
-        format in prop::sample::select(InputFormat::value_variants()),
+        (format, ..) in prop::sample::select(InputFormat::ALL),
         is_recognised: bool,
         station in prop::option::of("XX000000001|0"),
     ) {

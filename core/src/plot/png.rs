@@ -9,8 +9,8 @@ use resvg::usvg::{Options, Tree};
 /// The fonts lie in the binary, so that the same SVG has the same pixels everywhere.
 static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
     let mut fonts = Database::new();
-    fonts.load_font_data(include_bytes!("../../assets/fonts/DejaVuSans-subset.ttf").to_vec());
-    fonts.load_font_data(include_bytes!("../../assets/fonts/DejaVuSerif-subset.ttf").to_vec());
+    fonts.load_font_data(include_bytes!("fonts/DejaVuSans-subset.ttf").to_vec());
+    fonts.load_font_data(include_bytes!("fonts/DejaVuSerif-subset.ttf").to_vec());
     fonts.set_sans_serif_family("DejaVu Sans");
     fonts.set_serif_family("DejaVu Serif");
     Arc::new(fonts)

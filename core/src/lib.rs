@@ -1,0 +1,13 @@
+//! The pure middle of almanac: bytes in, values out. No IO, no clock, no C; `clippy.toml` lists what it may not call.
+
+#![forbid(unsafe_code)]
+
+pub mod checkpoint;
+pub mod choice;
+pub mod excerpt;
+pub mod plot;
+pub mod protocol;
+pub mod report;
+pub mod source;
+pub mod stats;
+pub mod text;

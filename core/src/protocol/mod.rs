@@ -1,0 +1,6 @@
+//! Kafka's protocol, as far as almanac speaks it without librdkafka: requests to bytes, bytes to responses and records.
+
+pub mod batches;
+pub mod decompression;
+pub mod lookups;
+pub mod wire;
