@@ -10,78 +10,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+pub use almanac_core::status::{State, Status};
 
 use crate::checkpoint::Checkpoint;
 use crate::stats::Statistics;
-use crate::store::{self, Owner, Paths, StoreError};
+use crate::store::{self, Paths, StoreError};
 
 /// A consumer writes its status every second. One that has not done so for this long is killed, paused, or waits.
 pub const SILENT_AFTER: Duration = Duration::from_secs(5);
-
-/// Whether a partition gets on.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Running,
-    /// Kafka, or the partition's leader, does not answer, or a transaction is open; `waiting_for` has the cause.
-    Waiting,
-    /// There is something to count, and no checkpoint has come of it for longer than `--stall-after`.
-    Stalled,
-    /// The consumer has ended in good order.
-    Stopped,
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Status {
-    pub partition: i32,
-    pub topic: String,
-    pub state: State,
-    /// The next offset to read, as the checkpoint has it.
-    pub offset: i64,
-    /// The next offset to read, as the consumer has it; what lies between the two is not durable yet.
-    pub position: i64,
-    /// One past the last record that all in-sync replicas have; unknown until the first fetch.
-    pub high_watermark: Option<i64>,
-    /// Offsets between it and the checkpoint's.
-    pub lag: Option<i64>,
-    /// Records per second since the last status.
-    pub rate: f64,
-    /// What became of the records since `owner` took the partition.
-    pub counted: u64,
-    pub duplicates: u64,
-    pub rejected: u64,
-    /// Lines of the rejected file: all records of the log so far that were rejected.
-    #[serde(default)]
-    pub rejected_total: Option<u64>,
-    /// Days in the checkpoint, and the newest of them.
-    pub days: u64,
-    pub newest: Option<String>,
-    /// When a checkpoint last moved the offset, RFC 3339; nothing where none has since `owner` took the partition.
-    pub last_durable: Option<String>,
-    /// When there was last nothing to count, or a checkpoint moved the offset, RFC 3339.
-    #[serde(default)]
-    pub last_progress: Option<String>,
-    /// The same, where it has stalled.
-    pub stalled_since: Option<String>,
-    /// How long the last checkpoint took, in seconds.
-    pub checkpoint_seconds: f64,
-    /// How large its file is.
-    #[serde(default)]
-    pub checkpoint_bytes: u64,
-    /// Of all its partitions, since `owner` started: how often the group assigned or revoked some,
-    #[serde(default)]
-    pub rebalances: u64,
-    /// and how many errors of connections and requests the Kafka client reported.
-    #[serde(default)]
-    pub broker_errors: u64,
-    /// Why nothing comes, while that is so.
-    #[serde(default)]
-    pub waiting_for: Option<String>,
-    pub owner: Owner,
-    /// When this was written, RFC 3339.
-    pub written: String,
-}
 
 /// What the file of a checkpoint holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -355,6 +293,7 @@ impl fmt::Display for ViewState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Owner;
 
     const NOW: Timestamp = Timestamp::constant(1_000_000_000, 0);
 

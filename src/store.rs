@@ -13,7 +13,6 @@
 
 mod begun;
 mod home;
-mod rejected;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -24,14 +23,17 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize, de};
+use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
 use crate::status::{Durable, Status};
+pub use almanac_core::log::{Gap, LeaderEpoch, Log};
+pub use almanac_core::owner::Owner;
+use almanac_core::rejected::{Entries, LineError, each_passed};
+pub use almanac_core::rejected::{Rejected, passed_entries, rejected_entries};
+use almanac_core::text::json_line;
 pub use begun::{Begun, begun_in, note_begun};
 pub use home::Home;
-use rejected::{Entries, LineError, each_passed};
-pub use rejected::{Rejected, passed_entries, rejected_entries};
 
 /// What a checkpoint may have; what is longer is none, and must not fill the memory.
 ///
@@ -93,118 +95,13 @@ impl StoreError {
     }
 }
 
-/// Who owns a partition, as its lock file says.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Owner {
-    pub pid: u32,
-    pub host: String,
-    /// When it took the partition, RFC 3339.
-    pub since: String,
-}
-
-impl Owner {
-    /// This process, from now on.
-    pub fn this_process() -> Self {
-        Owner {
-            pid: std::process::id(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        }
+/// This process as an owner, from now on.
+pub fn this_process() -> Owner {
+    Owner {
+        pid: std::process::id(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     }
-}
-
-impl std::fmt::Display for Owner {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        if *self == Owner::default() {
-            return formatter.write_str("another process");
-        }
-        write!(formatter, "process {} on {} since {}", self.pid, self.host, self.since)
-    }
-}
-
-/// Which log the offsets of a checkpoint belong to: `log.json`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    pub cluster_id: String,
-    pub topic: String,
-    /// Never reused by Kafka: a topic of the same name created again has another.
-    pub topic_id: String,
-    /// How many the topic has; with another number, months lie in other partitions.
-    pub partitions: i32,
-    /// The offset that counting began with.
-    pub first_offset: i64,
-    /// In rising order.
-    pub leader_epochs: Vec<LeaderEpoch>,
-    /// Where counting went on without what was gone from the log, in the order in which that happened.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gaps: Vec<Gap>,
-    /// What was counted of this log is on its way to the archive: the checkpoint may still be the former one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_starting_over: bool,
-}
-
-/// The next offset was `from`, and counting went on at `to`: later, where records were removed; earlier, where the
-/// log was cut.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Gap {
-    pub from: i64,
-    pub to: i64,
-}
-
-impl Log {
-    /// The leader epoch of the last record below `next_offset`.
-    pub fn epoch_before(&self, next_offset: i64) -> Option<i32> {
-        self.leader_epochs.iter().rfind(|epoch| epoch.first_offset < next_offset).map(|epoch| epoch.epoch)
-    }
-
-    /// Whether a checkpoint of it may have an offset lower than one that it had before: where the log was cut, and
-    /// counting went on at its new end.
-    fn may_go_back(&self) -> bool {
-        self.is_starting_over || self.gaps.iter().any(|gap| gap.to < gap.from)
-    }
-
-    /// Reads a file's bytes, and refuses what could not have been written. The error names line and column where
-    /// it is of one place.
-    pub fn from_json(json: &[u8]) -> Result<Log, serde_json::Error> {
-        let log: Log = serde_json::from_slice(json)?;
-        // It becomes the name of a directory in the archive.
-        if !is_topic_id(&log.topic_id) {
-            return Err(de::Error::custom("topic_id is not 22 characters of URL-safe base64"));
-        }
-        if log.partitions < 1 {
-            return Err(de::Error::custom(format_args!("{} is no number of partitions", log.partitions)));
-        }
-        // A negative offset would be one of the client's names for the start and the end of a partition.
-        if log.first_offset < 0 {
-            return Err(de::Error::custom(format_args!("first_offset {} is negative", log.first_offset)));
-        }
-        if log.leader_epochs.iter().any(|epoch| epoch.epoch < 0 || epoch.first_offset < 0) {
-            return Err(de::Error::custom("a leader epoch is negative"));
-        }
-        if log.gaps.iter().any(|gap| gap.from < 0 || gap.to < 0) {
-            return Err(de::Error::custom("a gap has a negative offset"));
-        }
-        // Their first offsets need not rise: of an epoch noted just before a crash, the log may have been cut since.
-        if !log.leader_epochs.is_sorted_by(|one, next| one.epoch < next.epoch) {
-            return Err(de::Error::custom("leader_epochs do not rise"));
-        }
-        Ok(log)
-    }
-}
-
-/// Whether it has the form of Kafka's topic ids, and so can't lead out of a directory.
-fn is_topic_id(id: &str) -> bool {
-    id.len() == 22 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
-
-/// A leader epoch of the log, and the first offset that was read of it.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LeaderEpoch {
-    pub epoch: i32,
-    pub first_offset: i64,
 }
 
 /// The files of one partition in DIR.
@@ -300,7 +197,7 @@ impl Claim {
             return Err(StoreError::Held { partition, dir, owner });
         }
         // Named before the epochs below are removed, so that their owner, stopped by that, can say who it was.
-        let owner = Owner::this_process();
+        let owner = this_process();
         name_owner(&mut lock, &owner).map_err(StoreError::io("write", &paths.lock()))?;
         let (number, handle) = private.next_epoch(&owner)?;
         let epoch = Epoch { home: home.clone(), paths: paths.clone(), number, handle };
@@ -1028,12 +925,6 @@ fn create_dir_durably(dir: &Path) -> Result<(), StoreError> {
 
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync directory", dir))
-}
-
-fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
-    line.push(b'\n');
-    line
 }
 
 #[cfg(test)]

@@ -5,9 +5,13 @@
 pub mod checkpoint;
 pub mod choice;
 pub mod excerpt;
+pub mod log;
+pub mod owner;
 pub mod plot;
 pub mod protocol;
+pub mod rejected;
 pub mod report;
 pub mod source;
 pub mod stats;
+pub mod status;
 pub mod text;

@@ -1,6 +1,8 @@
 //! Text from brokers, files and users on its way to a terminal.
 
 use std::borrow::Cow;
+
+use serde::Serialize;
 use std::fmt::Write;
 
 /// Whether a terminal could take this character for an order, or show the text around it in another order.
@@ -53,6 +55,13 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// A value as JSON, on a line of its own.
+pub fn json_line(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub fn run(options: &cli::Consumer) -> Result<()> {
     let exporter = metrics::bind(options.metrics.listen.as_ref())?;
     let numbers = || OwnPartitions::new(&settings.topic, settings.dir.clone(), settings.stall_after);
     let _serving = exporter.map(|exporter| exporter.start(numbers())).transpose()?;
-    let (process, mut replay) = (Owner::this_process(), Replay::default());
+    let (process, mut replay) = (store::this_process(), Replay::default());
     let look = || replay.look(&statuses_of(&process, &settings.dir));
     Ok(progress::with_bar("records", look, || pipeline::run(&settings, &stop))?)
 }

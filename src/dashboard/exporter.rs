@@ -20,7 +20,7 @@ use crate::broker::HostPort;
 use crate::metrics;
 use crate::status::View;
 use crate::stop::Stop;
-use crate::store::Owner;
+use crate::store::{self, Owner};
 
 /// How long the numbers may take: a file system or a Kafka may not answer.
 const NUMBERS_MAX: Duration = Duration::from_secs(5);
@@ -140,7 +140,7 @@ impl OwnPartitions {
             topic: topic.to_owned(),
             dir,
             stall_after,
-            process: Owner::this_process(),
+            process: store::this_process(),
             // As exact as an owner's `since` is.
             began: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
             snapshot: Mutex::default(),
@@ -220,7 +220,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let own = OwnPartitions::new("temperatures", dir.path().to_owned(), Duration::from_secs(30));
         assert_eq!(own.not_ready(), ["this process owns no partition of temperatures"]);
-        let host = Owner::this_process().host;
+        let host = store::this_process().host;
         let before = own.began.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap().to_string();
         let began = own.began.to_string();
         for (partition, (pid, host, since)) in (0..).zip([

@@ -7,12 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::excerpt::{Excerpt, KEPT_BYTES_MAX};
-use crate::kafka::Refused;
+use crate::protocol::batches::Refused;
 use crate::report::RejectReason;
+use crate::text::json_line;
 
 /// What a line may have at most. Ours have about 11 kB at most; but a former version kept keys and values whole, of
 /// up to a mebibyte with Kafka's defaults, which Base64 makes a third longer.
-pub(super) const LINE_BYTES_MAX: usize = 4 << 20;
+pub const LINE_BYTES_MAX: usize = 4 << 20;
 
 /// The most characters of Base64 that stand for what is kept whole.
 const ENCODED_KEPT_MAX: usize = KEPT_BYTES_MAX.div_ceil(3) * 4;
@@ -103,7 +104,7 @@ fn fields(excerpt: Option<Excerpt>) -> (Option<String>, Option<u64>, Option<Stri
 
 /// Why a line can't be had.
 #[derive(Debug)]
-pub(super) enum LineError {
+pub enum LineError {
     Io(io::Error),
     /// Names the line.
     Bad(String),
@@ -176,10 +177,10 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// The entries of whole lines; an error is the last item.
-pub(super) struct Entries<R>(Option<Lines<R>>);
+pub struct Entries<R>(Option<Lines<R>>);
 
 impl<R: BufRead> Entries<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub fn new(reader: R) -> Self {
         Entries(Some(Lines::new(reader)))
     }
 }
@@ -209,7 +210,7 @@ impl<R: BufRead> Iterator for Entries<R> {
 }
 
 /// Gives the whole lines with an offset below `offset` to `keep`; what a former version kept whole is shortened.
-pub(super) fn each_passed<R: BufRead, E>(
+pub fn each_passed<R: BufRead, E>(
     reader: R,
     offset: i64,
     failed: impl Fn(LineError) -> E,
@@ -228,7 +229,7 @@ pub(super) fn each_passed<R: BufRead, E>(
                         format!("line {hole}: zero bytes before the entry of offset {}", entry.offset);
                     return Err(failed(LineError::Bad(reason)));
                 }
-                if entry.shorten() { keep(&super::json_line(&entry))? } else { keep(line)? }
+                if entry.shorten() { keep(&json_line(&entry))? } else { keep(line)? }
             }
             Some(Line::Entry(..)) => {}
         }
@@ -255,7 +256,7 @@ mod tests {
     use super::*;
 
     fn line(rejected: &Rejected) -> Vec<u8> {
-        super::super::json_line(rejected)
+        json_line(rejected)
     }
 
     fn rejected(offset: i64, value: &[u8]) -> Rejected {
