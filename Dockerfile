@@ -1,4 +1,4 @@
-# almanac, the pinned Apache Kafka and a Java for it. docs/IMAGE.md says how to use it, ./test-image tries it.
+# almanac, the pinned Apache Kafka and a Java for it. docs/IMAGE.md says how to use it, scripts/test-image tries it.
 
 FROM debian:trixie-slim AS build
 WORKDIR /src
@@ -9,13 +9,8 @@ COPY rust-toolchain.toml ./
 RUN mkdir -p /usr/share/man/man1 && \
     bash -c 'set -euo pipefail; . scripts/setup.sh; install_missing'
 ENV PATH=/root/.cargo/bin:$PATH
-COPY Cargo.toml Cargo.lock ./
-# Nothing of these is built, but Cargo.toml names them.
-COPY benches benches
-COPY tests/instructions tests/instructions
-COPY kafka kafka
-COPY core core
-COPY src src
+# All of it: Cargo reads the manifests of the tests, too.
+COPY . .
 RUN --mount=type=cache,target=/root/.cargo/registry --mount=type=cache,target=/src/target \
     cargo build --release --locked && \
     install -D --strip target/release/almanac /out/almanac
@@ -34,7 +29,7 @@ RUN useradd --system --no-create-home --home-dir /files almanac && \
     install -d -o almanac -g almanac -m 1777 /var/lib/almanac /files
 COPY --from=build /out/jars /usr/share/almanac
 COPY --from=build /out/almanac /usr/libexec/almanac
-COPY image/almanac /usr/local/bin/almanac
+COPY scripts/image-almanac /usr/local/bin/almanac
 
 # Clients of this container come by ALMANAC_LOCAL, all others by ALMANAC_LISTEN, and these are told to connect to
 # ALMANAC_ADVERTISE: as it is here, the port that `-p 9092:9092` publishes, to the machine itself.

@@ -1,4 +1,4 @@
-//! almanac side by side with its peers, in one run: what `./bench` runs.
+//! almanac side by side with its peers, in one run: what `scripts/bench` runs.
 //!
 //! Everything is measured in turn, and medians are compared, round by round. Nothing is asserted of the time, but a wrong
 //! count is a failure.

@@ -12,7 +12,7 @@ use super::process::{Process, tied};
 use super::{BrokerError, Environment, files};
 
 /// Pins Kafka and all that it needs.
-const POM: &str = include_str!("../../kafka/pom.xml");
+const POM: &str = include_str!("pom.xml");
 
 const DOWNLOAD_MB: u32 = 43;
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);

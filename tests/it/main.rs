@@ -6,6 +6,7 @@ mod append;
 mod bad_checkpoints;
 mod bad_input;
 mod broker;
+mod client_faults;
 mod compacted_batches;
 mod compose;
 mod crash;

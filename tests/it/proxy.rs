@@ -246,12 +246,10 @@ impl Proxy {
     }
 
     /// Frames with records wait, once so many have passed, until [`Proxy::release`].
-    #[allow(dead_code, reason = "benches/faults needs it")]
     pub fn hold_after(&self, frames: u64) {
         locked(&self.shared.hold).passing = Some(frames);
     }
 
-    #[allow(dead_code, reason = "benches/faults needs it")]
     pub fn is_holding(&self) -> bool {
         locked(&self.shared.hold).waiting > 0
     }

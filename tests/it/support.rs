@@ -41,7 +41,7 @@ pub fn has_program(name: &str) -> bool {
     has
 }
 
-/// How much a campaign of faults does: what fits in a test run, unless `./campaign` says otherwise.
+/// How much a campaign of faults does: what fits in a test run, unless `scripts/campaign` says otherwise.
 pub struct Campaign {
     name: &'static str,
     pub seed: u64,
@@ -199,7 +199,6 @@ impl Kafka {
     }
 
     /// How many batches a partition's log has.
-    #[allow(dead_code, reason = "benches/faults needs it")]
     pub fn batches(&self, topic: &str, partition: i32) -> usize {
         batch_ends(&std::fs::read(self.segment(topic, partition)).unwrap()).count()
     }

@@ -1,4 +1,4 @@
-//! Reads a topic with a client, as that client's own documentation has it, and prints what comes: what `./bench faults`
+//! Reads a topic with a client, as that client's own documentation has it, and prints what comes: what `scripts/bench faults`
 //! does damage to.
 //!
 //! usage: rust-clients rskafka|krafka|librdkafka BROKERS TOPIC OFFSET...

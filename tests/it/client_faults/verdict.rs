@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use almanac::kafka::{Record, extent, read_spans};
 
-use crate::PARTITIONS;
+use super::PARTITIONS;
 use crate::support::Kafka;
 
 /// A record as it is told from others: partition, offset, and its value in hexadecimal.

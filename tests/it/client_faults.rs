@@ -1,25 +1,13 @@
-//! almanac and other clients put to faults of the network, the broker and the log: what `./bench faults` runs.
+//! almanac and other clients put to faults of the network, the broker and the log: what `scripts/bench faults` runs.
 //!
 //! Each fault happens once, on one real Kafka, to all clients that read from it, each through a proxy of its own. What
-//! they give is held against what the log holds, read without a proxy. It is not a part of `compare`, since nothing is
-//! timed here, and since it needs what the tests have: a network that does damage, and a Kafka that is killed and whose
-//! log is cut.
+//! they give is held against what the log holds, read without a proxy. It is among the tests, and not the benches, since
+//! nothing is timed here, and since it needs what they have: a network that does damage, and a Kafka that is killed and
+//! whose log is cut.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "that is what a bench is for; where a fault can't be had there is nothing to go on with"
-)]
+#![allow(clippy::print_stderr, reason = "a table is printed, and what is behind its words")]
 
-#[allow(dead_code, reason = "the rest of it is the tests'")]
-#[path = "../../tests/it/proxy.rs"]
-mod proxy;
 mod subject;
-#[allow(dead_code, reason = "the rest of it is the tests'")]
-#[path = "../../tests/it/support.rs"]
-mod support;
 mod verdict;
 
 use std::time::{Duration, Instant};
@@ -27,9 +15,9 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 use rustix::process::Signal;
 
-use proxy::{Field, Network, Proxy, Storm};
+use crate::proxy::{self, Field, Network, Proxy, Storm};
+use crate::support::{Place, Random, Raw};
 use subject::{Client, Standing, Subject, wait_within};
-use support::{Place, Random, Raw};
 use verdict::{Counts, Log, hexadecimal};
 
 const PARTITIONS: i32 = 4;
@@ -73,9 +61,6 @@ struct Options {
     /// Of what is left to chance
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Given by cargo
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -139,8 +124,12 @@ impl Fault {
     }
 }
 
-fn main() {
-    let options = Options::parse();
+/// Its arguments are words in the environment: those of `scripts/bench faults`.
+#[test]
+#[ignore = "for somebody to look at: scripts/bench faults"]
+fn table() {
+    let arguments = std::env::var("FAULTS").unwrap_or_default();
+    let options = Options::parse_from(["faults"].into_iter().chain(arguments.split_whitespace()));
     let began = Instant::now();
     let all =
         |named: &[Fault]| if named.is_empty() { Fault::value_variants().to_vec() } else { named.to_vec() };

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use rustix::process::{Pid, Signal};
 
-use crate::PARTITIONS;
+use super::PARTITIONS;
+use super::verdict::Found;
 use crate::support::{Ended, Place, Running};
-use crate::verdict::Found;
 
 /// Starts one after the other without a record between them: then it stays down.
 const VAIN_STARTS_MAX: usize = 3;
@@ -232,7 +232,7 @@ struct Reader {
 impl Reader {
     fn start(client: &str, brokers: &str, topic: &str, from: &[i64], heard: &Arc<Mutex<Heard>>) -> Reader {
         let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/run");
-        // It ends with the bench, however that ends.
+        // It ends with the test, however that ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(run).args(["rust-clients", "read", client, brokers, topic]);
         command.args(from.iter().map(i64::to_string));
