@@ -237,11 +237,11 @@ pub fn watch(
                     trouble.set(Some(silent(connection, error)));
                 }
             }
-            Sight::Answers(seen) => {
+            Sight::Answers(leaders) => {
                 let stuck = producer.stuck().filter(|stuck| stuck.time >= STUCK_MAX);
                 let leader = stuck.and_then(|stuck| {
                     let partition = stuck.partition?;
-                    Some((partition, seen.leaders.get(&partition)?.clone()))
+                    Some((partition, leaders.get(&partition)?.clone()))
                 });
                 let cause = stuck.map(|_| match leader {
                     Some((partition, Some(leader))) if !watch.has_leader(partition) => {

@@ -43,7 +43,7 @@ pub fn run(options: &cli::Debug) -> Result<()> {
 }
 
 fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: &Stop) -> Result<()> {
-    let mut consumer = Consumer::watcher(connection, &options.group, &options.kafka.topic)?;
+    let mut consumer = Consumer::tailing(connection, &options.group, &options.kafka.topic)?;
     consumer.subscribe()?;
     let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
     let mut printer = Printer { format: options.format, decoder: Decoder::default() };
@@ -53,7 +53,7 @@ fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: 
             answer(&mut consumer, event)?;
         }
         consumer.poll(&mut received, POLL_MAX);
-        consumer.is_let_in()?;
+        consumer.check_access()?;
         while let Some(item) = received.next() {
             match item {
                 Item::Records(records) => {
@@ -114,7 +114,7 @@ fn say_what_is_missing(
         let next = match watch.ask() {
             Sight::Unsure => continue,
             Sight::Silent(error) => Some(Waiting::Kafka(error.reason())),
-            Sight::Answers(seen) if !seen.is_there => Some(Waiting::Topic),
+            Sight::Answers(leaders) if leaders.is_empty() => Some(Waiting::Topic),
             Sight::Answers(_) if reading.is_assigned() => None,
             Sight::Answers(_) if unassigned_since.elapsed() > ASSIGNED_WITHIN => Some(Waiting::Group),
             // It is the group's turn now.

@@ -3,12 +3,15 @@
 
 use std::time::{Duration, Instant};
 
+use almanac_core::protocol::batches::{Batch, BatchKind, Records, Transactions};
+use almanac_core::protocol::wire::{Limits, Malformed, TopicId};
 use serde::Serialize;
 
-use super::batches::{Batch, BatchKind, Records, Transactions};
+use super::admin::Admin;
 use super::cluster::Cluster;
-use super::wire::{Limits, Malformed, TopicId};
-use super::{Admin, KafkaError, Span};
+use super::decompression::decompression;
+use super::error::KafkaError;
+use super::log::Span;
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long the brokers may give nothing that is new.
@@ -135,7 +138,7 @@ fn count_within(batch: &Batch, from: i64, to: i64) -> u64 {
         return u64::try_from(offsets).unwrap_or(0);
     }
     // A compacted batch at the border: only its records say where they lie.
-    let mut decompression = super::decompression();
+    let mut decompression = decompression();
     let within = |records: Records| {
         let offsets =
             records.map(|record| record.map_or_else(|refused| refused.offset(), |record| record.offset));

@@ -1,47 +1,24 @@
-use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, c_char, c_int};
-use std::future::Future;
-use std::ptr;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+//! Requests about topics: over almanac's own connections where they reach the brokers, else by librdkafka.
 
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use almanac_core::protocol::lookups::{ListedOffset, OffsetOf};
+use almanac_core::protocol::wire::{Broker, EpochEnd, TopicMetadata};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
-use rdkafka::bindings as sys;
-use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::types::RDKafka;
+use rdkafka::bindings::RD_KAFKA_EVENT_ERROR;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::metadata::MetadataTopic;
 
 use super::cluster::Cluster;
-use super::config::{Context, log, property_error};
-use super::consumer::text;
-use super::error::code_of;
-use super::lookups::OffsetOf;
-use super::wire::{Broker, EpochEnd, TopicMetadata};
-use super::{Connection, KafkaError, Property};
-
-// Declared with the type that C returns: the bindings' enum can't hold a code that it has no name for.
-unsafe extern "C" {
-    fn rd_kafka_error_code(error: *const sys::rd_kafka_error_t) -> c_int;
-    fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> c_int;
-    fn rd_kafka_metadata(
-        client: *mut RDKafka,
-        all_topics: c_int,
-        only_topic: *mut sys::rd_kafka_topic_t,
-        metadata: *mut *const sys::rd_kafka_metadata,
-        timeout_ms: c_int,
-    ) -> c_int;
-    fn rd_kafka_query_watermark_offsets(
-        client: *mut RDKafka,
-        topic: *const c_char,
-        partition: i32,
-        low: *mut i64,
-        high: *mut i64,
-        timeout_ms: c_int,
-    ) -> c_int;
-}
+use super::config::{Connection, Context, Property, property_error};
+use super::error::{KafkaError, code_of};
+use super::native;
 
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,21 +28,8 @@ pub struct Topic {
     pub partitions: i32,
 }
 
-/// What any broker says of a topic.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub is_there: bool,
-    /// Partitions, each with its leader's address, where it has a leader.
-    pub leaders: BTreeMap<i32, Option<String>>,
-}
-
-impl Seen {
-    fn of(topic: &TopicMetadata, brokers: &[Broker]) -> Seen {
-        let address = |leader| brokers.iter().find(|broker| broker.id == leader).map(Broker::address);
-        let leaders = topic.partitions.iter().map(|found| (found.partition, found.leader.and_then(address)));
-        Seen { is_there: !topic.partitions.is_empty(), leaders: leaders.collect() }
-    }
-}
+/// The address of each partition's leader, where it has one. No partitions: there is no such topic.
+pub type Leaders = BTreeMap<i32, Option<String>>;
 
 /// Requests about topics.
 pub struct Admin {
@@ -98,7 +62,7 @@ impl Admin {
             .client()
             // Else a failed connection is a line of the client's log only. The wrapper asks for these events where
             // it looks at them itself; here `serve` does.
-            .set("enabled_events", sys::RD_KAFKA_EVENT_ERROR.to_string())
+            .set("enabled_events", RD_KAFKA_EVENT_ERROR.to_string())
             .create_with_context(Context::default())
             .map_err(|error| property_error(&error))?;
         Ok(self.client.get_or_init(|| client))
@@ -117,22 +81,22 @@ impl Admin {
         Ok(is_modern.then_some(cluster))
     }
 
-    /// One that lets a broker go that takes longer than `patience`, so that the next question is asked of another. The
-    /// client picks one broker for a question, and waits for that one.
-    pub fn hasty(connection: &Connection, patience: Duration) -> Result<Self, KafkaError> {
+    /// One that gives a broker up after `timeout`, so that the next request goes to another. librdkafka picks one broker
+    /// for a request, and waits for that one.
+    pub fn with_timeout(connection: &Connection, timeout: Duration) -> Result<Self, KafkaError> {
         let is_set = |key: &str| connection.properties.iter().any(|property| property.key == key);
-        let mut hasty = connection.clone();
-        // Over before the question is, so that it is known by then whom it was asked of.
-        let socket = patience * 3 / 4;
-        let setup = patience.max(Duration::from_secs(1));
+        let mut with_timeout = connection.clone();
+        // Over before the request is, so that its error can name the broker.
+        let socket = timeout * 3 / 4;
+        let setup = timeout.max(Duration::from_secs(1));
         for (key, time) in [("socket.timeout.ms", socket), ("socket.connection.setup.timeout.ms", setup)] {
             if !is_set(key) {
                 let (key, value) = (key.to_owned(), time.as_millis().to_string());
-                hasty.properties.push(Property { key, value });
+                with_timeout.properties.push(Property { key, value });
             }
         }
-        // What almanac asks itself goes to every broker anyway.
-        Ok(Admin { connection: hasty, ..Admin::new(connection)? })
+        // Almanac's own requests go to each broker in turn anyway.
+        Ok(Admin { connection: with_timeout, ..Admin::new(connection)? })
     }
 
     /// Whether any broker has answered anything yet.
@@ -142,30 +106,34 @@ impl Admin {
             || client.is_some_and(|client| client.fetch_cluster_id(Duration::ZERO).is_some())
     }
 
-    /// What any broker says of the topic. A topic that is not there is not created by that.
-    pub fn look(&self, topic: &str, timeout: Duration) -> Result<Seen, KafkaError> {
+    /// Where the topic's partitions are, from any broker. A topic that does not exist is not created by that.
+    pub fn leaders(&self, topic: &str, timeout: Duration) -> Result<Leaders, KafkaError> {
         let action = || format!("can't find topic {topic}");
         if let Some(cluster) = self.cluster(timeout)? {
             let metadata = cluster.metadata(topic, timeout)?;
             return match metadata.topic {
-                Ok(found) => Ok(Seen::of(&found, &metadata.brokers)),
+                Ok(found) => Ok(leaders(&found, &metadata.brokers)),
                 Err(code) => match KafkaError::code(action(), code_of(code.into())) {
-                    error if error.is_unknown_topic() => Ok(Seen::default()),
+                    error if error.is_unknown_topic() => Ok(Leaders::new()),
                     error => Err(error),
                 },
             };
         }
-        let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
         let client = self.client()?.inner();
         self.serve();
-        // SAFETY: the handle lives as long as `self.client`, which outlives the call.
-        match unsafe { look(client.native_ptr(), &name, timeout) } {
-            Ok(seen) => {
+        match client.fetch_metadata(Some(topic), timeout) {
+            Ok(metadata) => {
                 self.serve();
                 client.context().forget_error();
-                Ok(seen)
+                let address = |leader: i32| {
+                    let broker = metadata.brokers().iter().find(|broker| broker.id() == leader)?;
+                    Some(format!("{}:{}", broker.host(), broker.port()))
+                };
+                // A topic's error is not read: the bindings' type can't hold every code. With one, there are no partitions.
+                let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+                Ok(partitions.map(|partition| (partition.id(), address(partition.leader()))).collect())
             }
-            Err(code) => match KafkaError::code(action(), code) {
+            Err(error) => match KafkaError::client(action(), &error) {
                 error if error.is_transient() => Err(self.unreachable(timeout)),
                 error => Err(error),
             },
@@ -192,19 +160,23 @@ impl Admin {
                 }
             };
         }
-        let client = self.client()?;
-        let context = client.inner().context();
+        let action = || format!("can't describe topic {topic}");
+        let client = self.client()?.inner();
         let is_hopeless = || {
             self.serve();
-            context.last_error().is_some_and(|error| error.is_lasting())
+            client.context().last_error().is_some_and(|error| error.is_lasting())
         };
-        // SAFETY: the handle lives as long as `self.client`, which outlives the call.
-        match unsafe { describe(client.inner().native_ptr(), topic, timeout, is_hopeless) } {
-            Err(error) if error.is_transient() => Err(self.unreachable(timeout)),
-            answer => {
-                context.forget_error();
-                answer
-            }
+        let described = native::describe_topic(client, &c_text(topic, action)?, timeout, is_hopeless);
+        let described = described
+            .and_then(|(id, partitions)| Topic::of_client(&id, partitions))
+            .map_err(|code| KafkaError::code(action(), code));
+        match described {
+            Err(error) if error.is_transient() => return Err(self.unreachable(timeout)),
+            _ => client.context().forget_error(),
+        }
+        match described {
+            Err(error) if error.is_unknown_topic() => Ok(None),
+            described => described.map(Some),
         }
     }
 
@@ -215,41 +187,12 @@ impl Admin {
         partition: i32,
         timeout: Duration,
     ) -> Result<(i64, i64), KafkaError> {
-        let action = || format!("can't ask for the offsets of {topic} [{partition}]");
-        let (low, high) = match self.cluster(timeout)? {
-            Some(cluster) => {
-                let offset = |which| cluster.offset(topic, partition, which, timeout);
-                (offset(OffsetOf::Start)?.offset, offset(OffsetOf::StableEnd)?.offset)
-            }
-            None => self.client_watermarks(topic, partition, timeout)?,
-        };
+        let offset = |which| self.offset(topic, partition, which, timeout).map(|listed| listed.offset);
+        let (low, high) = (offset(OffsetOf::Start)?, offset(OffsetOf::StableEnd)?);
         if !(0..=high).contains(&low) {
-            return Err(KafkaError::code(format!("{}: {low} to {high}", action()), Code::BadMessage));
+            let action = format!("can't ask for the offsets of {topic} [{partition}]: {low} to {high}");
+            return Err(KafkaError::code(action, Code::BadMessage));
         }
-        Ok((low, high))
-    }
-
-    fn client_watermarks(
-        &self,
-        topic: &str,
-        partition: i32,
-        timeout: Duration,
-    ) -> Result<(i64, i64), KafkaError> {
-        let action = || format!("can't ask for the offsets of {topic} [{partition}]");
-        let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
-        let (mut low, mut high) = (-1, -1);
-        // SAFETY: the client and the name are living, and the two numbers are ours.
-        let error = unsafe {
-            rd_kafka_query_watermark_offsets(
-                self.client()?.inner().native_ptr(),
-                name.as_ptr(),
-                partition,
-                &mut low,
-                &mut high,
-                timeout_ms(timeout),
-            )
-        };
-        check(error).map_err(|code| KafkaError::code(action(), code))?;
         Ok((low, high))
     }
 
@@ -260,13 +203,22 @@ impl Admin {
         partition: i32,
         timeout: Duration,
     ) -> Result<Option<i32>, KafkaError> {
+        self.offset(topic, partition, OffsetOf::End, timeout).map(|listed| listed.leader_epoch)
+    }
+
+    fn offset(
+        &self,
+        topic: &str,
+        partition: i32,
+        which: OffsetOf,
+        timeout: Duration,
+    ) -> Result<ListedOffset, KafkaError> {
         if let Some(cluster) = self.cluster(timeout)? {
-            return Ok(cluster.offset(topic, partition, OffsetOf::End, timeout)?.leader_epoch);
+            return cluster.offset(topic, partition, which, timeout);
         }
-        let action = || format!("can't ask for the leader epoch of {topic} [{partition}]");
-        let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
-        // SAFETY: the handle lives as long as `self.client`, which outlives the call.
-        unsafe { leader_epoch(self.client()?.inner().native_ptr(), &name, partition, timeout) }
+        let action = || format!("can't ask for the offsets of {topic} [{partition}]");
+        let client = self.client()?.inner();
+        native::list_offset(client, &c_text(topic, action)?, partition, which, timeout)
             .map_err(|code| KafkaError::code(action(), code))
     }
 
@@ -323,20 +275,8 @@ impl Admin {
     /// Takes in what the client has to say of its connections. An admin client has no thread for that, and what
     /// nobody takes in is kept.
     pub fn serve(&self) {
-        let Some(client) = self.client.get().map(AdminClient::inner) else { return };
-        // SAFETY: the client is living; the queue is a reference of ours, given back after its last use, and each
-        // event is destroyed once, after its texts were copied.
-        unsafe {
-            let queue = sys::rd_kafka_queue_get_main(client.native_ptr());
-            loop {
-                let event = sys::rd_kafka_queue_poll(queue, 0);
-                if event.is_null() {
-                    break;
-                }
-                tell(event, client.context());
-                sys::rd_kafka_event_destroy(event);
-            }
-            sys::rd_kafka_queue_destroy(queue);
+        if let Some(client) = self.client.get() {
+            native::serve_events(client.inner());
         }
     }
 
@@ -365,28 +305,15 @@ impl Topic {
             partitions.map_err(|_| KafkaError::code("can't describe a topic", Code::BadMessage))?;
         Ok(Topic { id: URL_SAFE_NO_PAD.encode(found.id), partitions })
     }
-}
 
-/// # Safety
-/// `event` must be living.
-unsafe fn tell(event: *mut sys::rd_kafka_event_t, context: &Context) {
-    // SAFETY: the event is living, and of the type that is asked for what it holds.
-    unsafe {
-        match sys::rd_kafka_event_type(event) {
-            sys::RD_KAFKA_EVENT_ERROR => {
-                let error = ClientError::Global(code_of(rd_kafka_event_error(event)));
-                context.error(error, &text(sys::rd_kafka_event_error_string(event)));
-            }
-            sys::RD_KAFKA_EVENT_LOG => {
-                let (mut facility, mut message, mut level) = (ptr::null(), ptr::null(), 0);
-                if sys::rd_kafka_event_log(event, &mut facility, &mut message, &mut level) == 0 {
-                    let (facility, message) = (text(facility), text(message));
-                    log(level, &facility, &message);
-                    context.note_failure(level, &facility, &message);
-                }
-            }
-            _ => {}
+    /// `id` as librdkafka prints it, in the standard base64 alphabet; Kafka's tools, and file names, want the URL-safe one.
+    fn of_client(id: &str, partitions: usize) -> Result<Topic, Code> {
+        let id = id.trim_end_matches('=').replace('+', "-").replace('/', "_");
+        if id.bytes().all(|digit| digit == b'A') {
+            // All zero: the broker has no topic IDs, so a topic that is recreated could not be told from the former.
+            return Err(Code::UnsupportedVersion);
         }
+        Ok(Topic { id, partitions: i32::try_from(partitions).map_err(|_| Code::BadMessage)? })
     }
 }
 
@@ -409,228 +336,11 @@ fn one_result(results: KafkaResult<Vec<TopicResult>>, action: &str) -> Result<()
     }
 }
 
-/// Asks one broker for the topic's metadata.
-///
-/// # Safety
-/// `client` must be a living librdkafka handle, and stay so during the call.
-unsafe fn look(client: *mut RDKafka, topic: &CStr, timeout: Duration) -> Result<Seen, Code> {
-    // SAFETY: `client` is living; topic and metadata are made here and destroyed here, after their last use. Numbers of
-    // errors are read as the `int`s that they are.
-    unsafe {
-        let handle = sys::rd_kafka_topic_new(client, topic.as_ptr(), ptr::null_mut());
-        if handle.is_null() {
-            return Err(Code::InvalidTopic);
-        }
-        let mut metadata = ptr::null();
-        let error = rd_kafka_metadata(client, 0, handle, &mut metadata, timeout_ms(timeout));
-        sys::rd_kafka_topic_destroy(handle);
-        let seen = check(error).and_then(|()| seen(metadata));
-        if !metadata.is_null() {
-            sys::rd_kafka_metadata_destroy(metadata);
-        }
-        seen
-    }
+fn leaders(topic: &TopicMetadata, brokers: &[Broker]) -> Leaders {
+    let address = |leader| brokers.iter().find(|broker| broker.id == leader).map(Broker::address);
+    topic.partitions.iter().map(|found| (found.partition, found.leader.and_then(address))).collect()
 }
 
-/// # Safety
-/// `metadata` must be null, or a living answer about one topic.
-unsafe fn seen(metadata: *const sys::rd_kafka_metadata) -> Result<Seen, Code> {
-    // SAFETY: arrays are read up to the counts that come with them, and strings are copied.
-    unsafe {
-        let Some(metadata) = metadata.as_ref() else { return Err(Code::BadMessage) };
-        if metadata.topics.is_null() || metadata.topic_cnt != 1 {
-            return Err(Code::BadMessage);
-        }
-        let topic = metadata.topics;
-        match check((&raw const (*topic).err).cast::<c_int>().read()) {
-            Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(Seen::default()),
-            Err(Code::LeaderNotAvailable) | Ok(()) => {}
-            Err(code) => return Err(code),
-        }
-        let address_of = |leader: i32| {
-            let mut brokers = (0..usize::try_from(metadata.broker_cnt).unwrap_or(0))
-                .filter(|_| !metadata.brokers.is_null())
-                .map(|at| metadata.brokers.add(at));
-            let broker = brokers.find(|broker| (**broker).id == leader)?;
-            Some(format!("{}:{}", text((*broker).host), (*broker).port))
-        };
-        let count = usize::try_from((*topic).partition_cnt).unwrap_or(0);
-        let partitions =
-            (0..count).filter(|_| !(*topic).partitions.is_null()).map(|at| (*topic).partitions.add(at));
-        let leaders = partitions
-            .map(|partition| {
-                let (id, leader) = (&raw const (*partition).id, &raw const (*partition).leader);
-                (id.read(), address_of(leader.read()))
-            })
-            .collect();
-        Ok(Seen { is_there: count > 0, leaders })
-    }
-}
-
-/// Describes one topic, unless `is_hopeless` says meanwhile that there will be no answer.
-///
-/// # Safety
-/// `client` must be a living librdkafka handle, and stay so during the call.
-unsafe fn describe(
-    client: *mut RDKafka,
-    topic: &str,
-    timeout: Duration,
-    is_hopeless: impl Fn() -> bool,
-) -> Result<Option<Topic>, KafkaError> {
-    let action = || format!("can't describe topic {topic}");
-    let name = CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))?;
-    let timeout_ms = timeout_ms(timeout);
-    let deadline = Instant::now() + timeout + Duration::from_secs(1);
-    let mut error_text = [0_i8; 256];
-    // SAFETY: `client` is living; every object made here is destroyed here, after its last use; the collection
-    // copies the name; strings read from the event are copied before it goes.
-    unsafe {
-        let queue = sys::rd_kafka_queue_new(client);
-        let options = sys::rd_kafka_AdminOptions_new(
-            client,
-            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        );
-        sys::rd_kafka_AdminOptions_set_request_timeout(
-            options,
-            timeout_ms,
-            error_text.as_mut_ptr().cast(),
-            error_text.len(),
-        );
-        let mut names = [name.as_ptr()];
-        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
-        sys::rd_kafka_DescribeTopics(client, topics, options, queue);
-        let mut event: *mut sys::rd_kafka_event_t = ptr::null_mut();
-        while event.is_null() && Instant::now() < deadline && !is_hopeless() {
-            event = sys::rd_kafka_queue_poll(queue, timeout_ms.min(100));
-        }
-        let described = described(event).map_err(|code| KafkaError::code(action(), code));
-        if !event.is_null() {
-            sys::rd_kafka_event_destroy(event);
-        }
-        sys::rd_kafka_TopicCollection_destroy(topics);
-        sys::rd_kafka_AdminOptions_destroy(options);
-        sys::rd_kafka_queue_destroy(queue);
-        match described {
-            Err(error) if error.is_unknown_topic() => Ok(None),
-            other => other.map(Some),
-        }
-    }
-}
-
-/// Asks for the end of one partition, which comes with its leader epoch.
-///
-/// # Safety
-/// `client` must be a living librdkafka handle, and stay so during the call.
-unsafe fn leader_epoch(
-    client: *mut RDKafka,
-    topic: &CStr,
-    partition: i32,
-    timeout: Duration,
-) -> Result<Option<i32>, Code> {
-    let timeout_ms = timeout_ms(timeout);
-    let mut error_text = [0_i8; 256];
-    // SAFETY: `client` is living; every object made here is destroyed here, after its last use; the list copies the
-    // name, and the request the list.
-    unsafe {
-        let queue = sys::rd_kafka_queue_new(client);
-        let options =
-            sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS);
-        sys::rd_kafka_AdminOptions_set_request_timeout(
-            options,
-            timeout_ms,
-            error_text.as_mut_ptr().cast(),
-            error_text.len(),
-        );
-        let list = sys::rd_kafka_topic_partition_list_new(1);
-        let entry = sys::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition);
-        (*entry).offset = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
-        sys::rd_kafka_ListOffsets(client, list, options, queue);
-        let event = sys::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(1000));
-        let epoch = listed_epoch(event, partition);
-        if !event.is_null() {
-            sys::rd_kafka_event_destroy(event);
-        }
-        sys::rd_kafka_topic_partition_list_destroy(list);
-        sys::rd_kafka_AdminOptions_destroy(options);
-        sys::rd_kafka_queue_destroy(queue);
-        epoch
-    }
-}
-
-/// # Safety
-/// `event` must be null or the living answer to a ListOffsets of one partition.
-unsafe fn listed_epoch(event: *mut sys::rd_kafka_event_t, partition: i32) -> Result<Option<i32>, Code> {
-    // SAFETY: pointers are checked before use, and live as long as the event. A C enum is an `int`.
-    unsafe {
-        if event.is_null() {
-            return Err(Code::OperationTimedOut);
-        }
-        check(rd_kafka_event_error(event))?;
-        let result = sys::rd_kafka_event_ListOffsets_result(event);
-        if result.is_null() {
-            return Err(Code::BadMessage);
-        }
-        let mut count = 0;
-        let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
-        if infos.is_null() || count != 1 {
-            return Err(Code::BadMessage);
-        }
-        let entry = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos);
-        check((&raw const (*entry).err).cast::<c_int>().read())?;
-        if (&raw const (*entry).partition).read() != partition {
-            return Err(Code::BadMessage);
-        }
-        Ok(Some(sys::rd_kafka_topic_partition_get_leader_epoch(entry)).filter(|epoch| *epoch >= 0))
-    }
-}
-
-/// # Safety
-/// `event` must be null or the living answer to a DescribeTopics of one topic.
-unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Topic, Code> {
-    // SAFETY: pointers are checked before use, and live as long as the event.
-    unsafe {
-        if event.is_null() {
-            return Err(Code::OperationTimedOut);
-        }
-        check(rd_kafka_event_error(event))?;
-        let result = sys::rd_kafka_event_DescribeTopics_result(event);
-        if result.is_null() {
-            return Err(Code::BadMessage);
-        }
-        let mut count = 0;
-        let descriptions = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-        if descriptions.is_null() || count != 1 {
-            return Err(Code::BadMessage);
-        }
-        let description = *descriptions;
-        check(rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(description)))?;
-        let id = sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(description));
-        if id.is_null() {
-            return Err(Code::BadMessage);
-        }
-        let id = url_safe(&CStr::from_ptr(id).to_string_lossy());
-        if id.bytes().all(|digit| digit == b'A') {
-            // All zero: the broker has no topic ids, so a topic created again could not be told from the former.
-            return Err(Code::UnsupportedVersion);
-        }
-        let mut partitions = 0;
-        sys::rd_kafka_TopicDescription_partitions(description, &mut partitions);
-        Ok(Topic { id, partitions: i32::try_from(partitions).map_err(|_| Code::BadMessage)? })
-    }
-}
-
-fn timeout_ms(timeout: Duration) -> c_int {
-    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX).max(1)
-}
-
-fn check(error: c_int) -> Result<(), Code> {
-    match code_of(error) {
-        Code::NoError => Ok(()),
-        code => Err(code),
-    }
-}
-
-/// librdkafka prints ids in the standard base64 alphabet; Kafka's tools, and file names, want the URL-safe one.
-fn url_safe(id: &str) -> String {
-    id.trim_end_matches('=').replace('+', "-").replace('/', "_")
+fn c_text(topic: &str, action: impl Fn() -> String) -> Result<CString, KafkaError> {
+    CString::new(topic).map_err(|_| KafkaError::code(action(), Code::InvalidTopic))
 }

@@ -2,7 +2,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::{Admin, Connection, KafkaError};
+use super::admin::Admin;
+use super::config::Connection;
+use super::error::KafkaError;
 use crate::stop::Stop;
 
 /// How long the first broker that is asked may take; each next one has that much longer.
@@ -23,7 +25,7 @@ pub struct Asker {
 
 impl Asker {
     pub fn new(connection: &Connection, stop: &Stop) -> Result<Asker, KafkaError> {
-        let admin = Admin::hasty(connection, PATIENCE_STEP)?;
+        let admin = Admin::with_timeout(connection, PATIENCE_STEP)?;
         Ok(Asker { connection: connection.clone(), admin, stop: stop.clone(), has_warned: false })
     }
 
@@ -53,7 +55,7 @@ impl Asker {
                 self.has_warned = true;
             }
             patience = (patience + PATIENCE_STEP).min(left.max(PATIENCE_STEP));
-            self.admin = Admin::hasty(&self.connection, patience)?;
+            self.admin = Admin::with_timeout(&self.connection, patience)?;
         }
     }
 

@@ -6,15 +6,15 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use almanac_core::protocol::lookups::{self, Answered, ListedOffset, OffsetOf};
+use almanac_core::protocol::wire::{
+    self, Broker, EpochEnd, Fetched, Limits, Malformed, Metadata, TopicId, TopicMetadata, Wanted,
+};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::config::Connection;
 use super::error::{KafkaError, code_of, plain_error};
 use super::link::Link;
-use super::lookups::{self, Answered, ListedOffset, OffsetOf};
-use super::wire::{
-    self, Broker, EpochEnd, Fetched, Limits, Malformed, Metadata, TopicId, TopicMetadata, Wanted,
-};
 
 /// The shortest time that a broker is given to answer.
 const ANSWER_MIN: Duration = Duration::from_millis(300);

@@ -3,13 +3,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 
+use almanac_core::protocol::wire::Limits;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
-use super::KafkaError;
-use super::error::ConnectionError;
-use super::wire::Limits;
+use super::address::is_loopback;
+use super::error::{ConnectionError, KafkaError};
 
 /// Where the brokers are, and how to speak to them.
 #[derive(Clone, Debug)]
@@ -192,14 +192,14 @@ impl Connection {
     }
 
     /// A consumer that watches: it starts at the end, and leaves no trace in its group.
-    pub(super) fn watcher(&self, group: &str) -> ClientConfig {
+    pub(super) fn tailing_consumer(&self, group: &str) -> ClientConfig {
         let mut config = self.consumer(group);
         config.set("auto.offset.reset", "latest").set("enable.partition.eof", "false");
         config
     }
 
     /// A consumer that reads what is there, and is done at the end of it.
-    pub(super) fn reader(&self) -> ClientConfig {
+    pub(super) fn bounded_consumer(&self) -> ClientConfig {
         // A group is needed even to read without one; nothing is committed to it.
         let mut config = self.consumer("almanac-reader");
         // Default 500 ms: so long a broker waits for more records at the end before it says that this is the end.
@@ -228,17 +228,6 @@ impl Connection {
         }
         config
     }
-}
-
-/// Whether every one of these brokers is this machine's own.
-pub(super) fn is_loopback(brokers: &str) -> bool {
-    brokers.split(',').all(|broker| {
-        let broker = broker.trim().rsplit("://").next().unwrap_or_default();
-        let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost")
-            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    })
 }
 
 pub(super) fn property_error(error: &ClientError) -> KafkaError {
@@ -337,23 +326,6 @@ mod tests {
             ["enable.idempotence", "acks", "retries", "partitioner", "partition.assignment.strategy"];
         for key in [&carriers[..], &others, &producers].concat() {
             assert!(REFUSED.iter().any(|(refused, _)| *refused == key), "{key}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_this_machine_only() {
-        for (brokers, is_loopback) in [
-            ("localhost:9092", true),
-            ("LOCALHOST", true),
-            ("127.0.0.1:9092,[::1]:9092", true),
-            ("PLAINTEXT://127.1.2.3:9092", true),
-            ("localhost:9092,kafka.example:9092", false),
-            ("localhost.example:9092", false),
-            ("0.0.0.0:9092", false),
-            ("192.168.0.1:9092", false),
-            ("", false),
-        ] {
-            assert_eq!(connection(brokers, &[]).is_loopback(), is_loopback, "{brokers}");
         }
     }
 

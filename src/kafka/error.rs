@@ -3,7 +3,7 @@ use std::ffi::c_int;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::config::is_loopback;
+use super::address::is_loopback;
 
 /// What went wrong between almanac and the brokers.
 #[derive(Debug, thiserror::Error)]
@@ -329,6 +329,14 @@ mod tests {
             ("nothing: to see", "nothing: to see"),
         ] {
             assert_eq!(plain_reason(said), plain);
+        }
+    }
+
+    #[test]
+    fn codes_keep_their_numbers_and_unknown_ones_have_that_of_unknown() {
+        for number in -300..300 {
+            let expected = if RDKafkaRespErr::try_from(number).is_ok() { number } else { -1 };
+            assert_eq!(code_of(number) as c_int, expected);
         }
     }
 

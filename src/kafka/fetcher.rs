@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use almanac_core::protocol::lookups::{ListedOffset, OffsetOf};
+use almanac_core::protocol::wire::{self, Broker, Limits, Metadata, TopicId, Wanted};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::assignment::{Position, StartAt};
 use super::cluster::Cluster;
 use super::config::Connection;
-use super::consumer::{Position, StartAt};
 use super::error::KafkaError;
 use super::link::{Connecting, Link, wait_for_any};
-use super::lookups::{ListedOffset, OffsetOf};
 use super::response::Response;
-use super::wire::{self, Broker, Limits, Metadata, TopicId, Wanted};
 
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How long the first look at the topic may take. A group waits for it.
@@ -155,14 +155,16 @@ impl Fetcher {
         Some(fetcher)
     }
 
-    /// Reads another topic of this name from its start, once there is one.
-    pub(super) fn follow(&mut self) {
+    /// One that reads another topic of this name from its start, once there is one.
+    pub(super) fn following(mut self) -> Fetcher {
         self.follows = true;
+        self
     }
 
-    /// Waits no longer at the end of the log than a reader that stops there.
-    pub(super) fn hurry(&mut self) {
+    /// One that does not wait at the end of the log, as its reader stops there.
+    pub(super) fn bounded(mut self) -> Fetcher {
         self.limits.wait_ms = 1;
+        self
     }
 
     pub(super) fn add(&mut self, position: Position) {

@@ -3,7 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Admin, Connection, Consumer, Item, KafkaError, Position, Received, Record, Refused, StartAt};
+use almanac_core::protocol::batches::{Record, Refused};
+
+use super::admin::Admin;
+use super::assignment::{Position, StartAt};
+use super::config::Connection;
+use super::consumer::Consumer;
+use super::error::KafkaError;
+use super::received::{Item, Received};
 
 /// How long the brokers may say nothing in the middle of a read.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -76,7 +83,7 @@ pub fn read_all_of_spans(
             start: StartAt::Offset { next_offset: span.start, leader_epoch: None },
         })
         .collect();
-    let mut consumer = Consumer::reader(connection, topic)?;
+    let mut consumer = Consumer::bounded(connection, topic)?;
     consumer.add(&positions)?;
     let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
     let mut last_heard = Instant::now();

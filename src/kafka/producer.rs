@@ -9,8 +9,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
-use super::config::{Context, property_error};
-use super::{Connection, KafkaError};
+use super::config::{Connection, Context, property_error};
+use super::error::KafkaError;
 use crate::report::Report;
 
 /// Reports that did not reach the broker, or may not have.

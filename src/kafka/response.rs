@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use almanac_core::protocol::batches::{Batch, BatchKind, Transactions, Unreadable};
+use almanac_core::protocol::wire::{EpochEnd, Fetched};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::batches::{Batch, BatchKind, Transactions, Unreadable};
 use super::error::{KafkaError, code_of};
 use super::fetcher::{Reading, Taken};
 use super::link::Link;
-use super::wire::{EpochEnd, Fetched};
 
 /// How often in a row a response may not be believed before that is an error.
 const DOUBTS_MAX: u32 = 3;

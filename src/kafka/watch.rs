@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::{Admin, Connection, KafkaError, Seen};
+use super::admin::{Admin, Leaders};
+use super::config::Connection;
+use super::error::KafkaError;
 
 /// How long a broker may take to answer whoever watches. Two failures are told within two seconds.
 const ANSWER_MAX: Duration = Duration::from_millis(600);
@@ -17,7 +19,7 @@ pub struct Watch {
 /// What came of asking.
 #[derive(Debug)]
 pub enum Sight {
-    Answers(Seen),
+    Answers(Leaders),
     /// One question was not answered, which may be by chance.
     Unsure,
     Silent(KafkaError),
@@ -25,15 +27,15 @@ pub enum Sight {
 
 impl Watch {
     pub fn new(connection: &Connection, topic: &str) -> Result<Watch, KafkaError> {
-        let admin = Admin::hasty(connection, ANSWER_MAX)?;
+        let admin = Admin::with_timeout(connection, ANSWER_MAX)?;
         Ok(Watch { admin, topic: topic.to_owned(), failures: 0 })
     }
 
     pub fn ask(&mut self) -> Sight {
-        match self.admin.look(&self.topic, ANSWER_MAX) {
-            Ok(seen) => {
+        match self.admin.leaders(&self.topic, ANSWER_MAX) {
+            Ok(leaders) => {
                 self.failures = 0;
-                Sight::Answers(seen)
+                Sight::Answers(leaders)
             }
             Err(error) if error.is_transient() && self.failures + 1 < FAILURES => {
                 self.failures += 1;
