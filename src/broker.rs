@@ -18,7 +18,7 @@ mod properties;
 use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::str::FromStr;
@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use crate::arguments::HostPort;
 use crate::limits;
 
 use self::data::{DataDir, LogMark};
@@ -49,13 +50,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const ONLY_NODE: u32 = 1;
 /// A free port that was chosen can be taken before the JVM binds it; then others are chosen.
 const PORT_ATTEMPTS: u32 = 3;
-
-/// `HOST:PORT`; an IPv6 address stands in brackets.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HostPort {
-    pub host: String,
-    pub port: u16,
-}
 
 /// What a broker is started with.
 #[derive(Clone, Debug)]
@@ -303,7 +297,7 @@ pub fn who_listens(address: &HostPort, is_kafka: &mut dyn FnMut(&str) -> bool) -
 
 fn anybody_listens(address: &HostPort) -> bool {
     let connects = |address: SocketAddr| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok();
-    address.resolve().is_ok_and(|addresses| addresses.into_iter().any(connects))
+    resolve(address).is_ok_and(|addresses| addresses.into_iter().any(connects))
 }
 
 /// The directory of Kafka's jars, which are got if they are not there.
@@ -315,104 +309,14 @@ pub fn jars(
     jars::get(env, progress, stop)
 }
 
-impl HostPort {
-    /// Every socket address that this means; `localhost` may be two.
-    fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect())
-    }
-
-    /// Whether this stands for every address of this machine.
-    fn is_everywhere(&self) -> bool {
-        self.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())
-    }
-
-    /// Where this machine's own clients find who listens here.
-    pub fn reachable(&self) -> HostPort {
-        let host = match self.host.as_str() {
-            "::" => "::1",
-            _ if self.is_everywhere() => "127.0.0.1",
-            host => host,
-        };
-        HostPort { host: host.to_owned(), port: self.port }
-    }
-
-    /// Whether only this machine can connect there.
-    pub fn is_loopback(&self) -> bool {
-        self.resolve().is_ok_and(|all| !all.is_empty() && all.iter().all(|one| one.ip().is_loopback()))
-    }
+/// Every socket address that this means; `localhost` may be two.
+fn resolve(address: &HostPort) -> io::Result<Vec<SocketAddr>> {
+    Ok((address.host.as_str(), address.port).to_socket_addrs()?.collect())
 }
 
-impl Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HostPort { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
-impl FromStr for HostPort {
-    type Err = HostPortError;
-
-    fn from_str(text: &str) -> Result<HostPort, HostPortError> {
-        HostPort::parse(text, None).map_err(|reason| HostPortError { text: text.to_owned(), reason })
-    }
-}
-
-impl HostPort {
-    /// `HOST:PORT`, or `HOST` alone where there is a port that it then has. Else what is wrong with it.
-    pub fn parse(text: &str, default_port: Option<u16>) -> Result<HostPort, String> {
-        let (host, port) = split_port(text)?;
-        let port = match (port, default_port) {
-            (Some(port), _) => parse_port(port)?,
-            (None, Some(port)) => port,
-            (None, None) => return Err("it has no port".to_owned()),
-        };
-        if host.is_empty() {
-            return Err("it has no host".to_owned());
-        }
-        // An IPv6 address may name its network interface.
-        let is_host = |letter: char| letter.is_alphanumeric() || "-._:%".contains(letter);
-        match host.chars().find(|letter| !is_host(*letter)) {
-            Some(letter) => Err(format!("{letter:?} is not part of a host's name")),
-            None => Ok(HostPort { host: host.to_owned(), port }),
-        }
-    }
-}
-
-/// The host without its brackets, and what stands for the port.
-fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or("the bracket is not closed")?;
-        let address = host.split_once('%').map_or(host, |(address, _)| address);
-        if address.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(format!("{host:?} is not an IPv6 address"));
-        }
-        return match rest.strip_prefix(':') {
-            Some(port) => Ok((host, Some(port))),
-            None if rest.is_empty() => Ok((host, None)),
-            None => Err(format!("{rest:?} follows the bracket")),
-        };
-    }
-    match text.split_once(':') {
-        Some((_, port)) if port.contains(':') => Err("an IPv6 address stands in brackets".to_owned()),
-        Some((host, port)) => Ok((host, Some(port))),
-        None => Ok((text, None)),
-    }
-}
-
-fn parse_port(port: &str) -> Result<u16, String> {
-    let is_number = !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
-    match port.parse() {
-        Ok(port) if is_number => Ok(port),
-        _ => Err(format!("port {port:?} is not a number from 0 to 65535")),
-    }
-}
-
-/// A text that is not `HOST:PORT`.
-#[derive(Debug, thiserror::Error)]
-#[error("{text:?} is not HOST:PORT: {reason}\nhint: for example 127.0.0.1:9092 or [::1]:9092")]
-pub struct HostPortError {
-    text: String,
-    reason: String,
+/// Whether only this machine can connect there.
+pub fn is_loopback(address: &HostPort) -> bool {
+    resolve(address).is_ok_and(|all| !all.is_empty() && all.iter().all(|one| one.ip().is_loopback()))
 }
 
 impl FromStr for Voter {
@@ -443,35 +347,6 @@ pub struct VoterError(String);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_says_what_is_wrong_with_it() {
-        for text in ["localhost:9092", "127.1:0", "[::1]:65535", "kafka_1.example:1", "[fe80::1%eth0]:9092"] {
-            assert_eq!(text.parse::<HostPort>().unwrap().to_string(), text);
-        }
-        for (text, reason) in [
-            ("", "it has no port"),
-            ("localhost", "it has no port"),
-            (":9092", "it has no host"),
-            ("[]:9092", "\"\" is not an IPv6 address"),
-            ("localhost:", "port \"\" is not a number from 0 to 65535"),
-            ("localhost:99999", "port \"99999\" is not a number from 0 to 65535"),
-            ("localhost:+1", "port \"+1\" is not a number from 0 to 65535"),
-            ("localhost:abc", "port \"abc\" is not a number from 0 to 65535"),
-            ("localhost: 9092", "port \" 9092\" is not a number from 0 to 65535"),
-            ("::1:9092", "an IPv6 address stands in brackets"),
-            ("[::1:9092", "the bracket is not closed"),
-            ("[::1]9092", "\"9092\" follows the bracket"),
-            ("[localhost]:9092", "\"localhost\" is not an IPv6 address"),
-            ("a,b:9092", "',' is not part of a host's name"),
-            ("a/b:9092", "'/' is not part of a host's name"),
-            ("a b:9092", "' ' is not part of a host's name"),
-        ] {
-            let error = text.parse::<HostPort>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{text:?} is not HOST:PORT: {reason}\n")), "{error}");
-        }
-        assert_eq!(HostPort::parse("kafka", Some(9092)).unwrap().to_string(), "kafka:9092");
-    }
 
     #[test]
     fn voters_as_kafka_writes_them() {

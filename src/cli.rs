@@ -8,14 +8,15 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use jiff::SignedDuration;
 use jiff::civil::Date;
 
-use crate::broker::{HostPort, Voter};
+use crate::arguments::{
+    HostPort, Property, parse_brokers, parse_cluster_id, parse_degrees, parse_duration, parse_month,
+    parse_partition, parse_rate, parse_seconds, parse_start,
+};
+use crate::broker::Voter;
 use crate::choice::Choice;
-use crate::kafka::Property;
 use crate::plot;
-use crate::report::parse_date;
 use crate::source::{InputFormat, Unit};
 
 /// Daily weather through Apache Kafka into month-by-month statistics, counted exactly once
@@ -509,157 +510,8 @@ pub struct Man {
 /// Where the dashboard is if nothing else is said.
 pub const DASHBOARD_AT: &str = "127.0.0.1:8080";
 
-const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
 /// Parses the name of a value, and has the help list all of them.
 fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
     let values = T::ALL.iter().map(|(_, name, help)| PossibleValue::new(name).help(help));
     PossibleValuesParser::new(values).try_map(|name| T::named(&name).ok_or("it is not in the list"))
-}
-
-/// As the client reads them: it takes `PROTOCOL://` before a broker, and 9092 where there is no port, but any number for a
-/// port, and what it can't read it leaves out.
-pub fn parse_brokers(text: &str) -> Result<String, String> {
-    const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
-    for broker in text.split(',').map(str::trim) {
-        if broker.is_empty() {
-            return Err(match text.trim().is_empty() {
-                true => "it names no broker".to_owned(),
-                false => "there is no broker before or after a comma".to_owned(),
-            });
-        }
-        let address = match broker.split_once("://") {
-            Some((protocol, address)) if PROTOCOLS.iter().any(|it| it.eq_ignore_ascii_case(protocol)) => {
-                address
-            }
-            Some((protocol, _)) => {
-                return Err(format!("{protocol:?} is not one of the protocols {}", PROTOCOLS.join(", ")));
-            }
-            None => broker,
-        };
-        HostPort::parse(address, Some(BROKER_PORT)).map_err(|reason| format!("{broker:?}: {reason}"))?;
-    }
-    Ok(text.trim().to_owned())
-}
-
-/// The port of a broker that is named without one.
-pub const BROKER_PORT: u16 = 9092;
-
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    text.parse::<SignedDuration>()
-        .ok()
-        .and_then(|duration| Duration::try_from(duration).ok())
-        // Far beyond any use, and far below where the clock's arithmetic ends.
-        .filter(|duration| *duration <= DURATION_MAX)
-        .ok_or_else(|| "it is not a time such as 100ms, 5s or 1m".to_owned())
-}
-
-/// Seconds, or a time with its unit as elsewhere. Less than a tenth would only flicker.
-pub fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds
-        .map_or_else(|| parse_duration(text), Ok)
-        .ok()
-        .filter(|time| (Duration::from_millis(100)..=DURATION_MAX).contains(time))
-        .ok_or_else(|| "it is not a number of seconds from 0.1 on".to_owned())
-}
-
-pub fn parse_rate(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|rate| (0.0..=1000.0).contains(rate))
-        .ok_or_else(|| "it is not from 0 to 1000".to_owned())
-}
-
-pub fn parse_degrees(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|degrees| crate::report::is_valid_degrees(*degrees))
-        .ok_or_else(|| "it is not a number of degrees".to_owned())
-}
-
-pub fn parse_start(text: &str) -> Result<Date, String> {
-    parse_date(text.as_bytes())
-        .ok_or_else(|| "it is not a day from 0001-01-01 to 9999-12-31, as YYYY-MM-DD".to_owned())
-}
-
-pub fn parse_partition(text: &str) -> Result<i32, String> {
-    text.parse()
-        .ok()
-        .filter(|partition| *partition >= 0)
-        .ok_or_else(|| "a partition is a number from 0 on".to_owned())
-}
-
-/// Kafka takes others, too, until something reads them as the 16 bytes that they are meant to be.
-pub fn parse_cluster_id(text: &str) -> Result<String, String> {
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    match URL_SAFE_NO_PAD.decode(text) {
-        // It would be read as an option.
-        Ok(bytes) if bytes.len() == 16 && !text.starts_with('-') => Ok(text.to_owned()),
-        _ => Err("it is not 16 bytes in URL-safe base64, 22 characters without padding".to_owned()),
-    }
-}
-
-pub fn parse_month(text: &str) -> Result<usize, String> {
-    crate::report::MONTHS
-        .iter()
-        .position(|month| month.eq_ignore_ascii_case(text))
-        .ok_or_else(|| "it is not a month's English name".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cluster_id_is_sixteen_bytes() {
-        assert!(parse_cluster_id("AAAAAAAAQACAAAAAAAAAAQ").is_ok());
-        for text in
-            ["", "weather", "AAAAAAAAQACAAAAAAAAAAQ==", "-AAAAAAAQACAAAAAAAAAAQ", "AAAAAAAAQACAAAAAAAAAA+"]
-        {
-            assert!(parse_cluster_id(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn brokers_are_hosts_with_ports() {
-        for text in [
-            "localhost:9092",
-            "kafka-1:9092,kafka-2:9092",
-            "kafka-1:9092, kafka-2",
-            "[::1]:9092",
-            "[::1]",
-            "SASL_SSL://b.example:9093",
-            "127.0.0.1:0",
-        ] {
-            assert_eq!(parse_brokers(text), Ok(text.to_owned()));
-        }
-        for (text, reason) in [
-            ("", "it names no broker"),
-            ("localhost:9092,", "there is no broker before or after a comma"),
-            (",localhost:9092", "there is no broker before or after a comma"),
-            ("localhost:99999", "\"localhost:99999\": port \"99999\" is not a number from 0 to 65535"),
-            ("a:1,localhost:abc", "\"localhost:abc\": port \"abc\" is not a number from 0 to 65535"),
-            (":9092", "\":9092\": it has no host"),
-            ("::1:9092", "\"::1:9092\": an IPv6 address stands in brackets"),
-            ("http://a:80", "\"http\" is not one of the protocols PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
-            ("a b:9092", "\"a b:9092\": ' ' is not part of a host's name"),
-        ] {
-            assert_eq!(parse_brokers(text), Err(reason.to_owned()));
-        }
-    }
-
-    #[test]
-    fn seconds_need_no_unit() {
-        for (text, millis) in [("1", 1000), ("0.5", 500), ("0.1", 100), ("5s", 5000), ("100ms", 100)] {
-            assert_eq!(parse_seconds(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "0", "0.09", "-1", "nan", "inf", "1e300", "soon"] {
-            assert!(parse_seconds(text).is_err(), "{text}");
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod arguments;
 pub mod checkpoint;
 pub mod choice;
 pub mod excerpt;

@@ -1,7 +1,7 @@
 //! What a broker sends once more, from the text of Kafka's protocol: Metadata in version 12, Fetch in version 13, record
 //! batches of magic 2. Slow and plain, to hold the fast readers against.
 
-/// As [`almanac::kafka::wire::Metadata`]: brokers as (id, host, port), the cluster's id, the topic's id, and each partition as
+/// As [`almanac_core::protocol::wire::Metadata`]: brokers as (id, host, port), the cluster's id, the topic's id, and each partition as
 /// (partition, leader if there is one, epoch).
 pub type Metadata = (Vec<(i32, String, u16)>, String, Result<([u8; 16], Vec<(i32, Option<i32>, i32)>), i16>);
 

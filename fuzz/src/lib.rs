@@ -1,3 +1,4 @@
 //! What the fuzzers run. See `README.md`.
 
+mod kafka;
 pub mod targets;

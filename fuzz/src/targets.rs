@@ -4,23 +4,22 @@
 
 use std::io::{BufReader, Write};
 
-use almanac::broker::HostPort;
-use almanac::checkpoint::{AlreadyPassed, Checkpoint};
-use almanac::cli;
-use almanac::kafka::Property;
-use almanac::kafka::batches::{Batch, Batches, Codec, Record, Records, Refused, Unreadable};
-use almanac::kafka::decompression;
-use almanac::kafka::wire;
-use almanac::report::{DEGREES_MAX, Decoder, MONTHS, Observation, RejectReason, Report};
-use almanac::source::{InputFormat, Options, SourceError, Unit, read_bytes};
-use almanac::stats::MonthCell;
-use almanac::status::Status;
-use almanac::store::{Log, Owner, Rejected, passed_entries, rejected_entries};
+use almanac_core::arguments::{self, HostPort, Property};
+use almanac_core::checkpoint::{AlreadyPassed, Checkpoint};
+use almanac_core::log::Log;
+use almanac_core::owner::Owner;
+use almanac_core::protocol::batches::{Batch, Batches, Codec, Record, Records, Refused, Unreadable};
+use almanac_core::protocol::decompression::Decompression;
+use almanac_core::protocol::wire;
+use almanac_core::rejected::{Rejected, passed_entries, rejected_entries};
+use almanac_core::report::{DEGREES_MAX, Decoder, MONTHS, Observation, RejectReason, Report};
+use almanac_core::source::{InputFormat, Options, SourceError, Unit, read_bytes};
+use almanac_core::stats::MonthCell;
+use almanac_core::status::Status;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-#[path = "kafka.rs"]
-mod kafka;
+use crate::kafka;
 
 /// A target: any bytes in, a panic where a promise is broken.
 pub type Target = fn(&[u8]);
@@ -148,7 +147,8 @@ const PARTITION: i32 = 3;
 /// bounded.
 fn decompresses(batch: &Batch, codec: Codec) {
     const PIECES_MAX: usize = 100;
-    let mut decompression = decompression();
+    let mut decompression =
+        Decompression::with_zstd(|compressed| Ok(Box::new(zstd::Decoder::with_buffer(compressed)?)));
     decompression.begin(batch, codec);
     let mut next_offset = batch.base_offset;
     for _ in 0..PIECES_MAX {
@@ -237,7 +237,8 @@ pub fn checkpoint(json: &[u8]) {
     assert_eq!(again.to_json(), written);
 
     let (mut next, mut decoder) = (found.clone(), Decoder::default());
-    let value = Report { date: almanac::report::parse_date(b"2000-02-29").unwrap(), degrees: 0.5 }.encode();
+    let value =
+        Report { date: almanac_core::report::parse_date(b"2000-02-29").unwrap(), degrees: 0.5 }.encode();
     assert_eq!(next.apply(found.offset - 1, Some(&value), &mut decoder), Err(AlreadyPassed));
     assert!(next.apply(found.offset, Some(&value), &mut decoder).is_ok());
     assert_eq!(next.offset, found.offset.saturating_add(1));
@@ -400,34 +401,34 @@ pub fn arguments(bytes: &[u8]) {
     if let Ok(address) = text.parse::<HostPort>() {
         assert_eq!(address.to_string().parse::<HostPort>().ok(), Some(address));
     }
-    if let Ok(time) = cli::parse_duration(text) {
+    if let Ok(time) = arguments::parse_duration(text) {
         assert!(time.as_secs() <= 100 * 366 * 24 * 60 * 60);
         // What a deadline is made with.
         assert!(std::time::Instant::now().checked_add(time).is_some());
     }
-    if let Ok(rate) = cli::parse_rate(text) {
+    if let Ok(rate) = arguments::parse_rate(text) {
         assert!((0.0..=1000.0).contains(&rate));
     }
-    if let Ok(degrees) = cli::parse_degrees(text) {
+    if let Ok(degrees) = arguments::parse_degrees(text) {
         assert!(degrees.abs() <= DEGREES_MAX);
     }
-    match cli::parse_start(text) {
+    match arguments::parse_start(text) {
         Ok(date) => assert_eq!(date.to_string(), text),
         Err(_) => assert_eq!(protobuf::calendar_day(bytes), None),
     }
-    if let Ok(partition) = cli::parse_partition(text) {
+    if let Ok(partition) = arguments::parse_partition(text) {
         assert!(partition >= 0);
     }
-    if let Ok(month) = cli::parse_month(text) {
+    if let Ok(month) = arguments::parse_month(text) {
         assert!(MONTHS[month].eq_ignore_ascii_case(text));
     }
 }
 
 /// The record once more, from the text of the Protocol Buffers encoding and of `report.proto`.
 mod protobuf {
-    use almanac::report::{DEGREES_MAX, RejectReason, Report, parse_date};
+    use almanac_core::report::{DEGREES_MAX, RejectReason, Report, parse_date};
 
-    use super::kafka::take;
+    use crate::kafka::take;
 
     /// As deep as the other languages' libraries go into groups.
     const DEPTH_MAX: u32 = 100;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::{BrokerError, HostPort, ONLY_NODE, Settings, Voter};
+use super::{BrokerError, HostPort, ONLY_NODE, Settings, Voter, resolve};
 
 /// The listener that brokers talk to controllers through. That of a node on its own is on a loopback port.
 pub const CONTROLLER: &str = "CONTROLLER";
@@ -223,7 +223,7 @@ fn parse(listeners: &str) -> Result<Vec<Listener>, BrokerError> {
 fn bind(address: &HostPort, option: &'static str) -> Result<(TcpListener, u16), BrokerError> {
     let bind_first = || -> io::Result<(TcpListener, u16)> {
         // Of several addresses, the JVM takes the IPv4 one.
-        let addresses = address.resolve()?;
+        let addresses = resolve(address)?;
         let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
         let socket = TcpListener::bind(first.ok_or(io::ErrorKind::AddrNotAvailable)?)?;
         let port = socket.local_addr()?.port();

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::arguments::BROKER_PORT;
 use crate::broker::{BrokerError, HostPort};
 use crate::cli::{self, Command};
 use crate::dashboard::DashboardError;
@@ -204,7 +205,7 @@ fn exit_of_store(error: &StoreError) -> Exit {
 fn connection(options: &cli::Kafka) -> Result<Connection> {
     let has_port_0 = |broker: &str| {
         let address = broker.trim().rsplit("://").next().unwrap_or_default();
-        HostPort::parse(address, Some(cli::BROKER_PORT)).is_ok_and(|address| address.port == 0)
+        HostPort::parse(address, Some(BROKER_PORT)).is_ok_and(|address| address.port == 0)
     };
     if let Some(broker) = options.brokers.split(',').find(|broker| has_port_0(broker)) {
         let what = format!("nobody can connect to port 0: --brokers {}", broker.trim());

@@ -12,7 +12,8 @@ use indicatif::ProgressBar;
 use super::producer::{AWAY, Weather, tell, watched};
 use super::progress::Bar;
 use super::{broker, dashboard, plot, progress};
-use crate::broker::{Broker, BrokerError, HostPort, Listening, kafka_version, who_listens};
+use crate::arguments::BROKER_PORT;
+use crate::broker::{Broker, BrokerError, HostPort, Listening, is_loopback, kafka_version, who_listens};
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::kafka::{self, Admin, Connection};
@@ -176,7 +177,7 @@ enum Kafka {
 /// The one address of this machine that --brokers names, if that is what it names.
 fn local_address(options: &cli::Up) -> Option<HostPort> {
     let brokers = &options.kafka.brokers;
-    HostPort::parse(brokers, Some(cli::BROKER_PORT)).ok().filter(HostPort::is_loopback)
+    HostPort::parse(brokers, Some(BROKER_PORT)).ok().filter(is_loopback)
 }
 
 /// A Kafka is only started on this machine, and only where nobody listens.

@@ -1,6 +1,4 @@
 use std::ffi::c_int;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Mutex;
 
 use almanac_core::protocol::wire::Limits;
@@ -10,6 +8,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::address::is_loopback;
 use super::error::{ConnectionError, KafkaError};
+pub use crate::arguments::Property;
 
 /// Where the brokers are, and how to speak to them.
 #[derive(Clone, Debug)]
@@ -17,33 +16,6 @@ pub struct Connection {
     /// `HOST:PORT[,HOST:PORT…]`
     pub brokers: String,
     pub properties: Vec<Property>,
-}
-
-/// One `-X KEY=VALUE`.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Property {
-    pub key: String,
-    pub value: String,
-}
-
-impl fmt::Debug for Property {
-    /// Without the value, which may be a password.
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "{}=…", self.key)
-    }
-}
-
-impl FromStr for Property {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => {
-                Ok(Property { key: key.trim().to_owned(), value: value.to_owned() })
-            }
-            _ => Err("it is not KEY=VALUE".to_owned()),
-        }
-    }
 }
 
 /// Properties that carry the invariant, or that a flag sets, with the reason that is given for the refusal.
@@ -326,16 +298,6 @@ mod tests {
             ["enable.idempotence", "acks", "retries", "partitioner", "partition.assignment.strategy"];
         for key in [&carriers[..], &others, &producers].concat() {
             assert!(REFUSED.iter().any(|(refused, _)| *refused == key), "{key}");
-        }
-    }
-
-    #[test]
-    fn properties_are_key_and_value() {
-        let property = |key: &str, value: &str| Property { key: key.to_owned(), value: value.to_owned() };
-        assert_eq!("sasl.password=a=b ".parse(), Ok(property("sasl.password", "a=b ")));
-        assert_eq!(" client.id =".parse(), Ok(property("client.id", "")));
-        for text in ["", "client.id", "=x", " =x"] {
-            assert!(text.parse::<Property>().is_err(), "{text:?}");
         }
     }
 }

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use almanac::checkpoint::{AlreadyPassed, Checkpoint, Outcome};
 use almanac::report::{DEGREES_MAX, Decoder, RejectReason};
 use almanac::store::{Rejected, passed_entries, rejected_entries};
+use almanac_fuzz::targets;
 use proptest::prelude::*;
-
-use crate::fuzz::targets;
 
 type Day = (u32, u32, u32);
 

@@ -7,11 +7,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::{Campaign, Random};
-use targets::{TARGETS, Target};
+use almanac_fuzz::targets::{TARGETS, Target};
 
-#[path = "../../fuzz/src/targets.rs"]
-pub mod targets;
+use crate::support::{Campaign, Random};
 
 /// How long one input may take: far more than any does, on a machine that has other things to do.
 const INPUT_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,323 @@
+//! What can be typed: text in, values within their bounds out. An error says what is wrong, without what was typed.
+
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::SignedDuration;
+use jiff::civil::Date;
+
+use crate::report::{MONTHS, is_valid_degrees, parse_date};
+
+const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// `HOST:PORT`; an IPv6 address stands in brackets.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+impl HostPort {
+    /// Whether this stands for every address of this machine.
+    pub fn is_everywhere(&self) -> bool {
+        self.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())
+    }
+
+    /// Where this machine's own clients find who listens here.
+    pub fn reachable(&self) -> HostPort {
+        let host = match self.host.as_str() {
+            "::" => "::1",
+            _ if self.is_everywhere() => "127.0.0.1",
+            host => host,
+        };
+        HostPort { host: host.to_owned(), port: self.port }
+    }
+}
+
+impl Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HostPort { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = HostPortError;
+
+    fn from_str(text: &str) -> Result<HostPort, HostPortError> {
+        HostPort::parse(text, None).map_err(|reason| HostPortError { text: text.to_owned(), reason })
+    }
+}
+
+impl HostPort {
+    /// `HOST:PORT`, or `HOST` alone where there is a port that it then has. Else what is wrong with it.
+    pub fn parse(text: &str, default_port: Option<u16>) -> Result<HostPort, String> {
+        let (host, port) = split_port(text)?;
+        let port = match (port, default_port) {
+            (Some(port), _) => parse_port(port)?,
+            (None, Some(port)) => port,
+            (None, None) => return Err("it has no port".to_owned()),
+        };
+        if host.is_empty() {
+            return Err("it has no host".to_owned());
+        }
+        // An IPv6 address may name its network interface.
+        let is_host = |letter: char| letter.is_alphanumeric() || "-._:%".contains(letter);
+        match host.chars().find(|letter| !is_host(*letter)) {
+            Some(letter) => Err(format!("{letter:?} is not part of a host's name")),
+            None => Ok(HostPort { host: host.to_owned(), port }),
+        }
+    }
+}
+
+/// The host without its brackets, and what stands for the port.
+fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or("the bracket is not closed")?;
+        let address = host.split_once('%').map_or(host, |(address, _)| address);
+        if address.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(format!("{host:?} is not an IPv6 address"));
+        }
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(format!("{rest:?} follows the bracket")),
+        };
+    }
+    match text.split_once(':') {
+        Some((_, port)) if port.contains(':') => Err("an IPv6 address stands in brackets".to_owned()),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((text, None)),
+    }
+}
+
+fn parse_port(port: &str) -> Result<u16, String> {
+    let is_number = !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
+    match port.parse() {
+        Ok(port) if is_number => Ok(port),
+        _ => Err(format!("port {port:?} is not a number from 0 to 65535")),
+    }
+}
+
+/// A text that is not `HOST:PORT`.
+#[derive(Debug, thiserror::Error)]
+#[error("{text:?} is not HOST:PORT: {reason}\nhint: for example 127.0.0.1:9092 or [::1]:9092")]
+pub struct HostPortError {
+    text: String,
+    reason: String,
+}
+
+/// One `-X KEY=VALUE`.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Property {
+    pub key: String,
+    pub value: String,
+}
+
+impl fmt::Debug for Property {
+    /// Without the value, which may be a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{}=…", self.key)
+    }
+}
+
+impl FromStr for Property {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Property { key: key.trim().to_owned(), value: value.to_owned() })
+            }
+            _ => Err("it is not KEY=VALUE".to_owned()),
+        }
+    }
+}
+
+/// As the client reads them: it takes `PROTOCOL://` before a broker, and 9092 where there is no port, but any number for a
+/// port, and what it can't read it leaves out.
+pub fn parse_brokers(text: &str) -> Result<String, String> {
+    const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+    for broker in text.split(',').map(str::trim) {
+        if broker.is_empty() {
+            return Err(match text.trim().is_empty() {
+                true => "it names no broker".to_owned(),
+                false => "there is no broker before or after a comma".to_owned(),
+            });
+        }
+        let address = match broker.split_once("://") {
+            Some((protocol, address)) if PROTOCOLS.iter().any(|it| it.eq_ignore_ascii_case(protocol)) => {
+                address
+            }
+            Some((protocol, _)) => {
+                return Err(format!("{protocol:?} is not one of the protocols {}", PROTOCOLS.join(", ")));
+            }
+            None => broker,
+        };
+        HostPort::parse(address, Some(BROKER_PORT)).map_err(|reason| format!("{broker:?}: {reason}"))?;
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// The port of a broker that is named without one.
+pub const BROKER_PORT: u16 = 9092;
+
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        // Far beyond any use, and far below where the clock's arithmetic ends.
+        .filter(|duration| *duration <= DURATION_MAX)
+        .ok_or_else(|| "it is not a time such as 100ms, 5s or 1m".to_owned())
+}
+
+/// Seconds, or a time with its unit as elsewhere. Less than a tenth would only flicker.
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .map_or_else(|| parse_duration(text), Ok)
+        .ok()
+        .filter(|time| (Duration::from_millis(100)..=DURATION_MAX).contains(time))
+        .ok_or_else(|| "it is not a number of seconds from 0.1 on".to_owned())
+}
+
+pub fn parse_rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.0..=1000.0).contains(rate))
+        .ok_or_else(|| "it is not from 0 to 1000".to_owned())
+}
+
+pub fn parse_degrees(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|degrees| is_valid_degrees(*degrees))
+        .ok_or_else(|| "it is not a number of degrees".to_owned())
+}
+
+pub fn parse_start(text: &str) -> Result<Date, String> {
+    parse_date(text.as_bytes())
+        .ok_or_else(|| "it is not a day from 0001-01-01 to 9999-12-31, as YYYY-MM-DD".to_owned())
+}
+
+pub fn parse_partition(text: &str) -> Result<i32, String> {
+    text.parse()
+        .ok()
+        .filter(|partition| *partition >= 0)
+        .ok_or_else(|| "a partition is a number from 0 on".to_owned())
+}
+
+/// Kafka takes others, too, until something reads them as the 16 bytes that they are meant to be.
+pub fn parse_cluster_id(text: &str) -> Result<String, String> {
+    match URL_SAFE_NO_PAD.decode(text) {
+        // It would be read as an option.
+        Ok(bytes) if bytes.len() == 16 && !text.starts_with('-') => Ok(text.to_owned()),
+        _ => Err("it is not 16 bytes in URL-safe base64, 22 characters without padding".to_owned()),
+    }
+}
+
+pub fn parse_month(text: &str) -> Result<usize, String> {
+    MONTHS
+        .iter()
+        .position(|month| month.eq_ignore_ascii_case(text))
+        .ok_or_else(|| "it is not a month's English name".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_id_is_sixteen_bytes() {
+        assert!(parse_cluster_id("AAAAAAAAQACAAAAAAAAAAQ").is_ok());
+        for text in
+            ["", "weather", "AAAAAAAAQACAAAAAAAAAAQ==", "-AAAAAAAQACAAAAAAAAAAQ", "AAAAAAAAQACAAAAAAAAAA+"]
+        {
+            assert!(parse_cluster_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn brokers_are_hosts_with_ports() {
+        for text in [
+            "localhost:9092",
+            "kafka-1:9092,kafka-2:9092",
+            "kafka-1:9092, kafka-2",
+            "[::1]:9092",
+            "[::1]",
+            "SASL_SSL://b.example:9093",
+            "127.0.0.1:0",
+        ] {
+            assert_eq!(parse_brokers(text), Ok(text.to_owned()));
+        }
+        for (text, reason) in [
+            ("", "it names no broker"),
+            ("localhost:9092,", "there is no broker before or after a comma"),
+            (",localhost:9092", "there is no broker before or after a comma"),
+            ("localhost:99999", "\"localhost:99999\": port \"99999\" is not a number from 0 to 65535"),
+            ("a:1,localhost:abc", "\"localhost:abc\": port \"abc\" is not a number from 0 to 65535"),
+            (":9092", "\":9092\": it has no host"),
+            ("::1:9092", "\"::1:9092\": an IPv6 address stands in brackets"),
+            ("http://a:80", "\"http\" is not one of the protocols PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+            ("a b:9092", "\"a b:9092\": ' ' is not part of a host's name"),
+        ] {
+            assert_eq!(parse_brokers(text), Err(reason.to_owned()));
+        }
+    }
+
+    #[test]
+    fn seconds_need_no_unit() {
+        for (text, millis) in [("1", 1000), ("0.5", 500), ("0.1", 100), ("5s", 5000), ("100ms", 100)] {
+            assert_eq!(parse_seconds(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "0", "0.09", "-1", "nan", "inf", "1e300", "soon"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_says_what_is_wrong_with_it() {
+        for text in ["localhost:9092", "127.1:0", "[::1]:65535", "kafka_1.example:1", "[fe80::1%eth0]:9092"] {
+            assert_eq!(text.parse::<HostPort>().unwrap().to_string(), text);
+        }
+        for (text, reason) in [
+            ("", "it has no port"),
+            ("localhost", "it has no port"),
+            (":9092", "it has no host"),
+            ("[]:9092", "\"\" is not an IPv6 address"),
+            ("localhost:", "port \"\" is not a number from 0 to 65535"),
+            ("localhost:99999", "port \"99999\" is not a number from 0 to 65535"),
+            ("localhost:+1", "port \"+1\" is not a number from 0 to 65535"),
+            ("localhost:abc", "port \"abc\" is not a number from 0 to 65535"),
+            ("localhost: 9092", "port \" 9092\" is not a number from 0 to 65535"),
+            ("::1:9092", "an IPv6 address stands in brackets"),
+            ("[::1:9092", "the bracket is not closed"),
+            ("[::1]9092", "\"9092\" follows the bracket"),
+            ("[localhost]:9092", "\"localhost\" is not an IPv6 address"),
+            ("a,b:9092", "',' is not part of a host's name"),
+            ("a/b:9092", "'/' is not part of a host's name"),
+            ("a b:9092", "' ' is not part of a host's name"),
+        ] {
+            let error = text.parse::<HostPort>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{text:?} is not HOST:PORT: {reason}\n")), "{error}");
+        }
+        assert_eq!(HostPort::parse("kafka", Some(9092)).unwrap().to_string(), "kafka:9092");
+    }
+
+    #[test]
+    fn properties_are_key_and_value() {
+        let property = |key: &str, value: &str| Property { key: key.to_owned(), value: value.to_owned() };
+        assert_eq!("sasl.password=a=b ".parse(), Ok(property("sasl.password", "a=b ")));
+        assert_eq!(" client.id =".parse(), Ok(property("client.id", "")));
+        for text in ["", "client.id", "=x", " =x"] {
+            assert!(text.parse::<Property>().is_err(), "{text:?}");
+        }
+    }
+}
