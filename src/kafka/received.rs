@@ -91,10 +91,10 @@ impl Received {
             return Some(Item::Records(records));
         }
         let index = self.next_part - 1;
-        if let Some(Part::Failed(partition, error)) = self.response.part(index) {
+        if let Some(Part::Failed(partition, error)) = self.response.part_mut(index) {
             return Some(Item::Failed { partition: *partition, error: error.take()? });
         }
-        match self.response.part_at(index)? {
+        match self.response.part(index)? {
             Part::Batch { partition, from, header, records } => {
                 let batch = self.response.batch(*header, records);
                 Some(Item::Records(Records::of_run(*partition, *from, batch.run())))
@@ -112,7 +112,7 @@ impl Received {
             if self.decompression.advance() {
                 return true;
             }
-            let Some(part) = self.response.part_at(self.next_part) else { return false };
+            let Some(part) = self.response.part(self.next_part) else { return false };
             self.next_part += 1;
             let Part::Batch { partition, from, header, records } = part else { return true };
             let Some(codec) = header.codec else { return true };

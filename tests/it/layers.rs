@@ -1,5 +1,6 @@
 //! The shape of the code, held by its text.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -154,8 +155,21 @@ fn only_commands_print() {
 
 #[test]
 fn nothing_is_taken_for_granted() {
-    let words = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("];
+    let words = [".unwrap()", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("];
     only_in(&[], &words, "what comes from a broker, a file or a user can't panic");
+}
+
+#[test]
+fn each_expect_says_why_it_holds() {
+    for Source { name, code } in sources() {
+        for (at, call) in code.match_indices(".expect(") {
+            let argument = code[at + call.len()..].trim_start();
+            let reason = argument.strip_prefix('"').and_then(|reason| reason.split_once('"'));
+            let words = reason.map_or(0, |(reason, _)| reason.split_whitespace().count());
+            let line = code[..at].lines().count();
+            assert!(words >= 4, "src/{name}:{line}: an invariant of the code is stated in a sentence");
+        }
+    }
 }
 
 #[test]
@@ -177,5 +191,43 @@ fn layers_point_one_way() {
         ("broker/", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store", "crate::kafka"]),
     ] {
         never_in(&[layer], &[], upper, "source → producer → Kafka → consumer → checkpoint → store → plot");
+    }
+}
+
+/// The modules of a directory that each module of it imports, by name.
+fn imports(dir: &str) -> BTreeMap<String, Vec<String>> {
+    let sources = sources();
+    let inside = sources.iter().filter_map(|source| {
+        let module = source.name.strip_prefix(dir)?.strip_suffix(".rs")?;
+        (module != "mod").then(|| (module.to_owned(), &source.code))
+    });
+    let imports = inside.map(|(module, code)| {
+        let paths = code.match_indices("super::").map(|(at, word)| &code[at + word.len()..]);
+        let imported = paths.map(|path| {
+            let end = path.find(|next: char| !next.is_alphanumeric() && next != '_').unwrap_or(path.len());
+            let name = &path[..end];
+            let is_module = name.starts_with(|first: char| first.is_lowercase());
+            assert!(is_module, "src/{dir}{module}.rs imports from mod.rs, not from the module that has it");
+            name.to_owned()
+        });
+        let imported = imported.collect();
+        (module, imported)
+    });
+    imports.collect()
+}
+
+#[test]
+fn modules_import_each_other_one_way() {
+    for dir in ["kafka/"] {
+        let mut imports = imports(dir);
+        // What imports nothing that is left is in no circle.
+        while let Some(module) = imports
+            .iter()
+            .find(|(_, imported)| !imported.iter().any(|name| imports.contains_key(name)))
+            .map(|(module, _)| module.clone())
+        {
+            imports.remove(&module);
+        }
+        assert!(imports.is_empty(), "src/{dir}: there is a circle among {imports:#?}");
     }
 }
