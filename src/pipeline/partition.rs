@@ -17,6 +17,9 @@ use crate::store::{self, Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreEr
 /// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
 const PAST_END_MAX: Duration = Duration::from_secs(10);
 
+/// How long a partition's leader may take to confirm its leader epochs, while the other partitions wait.
+const LEADER_ANSWER_MAX: Duration = Duration::from_secs(1);
+
 /// Rejected records kept in memory, in bytes, before a checkpoint is due whatever the pace.
 const REJECTED_BYTES_MAX: usize = 8 << 20;
 
@@ -39,6 +42,8 @@ pub(super) struct Partition {
     unpublished: Option<i64>,
     /// How often it was looked at, and the offset then.
     quiet: (u32, i64),
+    /// Its leader did not confirm the leader epochs.
+    is_held_back: bool,
     /// A batch that is to be warned of.
     odd_batch: Option<i64>,
     /// How many rejected records the file held when the partition was taken.
@@ -120,6 +125,7 @@ impl Partition {
             progress: Progress::from(checkpoint.offset, None),
             durable: Durable::of(&checkpoint, 0, None),
             quiet: (0, checkpoint.offset),
+            is_held_back: false,
             odd_batch: None,
             damage: None,
             rejected_before: 0,
@@ -344,7 +350,7 @@ impl Partition {
     /// Gives away what has been taken and is not durable, to be written while the fold goes on. Nothing where there is
     /// nothing, or the former checkpoint is still on its way.
     pub(super) fn hand_over(&mut self) -> Option<Write> {
-        if !self.is_dirty {
+        if !self.is_dirty || self.is_held_back {
             return None;
         }
         let claim = self.claim.take()?;
@@ -356,6 +362,11 @@ impl Partition {
             rejected: std::mem::take(&mut self.rejected),
             log: std::mem::take(&mut self.is_log_dirty).then(|| self.log.clone()),
         })
+    }
+
+    /// Whether there is to be no checkpoint for now.
+    pub(super) fn hold_back(&mut self, is_held_back: bool) {
+        self.is_held_back = is_held_back;
     }
 
     /// Takes in what became of it. Says how many bytes the checkpoint has.
@@ -725,11 +736,26 @@ impl Source<'_> {
         (0..REQUESTS).map(reaches).any(|reaches: Result<bool, KafkaError>| reaches.unwrap_or(false))
     }
 
+    /// Whether the log has all leader epochs of a partition that are new to its `log.json`.
+    pub(super) fn are_epochs_known(
+        &self,
+        number: i32,
+        partition: &mut Partition,
+    ) -> Result<bool, KafkaError> {
+        let topic = &self.settings.topic;
+        let Some(last) = self.admin.leader_epoch(topic, number, LEADER_ANSWER_MAX)? else { return Ok(true) };
+        let mut are_known = partition.note_last_leader_epoch(last);
+        for epoch in partition.new_leader_epochs() {
+            are_known = are_known && self.has_epoch(number, epoch)?;
+        }
+        Ok(are_known)
+    }
+
     /// Whether the log has this leader epoch, with the record at its first offset. No checksum covers the epoch that came with
     /// the record.
-    pub(super) fn has_epoch(&self, number: i32, epoch: LeaderEpoch) -> Result<bool, KafkaError> {
+    fn has_epoch(&self, number: i32, epoch: LeaderEpoch) -> Result<bool, KafkaError> {
         let LeaderEpoch { epoch, first_offset } = epoch;
-        match self.admin.epoch_end(&self.settings.topic, number, epoch, ANSWER_MAX) {
+        match self.admin.epoch_end(&self.settings.topic, number, epoch, LEADER_ANSWER_MAX) {
             Ok(Some(end)) => Ok(end.epoch == epoch && end.end_offset > first_offset),
             // Only librdkafka can reach the brokers.
             Ok(None) => Ok(true),

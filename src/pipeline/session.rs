@@ -580,24 +580,33 @@ impl<'a> Session<'a> {
 
     /// Whether the leader epochs that are new to `log.json` can be. They are not covered by the records' checksum, and
     /// one that there never was would make the next start take the log for one that was cut.
+    ///
+    /// A partition whose leader does not answer has no checkpoint for now; the others do.
     fn check_leader_epochs(&mut self) -> Result<bool, KafkaError> {
+        let mut is_any_held_back = false;
         for (&number, partition) in &mut self.owned {
+            partition.hold_back(false);
             if !partition.has_new_leader_epoch() {
                 continue;
             }
-            let Some(last) = self.source.admin.leader_epoch(&self.settings.topic, number, ANSWER_MAX)? else {
-                continue;
+            let are_known = match self.source.are_epochs_known(number, partition) {
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(%error, number, "no checkpoint of this partition yet");
+                    partition.hold_back(true);
+                    is_any_held_back = true;
+                    continue;
+                }
+                answer => answer?,
             };
-            let mut are_known = partition.note_last_leader_epoch(last);
-            for epoch in partition.new_leader_epochs() {
-                are_known = are_known && self.source.has_epoch(number, epoch)?;
-            }
             if !are_known {
                 tracing::info!(
                     "partition {number} gave a leader epoch that its log does not have; looking again"
                 );
                 return Ok(false);
             }
+        }
+        if is_any_held_back {
+            self.pace.put_off(Instant::now(), ANSWER_MAX);
         }
         Ok(true)
     }

@@ -2,7 +2,7 @@
 //! machine. What only an engine can show, docs/IMAGE.md lists.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use almanac::kafka::Connection;
 use futures_executor::block_on;
@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::dashboard::get;
-use crate::support::{Almanac, Kafka, Place, Running, almanac, eventually, free_address};
+use crate::support::{Almanac, Campaign, Kafka, Place, Running, almanac, eventually, free_address};
 
 const TOPIC: &str = "temperatures";
 
@@ -121,6 +121,90 @@ fn a_producer_begins_while_one_of_three_brokers_hangs() {
             all.partitions_of(&topic).iter().all(|partition| partition.in_sync == 3)
         });
     }
+}
+
+/// A log is counted again and again while one of three brokers is paused at some moment; a producer and the members of a
+/// group go on meanwhile. What living brokers lead is counted as if nothing were, and the paused one is named.
+#[test]
+fn campaign() {
+    /// The client's timeout, and two seconds.
+    const LIVING_MAX: Duration = Duration::from_secs(7);
+    let campaign = Campaign::new("compose", 3);
+    let mut random = campaign.random();
+    let mut all = Services::new();
+    all.start_brokers();
+    let log = ["producer", "--interval", "0", "--days", "200000", "--replication", "3", "-t", "log", "-q"];
+    all.place.almanac(&log).succeeds();
+    for name in ["producer", "consumer", "dashboard"] {
+        all.start(name);
+    }
+    all.goes_on("days are counted");
+    let brokers = all.names_with("broker");
+    let (mut stalls, mut named) = (Vec::new(), 0);
+    for trial in 0..campaign.size {
+        let broker = &brokers[random.below(brokers.len() as u64) as usize];
+        let id: i32 = broker.trim_start_matches("kafka-").parse().unwrap();
+        let leaders = all.partitions_of("log");
+        let ends = ends(&all.connection(), "log");
+        let dir = format!("again-{trial}");
+        let small = ["-X", "max.partition.fetch.bytes=2000"];
+        let again = [&["consumer", "0", "1", "2", "3", "-t", "log", "-v"][..], &small].concat();
+        let mut consumer = all.place.almanac_in(&dir, &again).start();
+        // In the middle of it.
+        eventually("it counts", || all.place.passed(&dir) > 0 && all.place.checkpoints(&dir).len() == 4);
+        std::thread::sleep(Duration::from_millis(random.below(300)));
+        all.signal_jvm(broker, Signal::STOP);
+        let paused = Instant::now();
+        let passed = |partition: usize| {
+            let checkpoints = all.place.checkpoints(&dir);
+            checkpoints
+                .iter()
+                .any(|found| found.partition == partition as i32 && found.offset == ends[partition])
+        };
+        let living: Vec<usize> = (0..4).filter(|partition| leaders[*partition].leader != id).collect();
+        eventually("what living brokers lead is counted", || {
+            living.iter().all(|partition| passed(*partition))
+        });
+        stalls.push(paused.elapsed());
+        assert!(paused.elapsed() < LIVING_MAX, "{:?}: {}", paused.elapsed(), consumer.stderr());
+        let time = Duration::from_millis(1000 + random.below(7000));
+        std::thread::sleep(time.saturating_sub(paused.elapsed()));
+        let is_waiting = !(0..4).all(passed);
+        all.signal_jvm(broker, Signal::CONT);
+        eventually("all is counted", || (0..4).all(passed));
+        let ended = consumer.terminate();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        named += usize::from(is_waiting);
+        for line in ended.stderr.lines().filter(|line| line.contains("does not answer")) {
+            assert!(line.contains(&all.here(&format!("{broker}:9092"))), "{line}");
+        }
+        all.place.almanac_in(&dir, &["verify", "-t", "log"]).succeeds();
+        eventually("each replica is in sync", || {
+            all.partitions_of("log").iter().all(|partition| partition.in_sync == 3)
+        });
+    }
+    all.goes_on("all goes on in the end");
+    all.end("producer");
+    let sent: i64 = ends(&all.connection(), TOPIC).iter().sum();
+    eventually("all is counted", || all.place.passed("files") == sent);
+    for name in ["consumer", "dashboard"] {
+        all.end(name);
+    }
+    all.place.almanac(&["verify"]).succeeds();
+    stalls.sort_unstable();
+    campaign.say(&format!(
+        "{} pauses of a broker; what living ones lead was counted within {:?} (median {:?}); {named} times the rest had to wait",
+        campaign.size,
+        stalls.last().unwrap(),
+        stalls[stalls.len() / 2]
+    ));
+}
+
+/// Where each partition ends.
+fn ends(connection: &Connection, topic: &str) -> Vec<i64> {
+    let admin = almanac::kafka::Admin::new(connection).unwrap();
+    let spans = almanac::kafka::extent(&admin, topic, 4).unwrap();
+    spans.iter().map(|span| span.end).collect()
 }
 
 #[test]
