@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::dashboard::get;
 use crate::support::{Almanac, Campaign, Kafka, Place, Running, almanac, eventually, free_address};
 
-const TOPIC: &str = "temperatures";
+pub const TOPIC: &str = "temperatures";
 
 #[derive(Deserialize)]
 struct Compose {
@@ -224,22 +224,22 @@ fn what_is_to_last_is_in_volumes() {
 }
 
 /// The services as processes.
-struct Services {
+pub struct Services {
     compose: Compose,
     /// What stands in the file for an address, and which of this machine it is here.
     addresses: Vec<(String, String)>,
-    place: Place,
+    pub place: Place,
     running: BTreeMap<String, Vec<Running>>,
 }
 
-struct Partition {
-    leader: i32,
+pub struct Partition {
+    pub leader: i32,
     replicas: usize,
-    in_sync: usize,
+    pub in_sync: usize,
 }
 
 impl Services {
-    fn new() -> Services {
+    pub fn new() -> Services {
         let compose = compose();
         let of = |name: &String| [9092, 9093, 19092].map(|port| (format!("{name}:{port}"), free_address()));
         let addresses = compose.services.keys().flat_map(of).collect();
@@ -250,11 +250,11 @@ impl Services {
         all
     }
 
-    fn here(&self, text: &str) -> String {
+    pub fn here(&self, text: &str) -> String {
         self.addresses.iter().fold(text.to_owned(), |text, (there, here)| text.replace(there, here))
     }
 
-    fn names_with(&self, command: &str) -> Vec<String> {
+    pub fn names_with(&self, command: &str) -> Vec<String> {
         let services = self.compose.services.iter().filter(|(_, service)| service.command == command);
         services.map(|(name, _)| name.clone()).collect()
     }
@@ -267,7 +267,7 @@ impl Services {
         self.running.insert(name.to_owned(), started);
     }
 
-    fn start_brokers(&mut self) {
+    pub fn start_brokers(&mut self) {
         for name in self.names_with("broker") {
             self.start(&name);
         }
@@ -277,7 +277,7 @@ impl Services {
     }
 
     /// Pauses a broker's JVM, or lets it go on.
-    fn signal_jvm(&self, broker: &str, signal: Signal) {
+    pub fn signal_jvm(&self, broker: &str, signal: Signal) {
         crate::support::signal_jvm_in(&self.place.dir(broker), signal);
     }
 
@@ -330,7 +330,7 @@ impl Services {
         }
     }
 
-    fn connection(&self) -> Connection {
+    pub fn connection(&self) -> Connection {
         Connection { brokers: self.place.brokers.clone(), properties: Vec::new() }
     }
 
@@ -348,7 +348,7 @@ impl Services {
         config.get("min.insync.replicas").unwrap().value.clone().unwrap()
     }
 
-    fn partitions(&self) -> Vec<Partition> {
+    pub fn partitions(&self) -> Vec<Partition> {
         self.partitions_of(TOPIC)
     }
 

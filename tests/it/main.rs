@@ -31,6 +31,7 @@ mod log_faults;
 mod metrics;
 mod network;
 mod owner;
+mod paused_broker;
 mod pipeline;
 mod placement;
 mod plot;
