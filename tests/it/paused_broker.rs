@@ -14,7 +14,7 @@ use crate::support::{Campaign, Kafka, Random, Running, eventually};
 
 /// Of the consumer with partitions named, and of the group's member.
 const DIRS: [&str; 2] = ["files", "group"];
-const DAYS: u64 = 20_000;
+const DAYS: u64 = 50_000;
 /// How long a broker may be silent, and two seconds.
 const STALL_MAX: Duration = Duration::from_secs(7);
 /// Who waits this long has said what for.
@@ -79,6 +79,10 @@ fn campaign() {
     }
     seen.say(&campaign);
     assert!(seen.faults.is_empty(), "{:#?}", seen.faults);
+    assert!(
+        seen.living.iter().all(|stalls| !stalls.is_empty()),
+        "no pause came in the middle of the counting"
+    );
 }
 
 /// Sends days, and pauses a broker somewhere in between. Says whether all were sent.
@@ -99,13 +103,30 @@ fn trial(
     let leaders = all.partitions();
 
     let began = Instant::now();
+    let known = if recreates { Vec::new() } else { ends(&all.connection(), TOPIC) };
+    // The readers are held until there is something to count, so that a pause comes in the middle of it.
+    let signal = |signal| readers.iter().for_each(|reader| reader.signal(signal));
+    if !recreates {
+        signal(Signal::STOP);
+    }
     let mut sending = producer(all, if recreates { "--recreate" } else { "--append" });
-    std::thread::sleep(moment);
-    // While it is created again, its partitions may be nobody's.
-    let ends = if recreates { Vec::new() } else { ends(&all.connection(), TOPIC) };
+    let ends = match recreates {
+        // Its partitions may be nobody's meanwhile.
+        true => {
+            std::thread::sleep(moment);
+            Vec::new()
+        }
+        false => sent_beyond(all, &known),
+    };
+    let head_start = Duration::from_millis(random.below(60));
+    if !recreates && number % 2 == 0 {
+        signal(Signal::CONT);
+        std::thread::sleep(head_start);
+    }
     all.signal_jvm(broker, Signal::STOP);
     let stopped = Instant::now();
     let mut watched = watch(all, &ends, stopped);
+    signal(Signal::CONT);
     while stopped.elapsed() < pause {
         watched.iter_mut().for_each(|watched| watched.look(all));
         std::thread::sleep(Duration::from_millis(20));
@@ -151,6 +172,18 @@ fn trial(
         }
     }
     sent.code == Some(0)
+}
+
+/// Waits until each partition ends some way past what was known, and gives the ends.
+#[track_caller]
+fn sent_beyond(all: &Services, known: &[i64]) -> Vec<i64> {
+    const RECORDS: i64 = 2000;
+    let mut now = Vec::new();
+    eventually("days are sent", || {
+        now = ends(&all.connection(), TOPIC);
+        now.iter().zip(known).all(|(now, known)| *now >= known + RECORDS)
+    });
+    now
 }
 
 fn producer(all: &Services, how: &str) -> Running {
