@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use almanac::kafka::Admin;
+use almanac::kafka::{Admin, Connection, extent};
 use jiff::civil::Date;
 use rustix::process::Signal;
 
-use crate::compose::{Services, TOPIC, ends};
+use crate::compose::{Services, TOPIC};
 use crate::support::{Campaign, Kafka, Random, Running, eventually};
 
 /// Of the consumer with partitions named, and of the group's member.
@@ -274,4 +274,10 @@ fn spread(times: &[Duration]) -> String {
     let Some(last) = times.last() else { return "never".to_owned() };
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
     format!("{} times, median {:.1?}, 90 % {:.1?}, most {last:.1?}", times.len(), at(50), at(90))
+}
+
+/// Where each partition ends.
+fn ends(connection: &Connection, topic: &str) -> Vec<i64> {
+    let admin = Admin::new(connection).unwrap();
+    extent(&admin, topic, 4).unwrap().iter().map(|span| span.end).collect()
 }
