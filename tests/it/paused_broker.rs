@@ -28,6 +28,9 @@ struct Seen {
     paused: [Vec<Duration>; 2],
     /// How many of the paused broker's partitions went on before it did, so by another leader.
     moved: usize,
+    /// How often a reader's `status.json` named the paused broker, and how often its stderr did.
+    status_named: usize,
+    stderr_named: usize,
     producing: Vec<Duration>,
     faults: Vec<String>,
 }
@@ -127,8 +130,16 @@ fn trial(
     let stopped = Instant::now();
     let mut watched = watch(all, &ends, stopped);
     signal(Signal::CONT);
+    let address = all.here(&format!("{broker}:9092"));
+    let mut status_names = [false; 2];
     while stopped.elapsed() < pause {
         watched.iter_mut().for_each(|watched| watched.look(all));
+        for (names, dir) in status_names.iter_mut().zip(DIRS) {
+            let status = |number| all.place.dir(&format!("{dir}/.almanac/{number}/status.json"));
+            let has =
+                |number| fs::read_to_string(status(number)).is_ok_and(|status| status.contains(&address));
+            *names = *names || (0..4).any(has);
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
     let before: Vec<bool> = watched.iter().map(|watched| watched.longest > watched.stalled()).collect();
@@ -144,10 +155,11 @@ fn trial(
     if sent.code != Some(0) {
         seen.faults.push(format!("{what}: producer ended with {:?}: {}", sent.code, sent.stderr));
     }
-    let address = all.here(&format!("{broker}:9092"));
+    seen.status_named += status_names.iter().filter(|names| **names).count();
     for (reader, running) in readers.iter().enumerate() {
         let stderr = running.stderr();
         let text = &stderr[said[reader]..];
+        seen.stderr_named += usize::from(text.contains(&address));
         let names_it = |line: &&str| line.contains("does not answer");
         for line in text.lines().filter(names_it).filter(|line| !line.contains(&address)) {
             seen.faults.push(format!("{what}: {} says {line:?}, not {address}", DIRS[reader]));
@@ -155,7 +167,10 @@ fn trial(
         let waited = watched.iter().filter(|watched| watched.reader == reader);
         let waited = waited.map(|watched| watched.longest).max().unwrap_or_default();
         if waited > NAMED_AFTER && !text.contains(&address) {
-            seen.faults.push(format!("{what}: {} waited {waited:?} and named nobody: {text}", DIRS[reader]));
+            seen.faults.push(format!(
+                "{what}: {} waited {waited:?} and named nobody (status.json did: {}): {text}",
+                DIRS[reader], status_names[reader]
+            ));
         }
     }
     for (watched, before) in watched.iter().zip(before) {
@@ -262,6 +277,10 @@ impl Seen {
             "{} partitions went on by another leader; producer took {}; {faults} faults",
             self.moved,
             spread(&self.producing)
+        ));
+        let (status, stderr) = (self.status_named, self.stderr_named);
+        campaign.say(&format!(
+            "readers that named the paused broker: {status} in status.json, {stderr} on stderr"
         ));
         self.faults.iter().for_each(|fault| campaign.say(fault));
     }
