@@ -122,7 +122,7 @@ fn trial(
         false => sent_beyond(all, &known),
     };
     let head_start = Duration::from_millis(random.below(60));
-    if !recreates && number % 2 == 0 {
+    if !recreates && number.is_multiple_of(2) {
         signal(Signal::CONT);
         std::thread::sleep(head_start);
     }
