@@ -39,6 +39,17 @@ impl Log {
         self.leader_epochs.iter().rfind(|epoch| epoch.first_offset < next_offset).map(|epoch| epoch.epoch)
     }
 
+    /// As in error messages.
+    pub fn full_name(&self) -> String {
+        format!("{} of cluster {}", self.topic, self.cluster_id)
+    }
+
+    /// Notes that counting continues at `gap.to`, instead of a note of the same place.
+    pub fn note_gap(&mut self, gap: Gap) {
+        self.gaps.pop_if(|noted| noted.from == gap.from);
+        self.gaps.push(gap);
+    }
+
     /// Whether a checkpoint of it may have an offset lower than one that it had before: where the log was cut, and
     /// counting went on at its new end.
     pub fn may_go_back(&self) -> bool {

@@ -9,7 +9,7 @@ use super::progress::{self, Reached};
 use super::{UsageError, metrics};
 use crate::cli;
 use crate::dashboard::OwnPartitions;
-use crate::pipeline::{self, OnGap, Settings};
+use crate::pipeline::{self, OnGap, Policy, Settings};
 use crate::status::{Board, State, Status};
 use crate::stop::Stop;
 use crate::store::{self, Owner, Paths};
@@ -89,14 +89,16 @@ fn settings(options: &cli::Consumer) -> Result<Settings> {
         handover_timeout: options.handover_timeout,
         checkpoint_every: options.checkpoint_every,
         stall_after: options.stall_after,
-        on_gap: match options.on_gap {
-            cli::OnGap::Fail => OnGap::Fail,
-            cli::OnGap::Restart => OnGap::Restart,
-            cli::OnGap::Continue => OnGap::Continue,
+        policy: Policy {
+            on_gap: match options.on_gap {
+                cli::OnGap::Fail => OnGap::Fail,
+                cli::OnGap::Restart => OnGap::Restart,
+                cli::OnGap::Continue => OnGap::Continue,
+            },
+            accept_new_log: options.new_log,
+            adopt: options.adopt,
+            allow_repartition: options.allow_repartition,
         },
-        accept_new_log: options.new_log,
-        adopt: options.adopt,
-        allow_repartition: options.allow_repartition,
         board: Board::default(),
     })
 }

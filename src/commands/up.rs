@@ -18,7 +18,7 @@ use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::kafka::{self, Admin, Connection};
 use crate::note;
-use crate::pipeline::{self, PipelineError};
+use crate::pipeline::{self, PipelineError, Policy};
 use crate::producer::{self, TopicPlan, Trouble};
 use crate::report::Decoder;
 use crate::source::Synthetic;
@@ -228,10 +228,7 @@ impl Machine<'_> {
             handover_timeout: Duration::ZERO,
             checkpoint_every: None,
             stall_after: pipeline::STALL_AFTER,
-            on_gap: pipeline::OnGap::Fail,
-            accept_new_log: self.broker.is_some(),
-            adopt: false,
-            allow_repartition: false,
+            policy: Policy { accept_new_log: self.broker.is_some(), ..Policy::default() },
             board: Board::default(),
         };
         let view = View { dir: &options.dir.dir, partitions: prepared.partitions };

@@ -19,6 +19,8 @@ use super::link::Link;
 /// The shortest time that a broker is given to answer.
 const ANSWER_MIN: Duration = Duration::from_millis(300);
 const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// For how long a leader that let a request time out is not asked again: who asks would wait for the same again.
+const HANG_MIN: Duration = Duration::from_secs(1);
 
 /// Properties that change nothing of how brokers are reached and trusted.
 const HARMLESS: &[&str] = &[
@@ -54,8 +56,8 @@ struct Known {
     brokers: Vec<Broker>,
     /// Connections by address, the one that answered last first.
     links: Vec<(String, Link)>,
-    /// Addresses that did not answer, the last one last.
-    silent: Vec<String>,
+    /// Addresses that did not answer, the last one last, and when a request to them timed out.
+    silent: Vec<(String, Option<Instant>)>,
     topic: Option<(String, TopicMetadata)>,
     cluster_id: Option<String>,
 }
@@ -212,7 +214,15 @@ impl Cluster {
     ) -> Result<T, KafkaError> {
         let deadline = Instant::now() + timeout;
         loop {
-            let attempt = match self.addresses(to, deadline) {
+            let addresses = self.addresses(to, deadline);
+            if let (To::LeaderOf(..), Ok([leader])) = (to, addresses.as_deref())
+                && let Some(error) = self.hangs(leader)
+            {
+                // The leader may be another by now, also for whoever asks next.
+                self.known().topic = None;
+                return Err(error);
+            }
+            let attempt = match addresses {
                 Ok(addresses) => self.try_each(&addresses, deadline, &build, &parse),
                 Err(failure) => Err(failure),
             };
@@ -245,7 +255,8 @@ impl Cluster {
                         addresses.push(address);
                     }
                 }
-                let silence = |address: &String| known.silent.iter().position(|silent| silent == address);
+                let silence =
+                    |address: &String| known.silent.iter().position(|(silent, _)| silent == address);
                 addresses.sort_by_key(silence);
                 Ok(addresses)
             }
@@ -260,6 +271,16 @@ impl Cluster {
                 })
             }
         }
+    }
+
+    /// Why a broker is not asked, if it has just let a request time out.
+    fn hangs(&self, address: &str) -> Option<KafkaError> {
+        let known = self.known();
+        let timed_out = known.silent.iter().find(|(silent, _)| silent == address).and_then(|(_, at)| *at)?;
+        (timed_out.elapsed() < HANG_MIN).then(|| KafkaError::Unreachable {
+            brokers: address.to_owned(),
+            reason: "a request has just timed out".to_owned(),
+        })
     }
 
     fn leader_address(&self, topic: &str, partition: i32) -> Result<String, Code> {
@@ -334,7 +355,7 @@ impl Cluster {
         match exchanged {
             Ok((link, answer)) => {
                 let mut known = self.known();
-                known.silent.retain(|silent| silent != address);
+                known.silent.retain(|(silent, _)| silent != address);
                 known.links.insert(0, (address.to_owned(), link));
                 Ok(answer)
             }
@@ -344,8 +365,9 @@ impl Cluster {
             }
             Err(error) => {
                 let mut known = self.known();
-                known.silent.retain(|silent| silent != address);
-                known.silent.push(address.to_owned());
+                known.silent.retain(|(silent, _)| silent != address);
+                let timed_out = (error.kind() == io::ErrorKind::TimedOut).then(Instant::now);
+                known.silent.push((address.to_owned(), timed_out));
                 Err(error)
             }
         }

@@ -1,24 +1,16 @@
-//! One partition in a session: its claim, its checkpoint, and what has been taken since the last save.
+//! One open partition: its claim, its checkpoint, and what has been taken since the last checkpoint.
 
 use std::time::{Duration, Instant};
 
-use super::memory::{AWAY_TOLD_AFTER, Jumps, Upsets};
-use super::session::End;
+use super::jumps::Jumps;
+use super::progress::{Moment, Obstacle, Progress, Seen, Tally, timestamp};
+use super::trust::Reconnect;
 use super::writing::{Write, Written};
-use super::{ANSWER_MAX, OnGap, PipelineError, Source};
 use crate::checkpoint::{Checkpoint, Outcome};
-use crate::kafka::{Admin, KafkaError, Position, Records, Refused, StartAt};
-use crate::note;
+use crate::kafka::{Position, Records, Refused, StartAt};
 use crate::report::{Decoder, RejectReason};
-use crate::status::{Board, Durable, State, Status};
-use crate::stop::Stop;
-use crate::store::{self, Claim, Gap, LeaderEpoch, Loaded, Log, Rejected, StoreError};
-
-/// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
-const PAST_END_MAX: Duration = Duration::from_secs(10);
-
-/// How long a partition's leader may take to confirm its leader epochs, while the other partitions wait.
-const LEADER_ANSWER_MAX: Duration = Duration::from_secs(1);
+use crate::status::{Board, Durable};
+use crate::store::{Claim, Gap, LeaderEpoch, Log, Rejected, StoreError};
 
 /// Rejected records kept in memory, in bytes, before a checkpoint is due whatever the pace.
 const REJECTED_BYTES_MAX: usize = 8 << 20;
@@ -40,103 +32,53 @@ pub(super) struct Partition {
     /// What the checkpoint's file holds.
     durable: Durable,
     unpublished: Option<i64>,
-    /// How often it was looked at, and the offset then.
+    /// At how many statuses in a row the offset was the same, and that offset.
     quiet: (u32, i64),
-    /// Its leader did not confirm the leader epochs.
-    is_held_back: bool,
+    /// Its leader did not answer: no checkpoint is tried before.
+    held_until: Option<Instant>,
     /// A batch that is to be warned of.
     odd_batch: Option<i64>,
-    /// How many rejected records the file held when the partition was taken.
-    rejected_before: u64,
-    /// The first record that was rejected since then, until it is told.
+    /// How many rejected records the file will hold after the write in flight.
+    rejected_in_flight: u64,
+    /// The first record that was rejected since it was opened, until it was reported.
     first_rejected: Option<(i64, RejectReason)>,
     /// The batch that can't be read, and how often that was seen.
     damage: Option<(i64, u32)>,
 }
 
-/// Whether what there is to count becomes durable.
-#[derive(Clone, Copy)]
-pub(super) struct Progress {
-    durable_offset: i64,
-    high_watermark: Option<i64>,
-    /// When a checkpoint last moved the offset, or there was none to be made.
-    last: Instant,
-    is_stalled: bool,
-}
-
-impl Progress {
-    /// Where a session before this one has left the partition at the same offset, time has gone on since.
-    fn from(durable_offset: i64, known: Option<Progress>) -> Self {
-        let same = known.filter(|known| known.durable_offset == durable_offset);
-        Progress {
-            durable_offset,
-            high_watermark: None,
-            last: same.map_or_else(Instant::now, |known| known.last),
-            is_stalled: known.is_some_and(|known| known.is_stalled),
-        }
-    }
-
-    fn lag(&self) -> Option<i64> {
-        self.high_watermark.map(|high| high.saturating_sub(self.durable_offset).max(0))
-    }
-}
-
-/// What the status says beside the checkpoint.
-#[derive(Default)]
-struct Tally {
-    counted: u64,
-    duplicates: u64,
-    rejected: u64,
-    /// Records of all outcomes when the last status was written.
-    records_reported: u64,
-    last_durable: Option<jiff::Timestamp>,
-    checkpoint_seconds: f64,
-}
-
 impl Partition {
-    /// Claims a partition and finds where to go on. `None`: the log is no longer the session's, or the process is
-    /// to stop.
-    pub(super) fn take(
-        source: &Source,
-        number: i32,
-        take_over: bool,
-        stop: &Stop,
-    ) -> Result<Option<Self>, PipelineError> {
-        let (mut claim, loaded) = Claim::take(source.home, number, take_over)?;
-        let Some((mut log, checkpoint)) = go_on(source, &mut claim, loaded, stop)? else { return Ok(None) };
-        // Noted before the checkpoint that was to pass them, which then was not written; or of a part that was cut off.
+    /// `rejected_total`: how many rejected records the file holds.
+    pub(super) fn new(
+        claim: Claim,
+        mut log: Log,
+        checkpoint: Checkpoint,
+        rejected_total: u64,
+        durable: Durable,
+        before: Option<Progress>,
+    ) -> Self {
+        // Noted before a checkpoint that was then not written; or of a part that was truncated.
         let noted = log.leader_epochs.len();
         log.leader_epochs.retain(|epoch| epoch.first_offset < checkpoint.offset);
-        let is_log_dirty = log.leader_epochs.len() < noted;
-        let known = source.memory.progress.borrow_mut().remove(&number);
-        let progress = Progress::from(checkpoint.offset, known);
-        let rejected_before = store::count_rejected(&source.settings.dir, number)?;
-        let durable = store::durable_of(&source.settings.dir, &checkpoint);
-        let partition = Partition::new(claim, log, checkpoint);
-        Ok(Some(Partition { is_log_dirty, progress, rejected_before, durable, ..partition }))
-    }
-
-    fn new(claim: Claim, log: Log, checkpoint: Checkpoint) -> Self {
         Partition {
             number: claim.partition(),
             claim: Some(claim),
+            is_log_dirty: log.leader_epochs.len() < noted,
             log,
+            durable,
             unpublished: Some(checkpoint.offset),
-            progress: Progress::from(checkpoint.offset, None),
-            durable: Durable::of(&checkpoint, 0, None),
+            progress: Progress::from(checkpoint.offset, before),
             quiet: (0, checkpoint.offset),
-            is_held_back: false,
+            held_until: None,
             odd_batch: None,
             damage: None,
-            rejected_before: 0,
+            rejected_in_flight: rejected_total,
             first_rejected: None,
             checkpoint,
             is_dirty: false,
-            is_log_dirty: false,
             has_skipped: false,
             rejected: Vec::new(),
             rejected_bytes: 0,
-            tally: Tally::default(),
+            tally: Tally { rejected_total, ..Tally::default() },
         }
     }
 
@@ -171,11 +113,6 @@ impl Partition {
         self.log.leader_epochs.iter().filter(move |epoch| epoch.first_offset >= durable).copied()
     }
 
-    /// The leader epoch of the last record that the file has passed.
-    pub(super) fn durable_epoch(&self) -> Option<i32> {
-        self.log.epoch_before(self.progress.durable_offset)
-    }
-
     /// Takes in the leader epoch of the log's end. Says whether none that was read is past it.
     ///
     /// Of what holds no record it is noted, too: else the broker would say at the next start that the last epoch noted
@@ -194,9 +131,9 @@ impl Partition {
     pub(super) fn apply(
         &mut self,
         mut records: Records,
-        jumps: &Jumps,
+        jumps: &mut Jumps,
         decoder: &mut Decoder,
-    ) -> Option<End> {
+    ) -> Option<Reconnect> {
         let (number, is_contiguous) = (records.partition, records.is_contiguous);
         let last_epoch = self.log.leader_epochs.last().map(|last| last.epoch);
         // It begins with the first of these records that is not passed already.
@@ -266,8 +203,7 @@ impl Partition {
     /// Passes a batch that can't be read. The gap is noted before the checkpoint that passes it.
     pub(super) fn leave_out(&mut self, gap: Gap) {
         if self.checkpoint.skip_to(gap.to) {
-            self.log.gaps.pop_if(|noted| noted.from == gap.from);
-            self.log.gaps.push(gap);
+            self.log.note_gap(gap);
             (self.is_dirty, self.is_log_dirty, self.has_skipped) = (true, true, true);
         }
     }
@@ -319,22 +255,22 @@ impl Partition {
         const MOMENT: Duration = Duration::from_secs(2);
         let (stable, high) = (stable?, high?);
         let is_held = stable < high && self.checkpoint.offset >= stable;
-        (is_held && self.progress.last.elapsed() >= MOMENT).then(|| {
+        (is_held && self.progress.idle_time() >= MOMENT).then(|| {
             format!(
                 "an open transaction holds back the records from offset {stable} on (the log ends at {high})"
             )
         })
     }
 
-    /// At how many looks, with this one, the offset has been the same.
-    pub(super) fn quiet_looks(&mut self) -> u32 {
+    /// At how many statuses, with this one, the offset has been the same.
+    pub(super) fn count_quiet(&mut self) -> u32 {
         let (looks, offset) = self.quiet;
         self.quiet = (if offset == self.checkpoint.offset { looks + 1 } else { 0 }, self.checkpoint.offset);
         self.quiet.0
     }
 
-    /// Counts the looks from here.
-    pub(super) fn heard(&mut self) {
+    /// Counts them from here.
+    pub(super) fn reset_quiet(&mut self) {
         self.quiet.0 = 0;
     }
 
@@ -350,12 +286,13 @@ impl Partition {
     /// Gives away what has been taken and is not durable, to be written while the fold goes on. Nothing where there is
     /// nothing, or the former checkpoint is still on its way.
     pub(super) fn hand_over(&mut self) -> Option<Write> {
-        if !self.is_dirty || self.is_held_back {
+        if !self.is_dirty || self.is_held_back() {
             return None;
         }
         let claim = self.claim.take()?;
         self.is_dirty = false;
         self.rejected_bytes = 0;
+        self.rejected_in_flight += self.rejected.len() as u64;
         Some(Write {
             claim,
             checkpoint: self.checkpoint.clone(),
@@ -364,9 +301,18 @@ impl Partition {
         })
     }
 
-    /// Whether there is to be no checkpoint for now.
-    pub(super) fn hold_back(&mut self, is_held_back: bool) {
-        self.is_held_back = is_held_back;
+    /// Lets it have no checkpoint before this time, or lets it have one again.
+    pub(super) fn hold_until(&mut self, time: Option<Instant>) {
+        self.held_until = time;
+    }
+
+    fn is_held_back(&self) -> bool {
+        self.held_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether it has taken anything that may be tried to be made durable now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_dirty && !self.is_held_back()
     }
 
     /// Takes in what became of it. Says how many bytes the checkpoint has.
@@ -377,40 +323,13 @@ impl Partition {
         self.unpublished = Some(self.durable.offset);
         self.tally.last_durable = Some(timestamp(at));
         self.tally.checkpoint_seconds = took.as_secs_f64();
-        self.progress.durable_offset = self.durable.offset;
-        self.progress.last = at;
+        self.tally.rejected_total = self.rejected_in_flight;
+        self.progress.advance(self.durable.offset, at);
         Ok(self.durable.bytes)
     }
 
-    /// What the session leaves for the next one.
-    pub(super) fn progress(&self) -> Progress {
-        self.progress
-    }
-
-    /// Takes in up to where the log can be read. Two ways of asking may tell of different moments.
-    pub(super) fn look_at(&mut self, high_watermark: Option<i64>) {
-        let progress = &mut self.progress;
-        progress.high_watermark = progress.high_watermark.max(high_watermark);
-        if progress.lag() == Some(0) {
-            progress.last = Instant::now();
-        }
-    }
-
-    /// Says once that a partition has stalled, and once that it goes on.
-    pub(super) fn tell_stall(&mut self, stall_after: Duration, cause: Option<&str>) {
-        let (number, progress) = (self.number, &mut self.progress);
-        let lag = progress.lag().unwrap_or(0);
-        let is_stalled = lag > 0 && progress.last.elapsed() >= stall_after;
-        match (std::mem::replace(&mut progress.is_stalled, is_stalled), is_stalled) {
-            (false, true) => tracing::warn!(
-                "partition {number} has stalled at offset {}, lag {lag}: no checkpoint for {} s{}",
-                progress.durable_offset,
-                progress.last.elapsed().as_secs(),
-                cause.map_or(String::new(), |cause| format!("; {cause}"))
-            ),
-            (true, false) => note!("partition {number} goes on, at offset {}", progress.durable_offset),
-            _ => {}
-        }
+    pub(super) fn progress(&mut self) -> &mut Progress {
+        &mut self.progress
     }
 
     /// The durable offset, if the group has not heard of it yet.
@@ -421,358 +340,18 @@ impl Partition {
     /// Shows the status on the board, then writes it. Not while its checkpoint is in flight.
     pub(super) fn write_status(
         &mut self,
-        elapsed: Duration,
-        is_stopped: bool,
-        upsets: Upsets,
-        obstacle: Obstacle,
+        moment: Moment,
+        obstacle: &Obstacle,
         board: &Board,
     ) -> Result<(), StoreError> {
         let Some(claim) = &mut self.claim else { return Ok(()) };
-        let last_progress = rfc3339(timestamp(self.progress.last));
-        let tally = &mut self.tally;
-        let records = tally.counted + tally.duplicates + tally.rejected;
-        let fresh = records - std::mem::replace(&mut tally.records_reported, records);
-        // While Kafka is away, nobody knows how far the log goes.
-        let is_known = !matches!(obstacle, Obstacle::Kafka(_));
-        let status = Status {
-            partition: self.number,
-            topic: self.log.topic.clone(),
-            state: match (&obstacle, self.progress.is_stalled) {
-                _ if is_stopped => State::Stopped,
-                (Obstacle::Kafka(_), _) => State::Waiting,
-                (_, true) => State::Stalled,
-                (Obstacle::Partition(_), false) => State::Waiting,
-                (Obstacle::None, false) => State::Running,
-            },
-            offset: self.progress.durable_offset,
-            position: self.checkpoint.offset,
-            high_watermark: self.progress.high_watermark.filter(|_| is_known),
-            lag: self.progress.lag().filter(|_| is_known),
-            rate: fresh as f64 / elapsed.as_secs_f64().max(0.001),
-            counted: tally.counted,
-            duplicates: tally.duplicates,
-            rejected: tally.rejected,
-            rejected_total: Some(self.rejected_before + tally.rejected - self.rejected.len() as u64),
-            days: self.durable.days,
-            newest: self.durable.newest.map(|date| date.to_string()),
-            last_durable: tally.last_durable.map(rfc3339),
-            stalled_since: self.progress.is_stalled.then(|| last_progress.clone()),
-            last_progress: Some(last_progress),
-            checkpoint_seconds: tally.checkpoint_seconds,
-            checkpoint_bytes: self.durable.bytes,
-            rebalances: upsets.rebalances,
-            broker_errors: upsets.broker_errors,
-            waiting_for: obstacle.cause().filter(|_| !is_stopped).map(str::to_owned),
-            owner: claim.owner().clone(),
-            written: rfc3339(jiff::Timestamp::now()),
-        };
+        let position = self.checkpoint.offset;
+        let (durable, progress, owner) = (&self.durable, &self.progress, claim.owner());
+        let seen =
+            Seen { partition: self.number, topic: &self.log.topic, position, durable, progress, owner };
+        let status = self.tally.status(&seen, moment, obstacle);
         board.show(&status, self.durable);
         claim.set_status(&status)
-    }
-}
-
-/// Why nothing comes of a partition.
-pub(super) enum Obstacle {
-    None,
-    /// No broker answers.
-    Kafka(String),
-    /// The partition's leader does not answer, or an open transaction holds back its records.
-    Partition(String),
-}
-
-impl Obstacle {
-    pub(super) fn cause(&self) -> Option<&str> {
-        match self {
-            Obstacle::None => None,
-            Obstacle::Kafka(cause) | Obstacle::Partition(cause) => Some(cause),
-        }
-    }
-}
-
-/// The time of day that it was then.
-fn timestamp(then: Instant) -> jiff::Timestamp {
-    let ago = jiff::SignedDuration::try_from(then.elapsed()).unwrap_or_default();
-    jiff::Timestamp::now().checked_sub(ago).unwrap_or_default()
-}
-
-fn rfc3339(time: jiff::Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
-}
-
-/// Holds what was found in DIR against the log as it is now: goes on, begins, begins again, or refuses.
-fn go_on(
-    source: &Source,
-    claim: &mut Claim,
-    loaded: Loaded,
-    stop: &Stop,
-) -> Result<Option<(Log, Checkpoint)>, PipelineError> {
-    let settings = source.settings;
-    let number = claim.partition();
-    let Some((low, mut high)) = watermarks(source, number, stop)? else { return Ok(None) };
-    let found = Log {
-        cluster_id: source.cluster_id.clone(),
-        topic: settings.topic.clone(),
-        topic_id: source.topic.id.clone(),
-        partitions: source.topic.partitions,
-        first_offset: low,
-        leader_epochs: Vec::new(),
-        gaps: Vec::new(),
-        is_starting_over: false,
-    };
-    let is_other = |log: &Log| log.cluster_id != found.cluster_id || log.topic != found.topic;
-    let is_other = loaded.log.as_ref().is_some_and(is_other);
-    let is_adopted = loaded.log.is_none();
-    let is_as_before = |log: &Log| {
-        (&log.topic_id, log.partitions) == (&found.topic_id, found.partitions) && !log.is_starting_over
-    };
-    let is_plain = loaded.checkpoint.is_some() && !is_other && loaded.log.as_ref().is_some_and(is_as_before);
-    if !is_plain && !source.is_certain(&found, number, stop)? {
-        return Ok(None);
-    }
-    if let Some(log) = loaded.log.as_ref().filter(|_| is_other && !settings.accept_new_log) {
-        let name = |log: &Log| format!("{} of cluster {}", log.topic, log.cluster_id);
-        return Err(PipelineError::OtherLog {
-            dir: settings.dir.clone(),
-            theirs: name(log),
-            ours: name(&found),
-        });
-    }
-    let (mut log, mut checkpoint) = match loaded {
-        Loaded { checkpoint: None, log } => {
-            let checkpoint = claim.start_over(log.as_ref(), &found)?;
-            return Ok(Some((found, checkpoint)));
-        }
-        Loaded { log: Some(log), checkpoint: Some(checkpoint) } => (log, checkpoint),
-        // Where its counting began is not known; if that is not where offsets begin, `verify` will say so.
-        Loaded { log: None, checkpoint: Some(checkpoint) } if settings.adopt => {
-            (Log { first_offset: 0, ..found.clone() }, checkpoint)
-        }
-        Loaded { log: None, checkpoint: Some(_) } => {
-            return Err(PipelineError::WithoutLog { dir: settings.dir.clone(), partition: number });
-        }
-    };
-    if is_other || log.topic_id != found.topic_id {
-        // Once for all partitions of this process.
-        if !source.is_recreation_told.replace(true) {
-            let what = if is_other { "is another topic than before" } else { "has been created again" };
-            tracing::warn!(
-                "topic {} {what}; what was counted of the former one is in archive/{}",
-                found.topic,
-                log.topic_id
-            );
-        }
-        let checkpoint = claim.start_over(Some(&log), &found)?;
-        source.memory.cut.borrow_mut().remove(&number);
-        return Ok(Some((found, checkpoint)));
-    }
-    let cut = source.memory.cut.borrow().get(&number).cloned();
-    match cut.filter(|cut| cut.offset == checkpoint.offset).and_then(|cut| cut.confirmed) {
-        Some(reason) if settings.on_gap != OnGap::Restart => {
-            return Err(PipelineError::Truncated { topic: found.topic, partition: number, reason });
-        }
-        Some(_) => return start_over(source, claim, &log, found).map(Some),
-        None if log.is_starting_over => return start_over(source, claim, &log, found).map(Some),
-        None => {}
-    }
-    if log.partitions != found.partitions {
-        // Refused by the session where it is not allowed.
-        log.partitions = found.partitions;
-        claim.set_log(&log)?;
-    }
-    let deadline = Instant::now() + PAST_END_MAX;
-    while checkpoint.offset > high && Instant::now() < deadline {
-        if stop.wait(Duration::from_millis(200)) {
-            return Ok(None);
-        }
-        let Some(now) = watermarks(source, number, stop)? else { return Ok(None) };
-        high = now.1;
-    }
-    if checkpoint.offset < low || checkpoint.offset > high {
-        // The numbers may be those of a topic that has just been created again, or damaged on the way.
-        if !source.is_same_topic()? {
-            return Ok(None);
-        }
-        let Some((low, high)) = watermarks(source, number, stop)? else { return Ok(None) };
-        if (low..=high).contains(&checkpoint.offset) {
-            return Ok(None);
-        }
-        if settings.on_gap != OnGap::Fail && !source.is_certain(&found, number, stop)? {
-            return Ok(None);
-        }
-        match settings.on_gap {
-            OnGap::Fail => {
-                let (topic, offset) = (found.topic, checkpoint.offset);
-                return Err(PipelineError::Gap { topic, partition: number, offset, low, high });
-            }
-            OnGap::Restart => return start_over(source, claim, &log, found).map(Some),
-            OnGap::Continue => jump(claim, &mut log, &mut checkpoint, low, high)?,
-        }
-    } else if is_adopted {
-        claim.set_log(&log)?;
-    }
-    Ok(Some((log, checkpoint)))
-}
-
-/// Archives what was counted of this very log, and begins with what it holds now.
-fn start_over(
-    source: &Source,
-    claim: &mut Claim,
-    log: &Log,
-    found: Log,
-) -> Result<(Log, Checkpoint), PipelineError> {
-    let checkpoint = claim.start_over(Some(log), &found)?;
-    source.memory.cut.borrow_mut().remove(&claim.partition());
-    tracing::warn!(
-        "partition {} is counted again from offset {}; what was counted before is in archive/{}",
-        claim.partition(),
-        found.first_offset,
-        log.topic_id
-    );
-    Ok((found, checkpoint))
-}
-
-/// Goes on at the nearest offset that the log holds. Noted first: a note of what did not happen after all, because
-/// of a crash in between, is harmless, and the next start makes it true. The leader epochs stay until there is the
-/// checkpoint, as they tell of the cut as long as the offset does not.
-fn jump(
-    claim: &mut Claim,
-    log: &mut Log,
-    checkpoint: &mut Checkpoint,
-    low: i64,
-    high: i64,
-) -> Result<(), StoreError> {
-    let gap = Gap { from: checkpoint.offset, to: checkpoint.offset.clamp(low, high) };
-    log.gaps.pop_if(|noted| noted.from == gap.from);
-    log.gaps.push(gap);
-    claim.set_log(log)?;
-    if gap.to < gap.from {
-        claim.rewind(log, gap.to)?;
-    }
-    checkpoint.offset = gap.to;
-    claim.replace(checkpoint)?;
-    tracing::warn!(
-        "partition {} goes on at offset {} instead of {}; noted in log.json",
-        claim.partition(),
-        gap.to,
-        gap.from
-    );
-    Ok(())
-}
-
-/// The offsets that can be read, waited for while the partition has no leader or Kafka is away; nothing where the
-/// partition is gone, or the process is to stop.
-fn watermarks(source: &Source, number: i32, stop: &Stop) -> Result<Option<(i64, i64)>, PipelineError> {
-    let (asked, mut is_told) = (Instant::now(), false);
-    while !stop.is_asked() {
-        match source.admin.watermarks(&source.settings.topic, number, ANSWER_MAX) {
-            Ok(watermarks) => return Ok(Some(watermarks)),
-            Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(None),
-            Err(error) if error.is_transient() => {
-                if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
-                    let error = error.to_string();
-                    let fact = error.lines().next().unwrap_or_default();
-                    tracing::warn!("partition {number} does not answer ({fact}); waiting for it");
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        stop.wait(Duration::from_millis(200));
-    }
-    Ok(None)
-}
-
-impl Source<'_> {
-    /// Whether another client hears the same of the log. What decides about the files for good, or goes into a new
-    /// `log.json`, is asked for twice: nothing that is read later would tell that it was damaged on the way.
-    fn is_certain(&self, found: &Log, number: i32, stop: &Stop) -> Result<bool, PipelineError> {
-        let admin = self.second_admin()?;
-        let (asked, mut is_told) = (Instant::now(), false);
-        while !stop.is_asked() {
-            let ask = || -> Result<_, KafkaError> {
-                let topic = admin.describe(&found.topic, ANSWER_MAX)?;
-                let cluster_id = admin.cluster_id(ANSWER_MAX)?;
-                let (low, _) = admin.watermarks(&found.topic, number, ANSWER_MAX)?;
-                Ok((topic.map(|topic| (topic.id, topic.partitions)), cluster_id, low))
-            };
-            match ask() {
-                Ok((topic, cluster_id, low)) => {
-                    return Ok(topic == Some((found.topic_id.clone(), found.partitions))
-                        && (cluster_id, low) == (found.cluster_id.clone(), found.first_offset));
-                }
-                Err(error) if error.is_log_doubtful() || error.is_of_epoch() => return Ok(false),
-                Err(error) if error.is_transient() => {
-                    if asked.elapsed() >= AWAY_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
-                        let error = error.to_string();
-                        let fact = error.lines().next().unwrap_or_default();
-                        tracing::warn!("partition {number} does not answer ({fact}); waiting for it");
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-            stop.wait(Duration::from_millis(200));
-        }
-        Ok(false)
-    }
-
-    /// Another client, which has heard nothing of the log yet.
-    pub(super) fn second_admin(&self) -> Result<&Admin, KafkaError> {
-        if let Some(admin) = self.second_admin.get() {
-            return Ok(admin);
-        }
-        let admin = Admin::new(&self.settings.connection)?;
-        Ok(self.second_admin.get_or_init(|| admin))
-    }
-
-    /// Whether the log reaches `offset` with this leader epoch, by requests of another client: a response that says that
-    /// it was truncated may have been damaged on the way.
-    pub(super) fn has_epoch_still(&self, number: i32, epoch: Option<i32>, offset: i64) -> bool {
-        /// A log that was truncated is so in each of them.
-        const REQUESTS: usize = 3;
-        let Some(epoch) = epoch else { return false };
-        let reaches = |_| {
-            let end = self.second_admin()?.epoch_end(&self.settings.topic, number, epoch, ANSWER_MAX)?;
-            Ok(end.is_some_and(|end| end.epoch == epoch && end.end_offset >= offset))
-        };
-        (0..REQUESTS).map(reaches).any(|reaches: Result<bool, KafkaError>| reaches.unwrap_or(false))
-    }
-
-    /// Whether the log has all leader epochs of a partition that are new to its `log.json`.
-    pub(super) fn are_epochs_known(
-        &self,
-        number: i32,
-        partition: &mut Partition,
-    ) -> Result<bool, KafkaError> {
-        let topic = &self.settings.topic;
-        let Some(last) = self.admin.leader_epoch(topic, number, LEADER_ANSWER_MAX)? else { return Ok(true) };
-        let mut are_known = partition.note_last_leader_epoch(last);
-        for epoch in partition.new_leader_epochs() {
-            are_known = are_known && self.has_epoch(number, epoch)?;
-        }
-        Ok(are_known)
-    }
-
-    /// Whether the log has this leader epoch, with the record at its first offset. No checksum covers the epoch that came with
-    /// the record.
-    fn has_epoch(&self, number: i32, epoch: LeaderEpoch) -> Result<bool, KafkaError> {
-        let LeaderEpoch { epoch, first_offset } = epoch;
-        match self.admin.epoch_end(&self.settings.topic, number, epoch, LEADER_ANSWER_MAX) {
-            Ok(Some(end)) => Ok(end.epoch == epoch && end.end_offset > first_offset),
-            // Only librdkafka can reach the brokers.
-            Ok(None) => Ok(true),
-            Err(error) if error.is_transient() => Err(error),
-            Err(error) => {
-                tracing::debug!(%error, "a leader epoch can't be confirmed");
-                Ok(true)
-            }
-        }
-    }
-
-    fn is_same_topic(&self) -> Result<bool, PipelineError> {
-        match self.admin.describe(&self.settings.topic, ANSWER_MAX) {
-            Ok(topic) => Ok(topic.is_some_and(|topic| topic == self.topic)),
-            Err(error) if error.is_transient() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 
@@ -843,7 +422,8 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let (mut claim, loaded) = Claim::new(dir.path(), NUMBER, false).unwrap();
             let checkpoint = claim.start_over(loaded.log.as_ref(), &log()).unwrap();
-            let partition = Partition::new(claim, log(), checkpoint);
+            let durable = Durable::of(&checkpoint, 0, None);
+            let partition = Partition::new(claim, log(), checkpoint, 0, durable, None);
             Case { dir, partition, values: Vec::new(), epochs: Vec::new() }
         }
 
@@ -853,7 +433,7 @@ mod tests {
             let leader_epoch = self.epochs.last().map_or(leader_epoch, |last| leader_epoch.max(*last));
             let record = Record { partition: NUMBER, offset, key: None, value: Some(&value) };
             let records = Records::of_one(record, leader_epoch);
-            let taken = self.partition.apply(records, &Jumps::default(), &mut Decoder::default());
+            let taken = self.partition.apply(records, &mut Jumps::default(), &mut Decoder::default());
             assert!(taken.is_none());
             self.values.push(value);
             self.epochs.push(leader_epoch);

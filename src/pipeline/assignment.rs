@@ -1,0 +1,331 @@
+//! Which partitions the consumer has: named or assigned by the group, then claimed, then opened.
+
+use std::time::{Duration, Instant};
+
+use super::consumer::{Consumer, Interrupt};
+use super::contact::Contact;
+use super::decision::{Because, Decision, Facts, How, Reaches, decide};
+use super::error::PipelineError;
+use super::facts::{Answer, Asking, Question};
+use super::open::open;
+use super::partition::Partition;
+use super::progress::{Moment, Obstacle, Progress, Seen, Tally};
+use super::settings::Settings;
+use super::trust::Reconnect;
+use crate::kafka::{KafkaError, RebalanceEvent};
+use crate::store::{self, Claim, Loaded, StoreError};
+
+/// How long a partition that was taken away is left to its new owner, who locks it with its first status.
+const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// How soon the brokers are asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// How long a leader may not answer before the user hears of it.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
+
+/// A partition that the group assigned, and that is not claimed yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    /// When it may be tried first.
+    from: Instant,
+    /// When it is taken from whoever still holds it: the group's word outranks the lock.
+    force: Option<Instant>,
+}
+
+/// A partition that is claimed, while the brokers are asked what its log is.
+pub(super) struct Opening {
+    claim: Claim,
+    loaded: Loaded,
+    /// How many rejected records its file holds.
+    rejected_total: u64,
+    since: Instant,
+    ask_at: Instant,
+    /// What a first client heard, if a second one is to confirm it.
+    first: Option<Facts>,
+    /// Why the leader does not answer, and since when.
+    obstacle: Option<(Instant, String)>,
+}
+
+impl Opening {
+    fn question(&self) -> Question {
+        Question::new(self.claim.partition(), &self.loaded, self.first.is_some())
+    }
+
+    pub(super) fn obstacle(&self, contact: &Contact) -> Obstacle {
+        if let Some(cause) = contact.obstacle() {
+            return Obstacle::Kafka(cause.to_owned());
+        }
+        match &self.obstacle {
+            Some((since, cause)) if since.elapsed() >= REPORT_AFTER => Obstacle::Leader(cause.clone()),
+            _ => Obstacle::None,
+        }
+    }
+
+    /// Nothing while it is not known whether there is a checkpoint.
+    pub(super) fn write_status(
+        &mut self,
+        settings: &Settings,
+        moment: Moment,
+        obstacle: &Obstacle,
+    ) -> Result<(), StoreError> {
+        let Some(checkpoint) = &self.loaded.checkpoint else { return Ok(()) };
+        let progress = Progress::from(checkpoint.offset, None);
+        let owner = self.claim.owner();
+        let durable = store::durable_of(&settings.dir, checkpoint);
+        let seen = Seen {
+            partition: checkpoint.partition,
+            topic: &settings.topic,
+            position: checkpoint.offset,
+            durable: &durable,
+            progress: &progress,
+            owner,
+        };
+        let mut tally = Tally { rejected_total: self.rejected_total, ..Tally::default() };
+        let status = tally.status(&seen, moment, obstacle);
+        settings.board.show(&status, durable);
+        self.claim.set_status(&status)
+    }
+}
+
+impl Consumer<'_> {
+    /// Claims the partitions named, or joins the group.
+    pub(super) fn begin(&mut self) -> Result<(), Interrupt> {
+        self.refuse_other_log()?;
+        self.refuse_repartitioned()?;
+        let Some(partitions) = &self.settings.partitions else { return Ok(self.kafka.reader.subscribe()?) };
+        let has = self.kafka.identity.topic.partitions;
+        if let Some(&partition) = partitions.iter().find(|partition| **partition >= has) {
+            let topic = self.settings.topic.clone();
+            return Err(PipelineError::NoSuchPartition { topic, partition, partitions: has }.into());
+        }
+        // Before the first is claimed: a file that can't be read must cost no living owner another partition.
+        for &partition in partitions {
+            store::check(&self.settings.dir, partition)?;
+        }
+        for &partition in partitions {
+            self.claim(partition, self.take_over)?;
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, partition: i32, take_over: bool) -> Result<(), StoreError> {
+        let (claim, loaded) = Claim::take(self.home, partition, take_over)?;
+        let now = Instant::now();
+        let rejected_total = store::count_rejected(&self.settings.dir, partition)?;
+        let opening =
+            Opening { claim, loaded, rejected_total, since: now, ask_at: now, first: None, obstacle: None };
+        self.opening.insert(partition, opening);
+        Ok(())
+    }
+
+    /// Answers the rebalances of the group, in order.
+    pub(super) fn answer_group(&mut self) -> Result<(), Interrupt> {
+        for event in self.kafka.reader.take_rebalances() {
+            tracing::info!(?event, "the group rebalances");
+            self.counters.rebalances += 1;
+            self.finish_writing()?;
+            match event {
+                RebalanceEvent::Assigned(partitions) => self.await_assigned(&partitions)?,
+                RebalanceEvent::Revoked(partitions) => {
+                    self.save(true)?;
+                    self.release(&partitions)?;
+                }
+                RebalanceEvent::Lost(partitions) => self.release(&partitions)?,
+            }
+        }
+        if !self.given_up.is_empty() {
+            self.kafka.reader.remove(&std::mem::take(&mut self.given_up))?;
+        }
+        Ok(())
+    }
+
+    fn await_assigned(&mut self, partitions: &[i32]) -> Result<(), PipelineError> {
+        let from = Instant::now();
+        let wait = if self.take_over { Duration::ZERO } else { self.settings.handover_timeout };
+        let awaited = Awaited { from, force: from.checked_add(wait) };
+        self.awaited.extend(partitions.iter().map(|&partition| (partition, awaited)));
+        // The rebalance continues; the partitions are added as they are opened.
+        Ok(self.kafka.reader.add(&[])?)
+    }
+
+    /// Releases partitions, then lets the rebalance continue.
+    fn release(&mut self, partitions: &[i32]) -> Result<(), PipelineError> {
+        self.contact.forget(partitions);
+        for partition in partitions {
+            self.awaited.remove(partition);
+            self.opening.remove(partition);
+            self.truncations.remove(partition);
+            self.progress.remove(partition);
+        }
+        let mut added = partitions.to_vec();
+        added.retain(|partition| self.owned.remove(partition).is_some() || self.given_up.contains(partition));
+        self.given_up.retain(|partition| !added.contains(partition));
+        Ok(self.kafka.reader.remove(&added)?)
+    }
+
+    /// Claims what the group assigned, as soon as its former owner has released it, or the time for that is
+    /// over: the group's word outranks the lock.
+    pub(super) fn claim_awaited(&mut self) -> Result<(), Interrupt> {
+        for (number, awaited) in std::mem::take(&mut self.awaited) {
+            let now = Instant::now();
+            if now < awaited.from {
+                self.awaited.insert(number, awaited);
+                continue;
+            }
+            let take_over = awaited.force.is_some_and(|force| now >= force);
+            match self.claim(number, take_over) {
+                Ok(()) => {}
+                Err(StoreError::Held { .. }) => {
+                    self.awaited.insert(number, awaited);
+                }
+                Err(error) => self.fail(number, error.into())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens claimed partitions as soon as the brokers have said what their logs are.
+    pub(super) fn open_claimed(&mut self) -> Result<(), Interrupt> {
+        let is_over = self.asking.as_ref().is_none_or(Asking::is_over);
+        let answers = self.asking.as_ref().map(Asking::take).unwrap_or_default();
+        for (question, answer) in answers {
+            self.hear(&question, answer)?;
+        }
+        if is_over {
+            let now = Instant::now();
+            let due = self.opening.values().filter(|opening| opening.ask_at <= now);
+            let questions: Vec<Question> = due.map(Opening::question).collect();
+            let kafka = &self.kafka;
+            self.asking = (!questions.is_empty())
+                .then(|| Asking::start(&kafka.clients, &self.settings.topic, &kafka.identity, questions));
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, question: &Question, answer: Answer) -> Result<(), Interrupt> {
+        let number = question.partition;
+        let Some(opening) = self.opening.get_mut(&number).filter(|opening| opening.question() == *question)
+        else {
+            // It was released meanwhile, and perhaps claimed again.
+            return Ok(());
+        };
+        let again_at = Instant::now() + ASK_AGAIN_AFTER;
+        let mut facts = match answer {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return Err(Reconnect::OtherTopic.into()),
+            Err(error) if error.is_of_epoch() => return Err(Reconnect::EpochRefused(error).into()),
+            Err(error) if error.is_log_doubtful() => return Err(Reconnect::LogDoubtful(error).into()),
+            Err(error) if error.is_transient() => {
+                let since = opening.obstacle.as_ref().map_or(opening.ask_at, |(since, _)| *since);
+                opening.obstacle = Some((since, cause_of(&error)));
+                opening.ask_at = again_at;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        opening.obstacle = None;
+        // Without requests for leader epochs, librdkafka must have found it twice.
+        let truncated = self.truncations.get(&number).filter(|(_, times)| *times >= 2);
+        if let (Reaches::Unknown, Some((offset, _))) = (&facts.reaches, truncated)
+            && opening.loaded.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.offset == *offset)
+        {
+            facts.reaches = Reaches::No(format!("the broker says so twice at offset {offset}"));
+        }
+        if opening.first.as_ref().is_some_and(|first| !facts.agrees_with(first)) {
+            return Err(Reconnect::AnswersDiffer { partition: number }.into());
+        }
+        match decide(&opening.loaded, &facts, &self.settings.policy, opening.since.elapsed()) {
+            Decision::AskAgain => {
+                opening.first = None;
+                opening.ask_at = again_at;
+                Ok(())
+            }
+            decision if decision.needs_confirmation() && opening.first.is_none() => {
+                opening.first = Some(facts);
+                opening.ask_at = Instant::now();
+                Ok(())
+            }
+            Decision::Refuse(refusal) => {
+                self.opening.remove(&number);
+                Ok(self.fail(number, refusal.of(self.settings, number, &facts.log))?)
+            }
+            Decision::Open(how) => self.open(number, how, &facts),
+        }
+    }
+
+    fn open(&mut self, number: i32, how: How, facts: &Facts) -> Result<(), Interrupt> {
+        let Some(Opening { mut claim, loaded, mut rejected_total, .. }) = self.opening.remove(&number) else {
+            return Ok(());
+        };
+        self.report_recreation(&how);
+        let (is_begun, is_resumed) = (how == How::Begin, matches!(how, How::Resume(_) | How::ResumeWith(_)));
+        let (log, checkpoint) = match open(how, &mut claim, loaded, &facts.log) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(self.fail(number, error.into())?),
+        };
+        if !is_resumed {
+            rejected_total = store::count_rejected(&self.settings.dir, number)?;
+            self.truncations.remove(&number);
+        }
+        let before = self.progress.remove(&number);
+        let durable = store::durable_of(&self.settings.dir, &checkpoint);
+        let partition = Partition::new(claim, log, checkpoint, rejected_total, durable, before);
+        match self.kafka.reader.add(&[partition.position()]) {
+            Err(error) if error.is_transient() => return Err(Reconnect::NotStarted(error).into()),
+            added => added?,
+        }
+        self.owned.insert(number, partition);
+        self.failures.remove(&number);
+        // Two that begin in a fresh DIR at the same time see each other's logs by now.
+        if is_begun { self.refuse_other_log() } else { Ok(()) }
+    }
+
+    /// Warns once for all partitions of this process.
+    fn report_recreation(&mut self, how: &How) {
+        let How::StartOver(former, because) = how else { return };
+        let what = match because {
+            Because::OtherTopic => "is another topic than before",
+            Because::Recreated => "has been created again",
+            Because::Gap | Because::Interrupted => return,
+        };
+        if !std::mem::replace(&mut self.is_recreation_reported, true) {
+            tracing::warn!(
+                "topic {} {what}; what was counted of the former one is in archive/{}",
+                self.settings.topic,
+                former.topic_id
+            );
+        }
+    }
+
+    /// Gives up one partition, for now or for good, and continues with the others if that is possible at all.
+    pub(super) fn fail(&mut self, number: i32, error: PipelineError) -> Result<(), PipelineError> {
+        if self.settings.partitions.is_some() || !error.is_of_one_partition() {
+            return Err(error);
+        }
+        self.opening.remove(&number);
+        if self.owned.remove(&number).is_some() {
+            self.given_up.push(number);
+        }
+        if let PipelineError::Store(StoreError::TakenOver { .. }) = error {
+            // This member was asleep, and the group will say that another has the partition; or somebody was told to
+            // take it. It is taken back when it is free for longer than a new owner needs to lock it.
+            tracing::warn!("{error}");
+            self.awaited.insert(number, Awaited { from: Instant::now() + TAKE_BACK_AFTER, force: None });
+        } else {
+            tracing::error!("partition {number} is left alone: {error}");
+            self.failures.insert(number, error);
+        }
+        Ok(())
+    }
+}
+
+/// Why a leader does not answer, in one line.
+fn cause_of(error: &KafkaError) -> String {
+    match error {
+        KafkaError::Unreachable { brokers, reason } => {
+            format!("the broker at {brokers} does not answer ({reason})")
+        }
+        error => error.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
+}

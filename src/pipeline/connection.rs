@@ -1,0 +1,179 @@
+//! The connection to Kafka: found, and held against what DIR counts.
+
+use std::time::{Duration, Instant};
+
+use super::consumer::{Consumer, Interrupt};
+use super::contact::Contact;
+use super::error::PipelineError;
+use super::facts::{ANSWER_MAX, Clients, Identity};
+use super::settings::Settings;
+use super::trust::{Reconnect, Said};
+use crate::kafka::{self, KafkaError, Topic};
+use crate::stop::Stop;
+use crate::store;
+
+/// How soon the brokers are asked again for a topic that is not there.
+const FIND_EVERY: Duration = Duration::from_millis(100);
+
+/// How often the brokers are asked whether a quiet topic is still the same: sooner while none answers, as the user waits to
+/// hear of it.
+const TOPIC_CHECK_EVERY: Duration = Duration::from_millis(500);
+const TOPIC_CHECK_EVERY_AWAY: Duration = Duration::from_millis(200);
+/// How long the answer may take where nothing depends on it yet.
+const TOPIC_CHECK_MAX: Duration = Duration::from_secs(1);
+
+/// One connection to the brokers, and the topic that was found.
+pub(super) struct Kafka {
+    pub clients: Clients,
+    pub identity: Identity,
+    pub reader: kafka::Consumer,
+}
+
+impl Kafka {
+    pub(super) fn new(settings: &Settings, clients: Clients, identity: Identity) -> Result<Self, KafkaError> {
+        let Settings { connection, group, topic, .. } = settings;
+        let reader = kafka::Consumer::new(connection, group, topic, Some(&identity.topic.id))?;
+        Ok(Kafka { clients, identity, reader })
+    }
+
+    /// Warns of a topic from which Kafka removes records before, or after, they are counted. Without the right to see its
+    /// configuration nothing is said.
+    pub(super) fn warn_of_removal(&self, settings: &Settings) {
+        let topic = &settings.topic;
+        match self.clients.first.cleanup_policy(topic, ANSWER_MAX) {
+            Ok(Some(policy)) if policy.contains("compact") => tracing::warn!(
+                "topic {topic} has cleanup.policy={policy}: Kafka removes all but the newest record of each month, so days can be lost before they are counted\nhint: set cleanup.policy=delete with 'kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=delete'",
+                settings.connection.brokers
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the topic's configuration is not known"),
+        }
+    }
+}
+
+/// Waits until there is a Kafka, and the topic in it; `None` if the process is to stop. Warns once of what it waits for, and
+/// calls `while_waiting` with that again and again.
+pub(super) fn find_topic(
+    settings: &Settings,
+    clients: &Clients,
+    contact: &mut Contact,
+    stop: &Stop,
+    mut while_waiting: impl FnMut(&str) -> Result<(), PipelineError>,
+) -> Result<Option<Identity>, PipelineError> {
+    let (mut is_kafka_reported, mut is_topic_reported) = (false, false);
+    let (admin, topic) = (&clients.first, &settings.topic);
+    let find = || -> Result<Option<Identity>, KafkaError> {
+        let Some(topic) = admin.describe(topic, ANSWER_MAX)? else { return Ok(None) };
+        Ok(Some(Identity { cluster_id: admin.cluster_id(ANSWER_MAX)?, topic }))
+    };
+    while !stop.is_asked() {
+        let asked = Instant::now();
+        let reason = match find() {
+            Ok(Some(identity)) => {
+                contact.answered();
+                return Ok(Some(identity));
+            }
+            Ok(None) => {
+                contact.answered();
+                let cause = format!("topic {topic} is not there");
+                if !std::mem::replace(&mut is_topic_reported, true) {
+                    tracing::warn!("{cause} yet; waiting for it");
+                }
+                while_waiting(&cause)?;
+                stop.wait(FIND_EVERY);
+                continue;
+            }
+            Err(KafkaError::Unreachable { reason, .. }) => reason,
+            Err(error) if error.is_transient() => error.to_string(),
+            Err(error) => return Err(error.into()),
+        };
+        if contact.has_been {
+            contact.failed(asked, || reason);
+            contact.obstacle().map_or(Ok(()), &mut while_waiting)?;
+        } else if !std::mem::replace(&mut is_kafka_reported, true) {
+            let brokers = &settings.connection.brokers;
+            tracing::warn!("no Kafka at {brokers} yet; waiting for it ({reason})");
+        }
+        stop.wait(FIND_EVERY);
+    }
+    Ok(None)
+}
+
+impl Consumer<'_> {
+    /// DIR belongs to one topic of one cluster, whichever of its partitions are to be read. This is known before the first
+    /// is claimed, so that no living owner loses one to a consumer that then refuses.
+    pub(super) fn refuse_other_log(&self) -> Result<(), Interrupt> {
+        let Identity { cluster_id, .. } = &self.kafka.identity;
+        let (dir, topic) = (&self.settings.dir, &self.settings.topic);
+        if self.settings.policy.accept_new_log {
+            return Ok(());
+        }
+        let logs = store::logs_in(dir);
+        let Some(log) = logs.iter().find(|log| (&log.cluster_id, &log.topic) != (cluster_id, topic)) else {
+            return Ok(());
+        };
+        // A cluster's id may have been damaged on the way: another client is asked for it.
+        match self.kafka.clients.second.cluster_id(ANSWER_MAX) {
+            Ok(confirmed) if confirmed == *cluster_id => Err(PipelineError::OtherLog {
+                dir: dir.clone(),
+                theirs: log.full_name(),
+                ours: format!("{topic} of cluster {cluster_id}"),
+            }
+            .into()),
+            Ok(_) => Err(Reconnect::ClusterUnknown.into()),
+            Err(error) if error.is_transient() => Err(Reconnect::ClusterUnknown.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A day that was counted in one partition would not be recognised when it comes again in another: this concerns
+    /// all of DIR, whichever of its partitions are to be read.
+    pub(super) fn refuse_repartitioned(&self) -> Result<(), PipelineError> {
+        let Topic { id, partitions: now } = &self.kafka.identity.topic;
+        if self.settings.policy.allow_repartition {
+            return Ok(());
+        }
+        let logs = store::logs_in(&self.settings.dir);
+        match logs.iter().find(|log| log.topic_id == *id && log.partitions != *now) {
+            None => Ok(()),
+            Some(log) => Err(PipelineError::Repartitioned {
+                dir: self.settings.dir.clone(),
+                topic: self.settings.topic.clone(),
+                before: log.partitions,
+                now: *now,
+            }),
+        }
+    }
+
+    pub(super) fn check_topic_if_due(&mut self) -> Result<(), Interrupt> {
+        let every = if self.contact.is_answering() { TOPIC_CHECK_EVERY } else { TOPIC_CHECK_EVERY_AWAY };
+        if self.log_checked.elapsed() >= every && self.is_same_topic(TOPIC_CHECK_MAX) == Said::No {
+            return Err(Reconnect::OtherTopic.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the topic of this name is still the one that it connected to. Must be asked after the last record that the
+    /// answer is to hold for has arrived.
+    pub(super) fn is_same_topic(&mut self, time: Duration) -> Said {
+        let asked = Instant::now();
+        // Not by the reader's own connection: there an answer waits behind the fetch that waits for records.
+        let answer = self.kafka.clients.first.describe(&self.settings.topic, time);
+        self.log_checked = Instant::now();
+        match answer {
+            Ok(topic) => {
+                self.contact.answered();
+                match topic.is_some_and(|topic| topic == self.kafka.identity.topic) {
+                    true => Said::Yes,
+                    false => Said::No,
+                }
+            }
+            Err(error) => {
+                self.counters.broker_errors += 1;
+                let text = self.kafka.reader.take_error_text();
+                self.contact.failed(asked, || text.unwrap_or_else(|| error.reason()));
+                Said::Nothing
+            }
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! The consumer: one loop over the partitions that it owns, on one thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::assignment::{Awaited, Opening};
+use super::connection::{Kafka, find_topic};
+use super::contact::Contact;
+use super::error::PipelineError;
+use super::facts::{ANSWER_MAX, Asking, Clients};
+use super::jumps::Jumps;
+use super::pace::Pace;
+use super::partition::Partition;
+use super::progress::{Counters, Moment, Obstacle, Progress};
+use super::settings::{OnGap, Settings};
+use super::trust::Reconnect;
+use super::writing::Writing;
+use crate::kafka::{Item, KafkaError, Received};
+use crate::report::Decoder;
+use crate::stop::Stop;
+use crate::store::{Gap, Home, Paths, StoreError};
+
+/// How long a poll waits for a record; also how soon a wish to stop is seen.
+const POLL_MAX: Duration = Duration::from_millis(100);
+
+/// Records taken from librdkafka at a time, where it reads.
+const BATCH_RECORDS_MAX: usize = 4096;
+
+/// How soon the consumer sees that a checkpoint in flight is durable, or a request is answered, if no records come.
+const PENDING_CHECK_EVERY: Duration = Duration::from_millis(5);
+
+/// A partition with a larger lag than this is being caught up with.
+const CATCH_UP_LAG: i64 = 1000;
+
+/// How often `status.json` is written; half as often while checkpoints are in flight.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a batch that can't be read is fetched before the user hears what to do. Each time takes a second.
+const DAMAGE_SEEN_MIN: u32 = 3;
+
+/// After how many statuses without progress a partition's end is asked for. Twice as many each time that there was more:
+/// over a slow network a fetch may take that long.
+const QUIET_STATUSES: u32 = 10;
+const QUIET_STATUSES_MAX: u32 = 120;
+
+/// Why the loop ends in the middle of a turn.
+pub(super) enum Interrupt {
+    Reconnect(Reconnect),
+    Fail(PipelineError),
+}
+
+impl<E: Into<PipelineError>> From<E> for Interrupt {
+    fn from(error: E) -> Self {
+        Interrupt::Fail(error.into())
+    }
+}
+
+impl From<Reconnect> for Interrupt {
+    fn from(why: Reconnect) -> Self {
+        Interrupt::Reconnect(why)
+    }
+}
+
+/// All that a consumer knows.
+pub(super) struct Consumer<'a> {
+    pub settings: &'a Settings,
+    pub home: &'a Home,
+    pub stop: &'a Stop,
+    /// Replaced when it reconnects.
+    pub kafka: Kafka,
+
+    /// Assigned by the group, and not claimed yet.
+    pub awaited: BTreeMap<i32, Awaited>,
+    /// Claimed, while the brokers are asked what their logs are.
+    pub opening: BTreeMap<i32, Opening>,
+    pub asking: Option<Asking>,
+    /// Open: their records are read and counted.
+    pub owned: BTreeMap<i32, Partition>,
+    /// No longer owned, and still read: the client takes their removal for the answer to a rebalance, if there is one.
+    pub given_up: Vec<i32>,
+    /// Why partitions had to be left alone, while the others go on.
+    pub failures: BTreeMap<i32, PipelineError>,
+    /// Whether partitions are taken from living owners: not when this process wakes up later, and the living owner may be
+    /// one that took over from it.
+    pub take_over: bool,
+
+    /// Checkpoints in flight, and how long the brokers were asked before.
+    pub writing: Option<(Writing, Duration)>,
+    pub pace: Pace,
+    pub log_checked: Instant,
+    pub contact: Contact,
+    pub counters: Counters,
+    /// Of partitions that were let go when it reconnected.
+    pub progress: BTreeMap<i32, Progress>,
+    /// Where librdkafka found a log truncated, and how often: at this offset of the checkpoint.
+    pub truncations: BTreeMap<i32, (i64, u32)>,
+    pub is_recreation_reported: bool,
+
+    decoder: Decoder,
+    jumps: Jumps,
+    quiet_statuses: u32,
+    status_written: Instant,
+    /// The last batch of a partition that was warned of, as its records carry wrong offsets.
+    odd_batches: BTreeMap<i32, i64>,
+    /// Partitions of which a rejected record was warned of.
+    rejected_reported: BTreeSet<i32>,
+}
+
+impl<'a> Consumer<'a> {
+    /// Waits until there is a Kafka, and the topic in it. `None`: the process is to stop.
+    pub(super) fn connect(
+        settings: &'a Settings,
+        home: &'a Home,
+        stop: &'a Stop,
+    ) -> Result<Option<Self>, PipelineError> {
+        let clients = Clients::new(&settings.connection)?;
+        let mut contact = Contact::default();
+        let Some(identity) = find_topic(settings, &clients, &mut contact, stop, |_| Ok(()))? else {
+            return Ok(None);
+        };
+        let now = Instant::now();
+        let kafka = Kafka::new(settings, clients, identity)?;
+        kafka.warn_of_removal(settings);
+        Ok(Some(Consumer {
+            settings,
+            home,
+            stop,
+            kafka,
+            awaited: BTreeMap::new(),
+            opening: BTreeMap::new(),
+            asking: None,
+            owned: BTreeMap::new(),
+            given_up: Vec::new(),
+            failures: BTreeMap::new(),
+            take_over: settings.take_over,
+            writing: None,
+            pace: Pace::new(settings.checkpoint_every, settings.stall_after, now),
+            log_checked: now,
+            contact,
+            counters: Counters::default(),
+            progress: BTreeMap::new(),
+            truncations: BTreeMap::new(),
+            is_recreation_reported: false,
+            decoder: Decoder::default(),
+            jumps: Jumps::default(),
+            quiet_statuses: QUIET_STATUSES,
+            status_written: now,
+            odd_batches: BTreeMap::new(),
+            rejected_reported: BTreeSet::new(),
+        }))
+    }
+
+    /// Keeps the checkpoints until the process is to stop.
+    pub(super) fn run(mut self) -> Result<(), PipelineError> {
+        let mut ended = loop {
+            match self.consume() {
+                Ok(()) => break Ok(()),
+                Err(Interrupt::Fail(error)) => break Err(error),
+                Err(Interrupt::Reconnect(why)) => match self.reconnect(&why) {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        match self.release_all() {
+            Err(error) if ended.is_ok() => ended = Err(error),
+            Err(error) => tracing::error!("{error}"),
+            Ok(()) => {}
+        }
+        let failed = self.failures.pop_first().map_or(Ok(()), |(_, failure)| Err(failure));
+        let partitions =
+            usize::try_from(self.kafka.identity.topic.partitions).expect("a count is not negative");
+        let partitions = self.settings.partitions.as_ref().map_or(partitions, Vec::len);
+        ended.and(failed).map_err(|error| error.with_open_files(partitions))
+    }
+
+    /// Takes the partitions, and counts their records until the process is to stop.
+    fn consume(&mut self) -> Result<(), Interrupt> {
+        self.begin()?;
+        let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
+        while !self.stop.is_asked() {
+            self.answer_group()?;
+            self.claim_awaited()?;
+            self.open_claimed()?;
+            self.kafka.reader.poll(&mut received, self.patience());
+            self.count(&mut received)?;
+            self.save_if_due()?;
+            self.check_topic_if_due()?;
+            self.report_if_due()?;
+        }
+        self.save_at_last()?;
+        Ok(self.write_status(true)?)
+    }
+
+    /// How long the next poll may wait.
+    fn patience(&self) -> Duration {
+        if self.writing.is_some() || self.asking.is_some() {
+            PENDING_CHECK_EVERY
+        } else if self.owned.values().any(Partition::is_ready) {
+            self.pace.until_due(Instant::now()).min(POLL_MAX)
+        } else {
+            POLL_MAX
+        }
+    }
+
+    /// Takes what a poll brought.
+    fn count(&mut self, received: &mut Received) -> Result<(), Interrupt> {
+        while let Some(item) = received.next() {
+            self.take_in(item)?;
+            // A response may hold far more than its size: it is compressed.
+            if self.stop.is_asked() {
+                break;
+            }
+            if self.owned.values().any(Partition::is_full) {
+                self.save_full()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, item: Item<'_>) -> Result<(), Interrupt> {
+        match item {
+            Item::Records(records) => {
+                let number = records.partition;
+                // What comes of a partition that was just given up is not ours to count.
+                let Some(partition) = self.owned.get_mut(&number) else { return Ok(()) };
+                let doubt = partition.apply(records, &mut self.jumps, &mut self.decoder);
+                self.warn_of_records(number);
+                doubt.map_or(Ok(()), |why| Err(why.into()))
+            }
+            Item::EndOfPartition { partition: number, next_offset } => {
+                let Some(partition) = self.owned.get_mut(&number) else { return Ok(()) };
+                if let Some(why) = self.jumps.doubt(number, partition.next_offset(), next_offset) {
+                    return Err(why.into());
+                }
+                partition.skip_to(next_offset);
+                Ok(())
+            }
+            Item::Failed { partition, error } => {
+                self.counters.broker_errors += 1;
+                self.take_in_failure(partition, error)
+            }
+        }
+    }
+
+    fn take_in_failure(&mut self, partition: Option<i32>, error: KafkaError) -> Result<(), Interrupt> {
+        match error {
+            error if error.is_transient() => {
+                tracing::debug!(%error, "the client retries by itself");
+                Ok(())
+            }
+            KafkaError::Damaged { partition, offset, next_offset, reason } => {
+                self.meet_damage(partition, Gap { from: offset, to: next_offset }, &reason)
+            }
+            error if error.is_log_doubtful() => {
+                if error.is_truncation()
+                    && let Some((number, owned)) =
+                        partition.and_then(|number| Some((number, self.owned.get(&number)?)))
+                {
+                    let offset = owned.durable_offset();
+                    let before = self.truncations.get(&number).filter(|(at, _)| *at == offset);
+                    let times = before.map_or(1, |(_, times)| times + 1);
+                    self.truncations.insert(number, (offset, times));
+                }
+                Err(Reconnect::LogDoubtful(error).into())
+            }
+            error => Err(error.into()),
+        }
+    }
+
+    /// A batch that can't be read is fetched again and again, as the damage may be on the way or on one broker's disk. The
+    /// user can have it left out.
+    fn meet_damage(&mut self, number: i32, batch: Gap, reason: &str) -> Result<(), Interrupt> {
+        let Some(partition) = self.owned.get_mut(&number) else { return Ok(()) };
+        let Gap { from, to } = batch;
+        match partition.note_damage(from) {
+            1 => tracing::warn!(
+                "partition {number}: can't read the batch at offset {from}: {reason}; reading it again"
+            ),
+            DAMAGE_SEEN_MIN if self.settings.policy.on_gap == OnGap::Continue && to > from => {
+                tracing::warn!(
+                    "partition {number}: offsets {from} to {} are left out; noted in log.json",
+                    to - 1
+                );
+                partition.leave_out(batch);
+                let position = partition.position();
+                self.kafka.reader.remove(&[number])?;
+                self.kafka.reader.add(&[position])?;
+            }
+            DAMAGE_SEEN_MIN => tracing::warn!(
+                "partition {number}: the batch at offset {from} still can't be read: {reason}\nhint: restore it from another replica, or leave out offsets {from} to {} with 'almanac consumer {number} --on-gap continue'",
+                to - 1
+            ),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Warns once of what is wrong with the records of a partition.
+    fn warn_of_records(&mut self, number: i32) {
+        let Some(partition) = self.owned.get_mut(&number) else { return };
+        if let Some(offset) = partition.take_odd_batch()
+            && self.odd_batches.get(&number).is_none_or(|last| *last < offset)
+        {
+            self.odd_batches.insert(number, offset);
+            tracing::warn!(
+                "partition {number}: the records of the batch at offset {offset} carry wrong offsets; their places in the batch count"
+            );
+        }
+        if let Some((offset, reason)) = partition.take_first_rejected()
+            && self.rejected_reported.insert(number)
+        {
+            tracing::warn!(
+                "partition {number}: the record at offset {offset} is rejected ({reason}) and kept in {}; further ones are kept there without a warning",
+                Paths::new(&self.settings.dir, number).rejected().display()
+            );
+        }
+    }
+
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.owned.iter().any(|(&number, partition)| {
+            let end = self.kafka.reader.high_watermark(number);
+            end.is_some_and(|end| end.saturating_sub(partition.next_offset()) > CATCH_UP_LAG)
+        })
+    }
+
+    fn report_if_due(&mut self) -> Result<(), Interrupt> {
+        // A status waits for checkpoints in flight, so it lets them come first.
+        let every = if self.writing.is_some() { STATUS_EVERY * 2 } else { STATUS_EVERY };
+        if self.status_written.elapsed() < every {
+            return Ok(());
+        }
+        self.write_status(false)?;
+        self.publish_offsets();
+        self.kafka.clients.first.serve();
+        match self.find_silent_partition() {
+            Some(why) => {
+                self.save(true)?;
+                Err(why.into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A partition of which the client brings nothing although it has more.
+    fn find_silent_partition(&mut self) -> Option<Reconnect> {
+        let is_answering = self.contact.is_answering();
+        for (&number, partition) in &mut self.owned {
+            let is_quiet = partition.count_quiet() >= self.quiet_statuses
+                && is_answering
+                && !partition.is_damaged()
+                && self.kafka.reader.obstacle(number).is_none();
+            // Who has been away may take some time to be heard from again.
+            if is_quiet || !is_answering {
+                partition.reset_quiet();
+            }
+            if !is_quiet {
+                continue;
+            }
+            let offset = partition.next_offset();
+            let has_more = match self.kafka.clients.first.watermarks(&self.settings.topic, number, ANSWER_MAX)
+            {
+                Ok((_, high)) => {
+                    partition.progress().note_high_watermark(Some(high));
+                    high > offset
+                }
+                Err(error) => error.is_of_epoch(),
+            };
+            if has_more {
+                self.quiet_statuses = (self.quiet_statuses * 2).min(QUIET_STATUSES_MAX);
+                return Some(Reconnect::Silent { partition: number, offset });
+            }
+        }
+        None
+    }
+
+    /// Writes what each partition says of itself, and reports who does not answer.
+    pub(super) fn write_status(&mut self, is_stopped: bool) -> Result<(), PipelineError> {
+        self.finish_writing()?;
+        let elapsed = std::mem::replace(&mut self.status_written, Instant::now()).elapsed();
+        self.counters.broker_errors += self.kafka.reader.take_error_count();
+        let moment = Moment { elapsed, is_stopped, counters: self.counters };
+        let stall_after = self.settings.stall_after + self.settings.checkpoint_every.unwrap_or_default();
+        let (mut failed, mut silent) = (Vec::new(), BTreeMap::new());
+        let mut note = |number, obstacle: &Obstacle, written: Result<(), StoreError>| {
+            if let Obstacle::Leader(cause) = obstacle {
+                silent.insert(number, cause.clone());
+            }
+            failed.extend(written.err().map(|error| (number, error)));
+        };
+        for (&number, opening) in &mut self.opening {
+            let obstacle = opening.obstacle(&self.contact);
+            note(number, &obstacle, opening.write_status(self.settings, moment, &obstacle));
+        }
+        for (&number, partition) in &mut self.owned {
+            let obstacle = obstacle(&self.contact, &self.kafka, number, partition);
+            if !matches!(obstacle, Obstacle::Kafka(_)) {
+                partition.progress().note_high_watermark(self.kafka.reader.high_watermark(number));
+            }
+            partition.progress().report_stall(number, stall_after, obstacle.cause());
+            note(number, &obstacle, partition.write_status(moment, &obstacle, &self.settings.board));
+        }
+        self.contact.report_obstacles(&silent);
+        self.forget_statuses();
+        failed.into_iter().try_for_each(|(number, error)| self.fail(number, error.into()))
+    }
+
+    /// Publishes offsets to the group, for lag displays; almanac never reads them.
+    pub(super) fn publish_offsets(&mut self) {
+        let offsets: Vec<(i32, i64)> = self
+            .owned
+            .iter_mut()
+            .filter_map(|(&number, partition)| Some((number, partition.take_unpublished()?)))
+            .collect();
+        if !offsets.is_empty() {
+            self.kafka.reader.publish_offsets(&offsets);
+        }
+    }
+
+    /// Drops what is not durable and connects to the brokers again. `false`: the process is to stop.
+    fn reconnect(&mut self, why: &Reconnect) -> Result<bool, PipelineError> {
+        why.report();
+        self.finish_writing()?;
+        // Many that follow one another write their statuses all the same.
+        if self.status_written.elapsed() >= STATUS_EVERY {
+            self.write_status(false)?;
+        }
+        // Other members wait for this one's answer to a rebalance. Named partitions stay claimed, so that their statuses say
+        // what the consumer waits for.
+        if self.settings.partitions.is_none() {
+            self.release_all()?;
+        }
+        self.take_over = false;
+        self.stop.wait(why.pause());
+        let clients = Clients::new(&self.settings.connection)?;
+        let mut contact = std::mem::take(&mut self.contact);
+        let found =
+            find_topic(self.settings, &clients, &mut contact, self.stop, |cause| self.write_waiting(cause));
+        self.contact = contact;
+        let Some(identity) = found? else { return Ok(false) };
+        self.release_all()?;
+        let is_another = identity.topic.id != self.kafka.identity.topic.id;
+        self.kafka = Kafka::new(self.settings, clients, identity)?;
+        if is_another {
+            self.is_recreation_reported = false;
+            self.kafka.warn_of_removal(self.settings);
+        }
+        Ok(true)
+    }
+
+    /// The same while there is no topic to be read.
+    fn write_waiting(&mut self, cause: &str) -> Result<(), PipelineError> {
+        if self.status_written.elapsed() < STATUS_EVERY {
+            return Ok(());
+        }
+        let elapsed = std::mem::replace(&mut self.status_written, Instant::now()).elapsed();
+        let moment = Moment { elapsed, is_stopped: false, counters: self.counters };
+        let obstacle = Obstacle::Kafka(cause.to_owned());
+        for opening in self.opening.values_mut() {
+            opening.write_status(self.settings, moment, &obstacle)?;
+        }
+        for partition in self.owned.values_mut() {
+            partition.write_status(moment, &obstacle, &self.settings.board)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the statuses of partitions that it no longer has from the board.
+    fn forget_statuses(&self) {
+        let has = |partition| self.owned.contains_key(&partition) || self.opening.contains_key(&partition);
+        self.settings.board.keep(has);
+    }
+
+    /// Lets all partitions go: checkpoints in flight first, and locks before the group hears of it, so that whoever is
+    /// assigned the partitions next can take them.
+    fn release_all(&mut self) -> Result<(), PipelineError> {
+        let finished = self.finish_writing();
+        self.publish_offsets();
+        self.progress.extend(self.owned.iter_mut().map(|(&number, owned)| (number, *owned.progress())));
+        self.owned.clear();
+        self.opening.clear();
+        self.awaited.clear();
+        self.given_up.clear();
+        self.asking = None;
+        finished
+    }
+}
+
+/// Why no records of a partition arrive, the cause that concerns most first.
+fn obstacle(contact: &Contact, kafka: &Kafka, number: i32, partition: &Partition) -> Obstacle {
+    if let Some(cause) = contact.obstacle() {
+        return Obstacle::Kafka(cause.to_owned());
+    }
+    if let Some(cause) = kafka.reader.obstacle(number) {
+        return Obstacle::Leader(cause.to_owned());
+    }
+    let (stable, high) = (kafka.reader.last_stable_offset(number), kafka.reader.high_watermark(number));
+    partition.open_transaction(stable, high).map_or(Obstacle::None, Obstacle::Transaction)
+}

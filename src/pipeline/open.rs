@@ -1,0 +1,77 @@
+//! Opens a partition in the way that was decided: the files that its claim may write.
+
+use super::decision::{Because, How, Refusal};
+use super::error::PipelineError;
+use super::settings::Settings;
+use crate::checkpoint::Checkpoint;
+use crate::store::{Claim, Gap, Loaded, Log, StoreError};
+
+/// Opens the partition in the way that was decided. Gives the log and the checkpoint that the files then hold.
+pub(super) fn open(
+    how: How,
+    claim: &mut Claim,
+    loaded: Loaded,
+    now: &Log,
+) -> Result<(Log, Checkpoint), StoreError> {
+    let found = || loaded.checkpoint.expect("there is a checkpoint if the decision is to resume");
+    match how {
+        How::Begin => Ok((now.clone(), claim.start_over(loaded.log.as_ref(), now)?)),
+        How::Resume(log) => Ok((log, found())),
+        How::ResumeWith(log) => {
+            claim.set_log(&log)?;
+            Ok((log, found()))
+        }
+        How::Jump(log, gap) => jump(claim, log, found(), gap),
+        How::StartOver(former, because) => {
+            let checkpoint = claim.start_over(Some(&former), now)?;
+            if let Because::Gap | Because::Interrupted = because {
+                tracing::warn!(
+                    "partition {} is counted again from offset {}; what was counted before is in archive/{}",
+                    claim.partition(),
+                    now.first_offset,
+                    former.topic_id
+                );
+            }
+            Ok((now.clone(), checkpoint))
+        }
+    }
+}
+
+/// Continues at the nearest offset that the log holds. The gap is noted first: a note of what did not happen after all,
+/// because of a crash in between, is harmless, and the next start makes it true. The leader epochs stay until there is the
+/// checkpoint, as they show the truncation as long as the offset does not.
+fn jump(
+    claim: &mut Claim,
+    mut log: Log,
+    mut checkpoint: Checkpoint,
+    gap: Gap,
+) -> Result<(Log, Checkpoint), StoreError> {
+    log.note_gap(gap);
+    claim.set_log(&log)?;
+    if gap.to < gap.from {
+        claim.rewind(&log, gap.to)?;
+    }
+    checkpoint.offset = gap.to;
+    claim.replace(&checkpoint)?;
+    tracing::warn!(
+        "partition {} continues at offset {} instead of {}; noted in log.json",
+        claim.partition(),
+        gap.to,
+        gap.from
+    );
+    Ok((log, checkpoint))
+}
+
+impl Refusal {
+    pub(super) fn of(self, settings: &Settings, partition: i32, now: &Log) -> PipelineError {
+        let (dir, topic) = (settings.dir.clone(), settings.topic.clone());
+        match self {
+            Refusal::OtherTopic(log) => {
+                PipelineError::OtherLog { dir, theirs: log.full_name(), ours: now.full_name() }
+            }
+            Refusal::WithoutLog => PipelineError::WithoutLog { dir, partition },
+            Refusal::Gap { offset, low, high } => PipelineError::Gap { topic, partition, offset, low, high },
+            Refusal::Truncated(reason) => PipelineError::Truncated { topic, partition, reason },
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Whether what was read may become durable, and every reason to connect to the brokers again.
+
+use std::time::Duration;
+
+use crate::kafka::KafkaError;
+
+/// What the brokers said to a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Said {
+    Yes,
+    No,
+    /// No broker answered in time.
+    Nothing,
+}
+
+/// What to do with the records that a partition has taken since its last checkpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Trust {
+    /// Make them durable.
+    Commit,
+    /// Keep them, and ask again later.
+    Wait,
+    /// Drop them: they may be of another log, or damaged on the way.
+    Drop,
+}
+
+/// Decides that from three requests. Each must have been made after the last of the records arrived.
+///
+/// | same topic id | offset within the log | leader epochs are the log's | then |
+/// |---|---|---|---|
+/// | no | | | drop |
+/// | nothing said | | | wait |
+/// | yes | no | | drop |
+/// | yes | nothing said | | wait |
+/// | yes | yes | no | drop |
+/// | yes | yes | nothing said | wait |
+/// | yes | yes | yes | commit |
+pub(super) fn trust(is_same_topic: Said, is_within: Said, has_epochs: Said) -> Trust {
+    match [is_same_topic, is_within, has_epochs].into_iter().find(|said| *said != Said::Yes) {
+        Some(Said::No) => Trust::Drop,
+        Some(Said::Nothing) => Trust::Wait,
+        Some(Said::Yes) | None => Trust::Commit,
+    }
+}
+
+/// Why the consumer drops what is not durable, connects to the brokers again, and opens its partitions again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Reconnect {
+    #[error("the topic is no longer the one that was read")]
+    OtherTopic,
+    #[error("two requests about the log of partition {partition} were answered differently")]
+    AnswersDiffer { partition: i32 },
+    #[error("two requests for the cluster's id were answered differently, or one was not answered")]
+    ClusterUnknown,
+    /// librdkafka did not start to read in time.
+    #[error("{0}")]
+    NotStarted(KafkaError),
+    /// Nothing protects a batch's first offset on the way from the broker.
+    #[error("partition {partition} continues at offset {found} instead of {expected}; reading it again")]
+    Jump { partition: i32, expected: i64, found: i64 },
+    #[error("the records of partition {partition} lie past its end; resuming from the checkpoint")]
+    PastTheEnd { partition: i32 },
+    #[error("partition {partition} gave a leader epoch that its log does not have; reading it again")]
+    UnknownEpoch { partition: i32 },
+    /// The client keeps to the highest leader epoch that it was ever given, so one that was damaged on the way
+    /// stops it for good.
+    #[error("{0}; connecting again")]
+    EpochRefused(KafkaError),
+    /// The broker says that the log was truncated, lacks the offset, or sends what no log holds.
+    #[error("{0}; resuming from the checkpoint")]
+    LogDoubtful(KafkaError),
+    #[error(
+        "no records of partition {partition} arrive from offset {offset} on, although it has more; connecting again"
+    )]
+    Silent { partition: i32, offset: i64 },
+    #[error(
+        "rejected records fill the memory, and there can be no checkpoint yet; resuming from the last one"
+    )]
+    Full,
+}
+
+impl Reconnect {
+    /// Prints or logs it, as far as the user must know.
+    pub(super) fn report(&self) {
+        match self {
+            Reconnect::OtherTopic
+            | Reconnect::AnswersDiffer { .. }
+            | Reconnect::ClusterUnknown
+            | Reconnect::NotStarted(_)
+            | Reconnect::EpochRefused(_) => tracing::debug!("{self}"),
+            Reconnect::LogDoubtful(error) if error.is_unknown_topic() => tracing::debug!("{self}"),
+            Reconnect::Jump { .. } | Reconnect::UnknownEpoch { .. } => tracing::info!("{self}"),
+            Reconnect::PastTheEnd { .. }
+            | Reconnect::LogDoubtful(_)
+            | Reconnect::Silent { .. }
+            | Reconnect::Full => tracing::warn!("{self}"),
+        }
+    }
+
+    /// How long to let the brokers settle before.
+    pub(super) fn pause(&self) -> Duration {
+        match self {
+            Reconnect::PastTheEnd { .. } | Reconnect::Full => Duration::from_secs(1),
+            Reconnect::LogDoubtful(error) if !error.is_unknown_topic() => Duration::from_secs(1),
+            _ => Duration::from_millis(50),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_answer_that_is_not_yes_decides() {
+        use Said::{No, Nothing, Yes};
+        let all = [Yes, No, Nothing];
+        for (topic, within, epochs, expected) in [
+            (&[No][..], &all[..], &all[..], Trust::Drop),
+            (&[Nothing], &all, &all, Trust::Wait),
+            (&[Yes], &[No], &all, Trust::Drop),
+            (&[Yes], &[Nothing], &all, Trust::Wait),
+            (&[Yes], &[Yes], &[No], Trust::Drop),
+            (&[Yes], &[Yes], &[Nothing], Trust::Wait),
+            (&[Yes], &[Yes], &[Yes], Trust::Commit),
+        ] {
+            for topic in topic {
+                for within in within {
+                    for epochs in epochs {
+                        let found = trust(*topic, *within, *epochs);
+                        assert_eq!(found, expected, "{topic:?} {within:?} {epochs:?}");
+                    }
+                }
+            }
+        }
+    }
+}
