@@ -79,7 +79,7 @@ fn records_that_were_removed_uncounted_are_told_with_numbers() {
 fn going_on_past_removed_records_is_noted_and_verify_says_what_it_cannot_check() {
     let place = place_with_a_gap();
     let said = counted(&place, kafka(), &consumer(&["--on-gap", "continue"]));
-    assert!(said.contains("partition 2 goes on at offset 130 instead of 100; noted in log.json"), "{said}");
+    assert!(said.contains("partition 2 continues at offset 130 instead of 100; noted in log.json"), "{said}");
     assert_eq!(log(&place, 2).gaps, [Gap { from: 100, to: 130 }]);
     assert_eq!(place.checkpoints("files")[2].statistics.days(), 99 + 30);
     assert_eq!(store::load_rejected(&Paths::new(&place.dir("files"), 2)).unwrap().len(), 2);
@@ -385,7 +385,7 @@ fn a_log_that_was_cut_can_be_gone_on_with_at_its_end() {
     kafka.cut(&place.topic, 2, 30);
     kafka.start_again();
     let said = counted(&place, &kafka, &consumer(&["--on-gap", "continue"]));
-    assert!(said.contains("partition 2 goes on at offset 30 instead of 51"), "{said}");
+    assert!(said.contains("partition 2 continues at offset 30 instead of 51"), "{said}");
     let archive = place.dir(&format!("files/archive/{}", log(&place, 2).topic_id));
     assert_eq!(fs::read_to_string(archive.join("partition-2.json")).unwrap(), before[2]);
     assert_eq!(fs::read_to_string(archive.join("partition-2.rejected.jsonl")).unwrap().lines().count(), 1);
