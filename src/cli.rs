@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jiff::civil::Date;
 
@@ -49,6 +49,8 @@ pub enum Command {
     Dashboard(Dashboard),
     /// Check the checkpoints against the log, bit for bit
     Verify(Verify),
+    /// Decide how to continue after lost records or another log
+    Recover(Recover),
     /// Show how far each partition is
     Status(Status),
     /// Print the schema of the record's value
@@ -373,39 +375,40 @@ pub struct Consumer {
     pub stall_after: Duration,
     #[command(flatten)]
     pub metrics: Metrics,
-    /// What to do where records are gone that were not counted yet, or were counted
-    #[arg(
-        long,
-        value_name = "ACTION",
-        default_value = "fail",
-        env = "ALMANAC_ON_GAP",
-        help_heading = "Another log than before"
-    )]
-    pub on_gap: OnGap,
-    /// Archive what was counted of another topic or cluster, and begin anew
-    #[arg(long, env = "ALMANAC_NEW_LOG", help_heading = "Another log than before")]
-    pub new_log: bool,
-    /// Go on from checkpoints that have lost their log.json, as those of this topic
-    #[arg(long, env = "ALMANAC_ADOPT", help_heading = "Another log than before", hide_short_help = true)]
-    pub adopt: bool,
-    /// Go on although the topic has more partitions than before, and months lie elsewhere
-    #[arg(
-        long,
-        env = "ALMANAC_ALLOW_REPARTITION",
-        help_heading = "Another log than before",
-        hide_short_help = true
-    )]
-    pub allow_repartition: bool,
+    /// The brokers are this deployment's own: archive counts of another cluster without asking
+    #[arg(long, env = "ALMANAC_OWN_BROKER", hide = true)]
+    pub own_broker: bool,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum OnGap {
-    /// Say what is gone, and change nothing
-    Fail,
-    /// Archive what was counted, and count what is left in the log
-    Restart,
-    /// Keep what was counted, go on with what is left, and note that in log.json
-    Continue,
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("action").required(true)))]
+#[command(override_usage = "almanac recover [OPTIONS] ACTION [PARTITION]...")]
+pub struct Recover {
+    /// Partitions to recover [default: all that have a file]
+    #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
+    pub partitions: Vec<i32>,
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub dir: Dir,
+    /// Archive the counts, and count again what the log holds
+    #[arg(long, group = "action", help_heading = "Actions, one of")]
+    pub restart: bool,
+    /// Continue at the nearest offset in the log, or after a damaged batch
+    #[arg(long = "continue", group = "action", help_heading = "Actions, one of")]
+    pub continue_: bool,
+    /// Take checkpoints without log.json for those of this topic
+    #[arg(long, group = "action", help_heading = "Actions, one of")]
+    pub adopt: bool,
+    /// Archive the counts of another topic or cluster
+    #[arg(long, group = "action", help_heading = "Actions, one of")]
+    pub new_log: bool,
+    /// Accept that the topic has another number of partitions
+    #[arg(long, group = "action", help_heading = "Actions, one of")]
+    pub repartition: bool,
+    /// Take partitions from a living owner
+    #[arg(long)]
+    pub take_over: bool,
 }
 
 #[derive(Args, Debug)]

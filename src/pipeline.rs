@@ -12,6 +12,7 @@ mod open;
 mod pace;
 mod partition;
 mod progress;
+mod recover;
 mod saving;
 mod settings;
 mod trust;
@@ -23,6 +24,7 @@ use crate::store::Home;
 use consumer::Consumer;
 
 pub use error::PipelineError;
+pub use recover::{Recovered, recover};
 pub use settings::{OnGap, Policy, STALL_AFTER, Settings};
 
 /// Keeps the checkpoints until asked to stop.

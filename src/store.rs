@@ -426,7 +426,7 @@ fn epochs(private: impl AsFd) -> io::Result<Vec<u64>> {
     Ok(home::names_in(private)?.iter().filter_map(number).collect())
 }
 
-fn load(paths: &Paths) -> Result<Loaded, StoreError> {
+pub fn load(paths: &Paths) -> Result<Loaded, StoreError> {
     Ok(Loaded { log: load_log(paths)?, checkpoint: load_checkpoint(paths)? })
 }
 

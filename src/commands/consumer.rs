@@ -1,15 +1,14 @@
 //! `almanac consumer`: keeps the checkpoints.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
 
+use super::metrics;
 use super::progress::{self, Reached};
-use super::{UsageError, metrics};
 use crate::cli;
 use crate::dashboard::OwnPartitions;
-use crate::pipeline::{self, OnGap, Policy, Settings};
+use crate::pipeline::{self, Policy, Settings};
 use crate::status::{Board, State, Status};
 use crate::stop::Stop;
 use crate::store::{self, Owner, Paths};
@@ -75,30 +74,17 @@ impl Replay {
 }
 
 fn settings(options: &cli::Consumer) -> Result<Settings> {
-    let mut named = BTreeSet::new();
-    if let Some(twice) = options.partitions.iter().find(|partition| !named.insert(**partition)) {
-        return Err(UsageError(format!("partition {twice} is named twice")).into());
-    }
     Ok(Settings {
         connection: super::connection(&options.kafka)?,
         topic: options.kafka.topic.clone(),
         dir: options.dir.dir.clone(),
         group: options.group.clone(),
-        partitions: (!named.is_empty()).then(|| named.into_iter().collect()),
+        partitions: super::named_once(&options.partitions)?,
         take_over: options.take_over,
         handover_timeout: options.handover_timeout,
         checkpoint_every: options.checkpoint_every,
         stall_after: options.stall_after,
-        policy: Policy {
-            on_gap: match options.on_gap {
-                cli::OnGap::Fail => OnGap::Fail,
-                cli::OnGap::Restart => OnGap::Restart,
-                cli::OnGap::Continue => OnGap::Continue,
-            },
-            accept_new_log: options.new_log,
-            adopt: options.adopt,
-            allow_repartition: options.allow_repartition,
-        },
+        policy: Policy { accept_new_log: options.own_broker, ..Policy::default() },
         board: Board::default(),
     })
 }

@@ -11,10 +11,12 @@ mod plot;
 mod producer;
 mod progress;
 mod proto;
+mod recover;
 mod status;
 mod up;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -100,10 +102,20 @@ pub fn run(command: Command) -> Result<()> {
         Command::Plot(options) => plot::run(&options),
         Command::Dashboard(options) => dashboard::run(&options),
         Command::Verify(options) => verify::run(&options),
+        Command::Recover(options) => recover::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Proto => proto::run(),
         Command::Completions(options) => completions::run(&options),
         Command::Man(options) => man::run(&options),
+    }
+}
+
+/// The partitions named; nothing if none is.
+fn named_once(partitions: &[i32]) -> Result<Option<Vec<i32>>> {
+    let mut named = BTreeSet::new();
+    match partitions.iter().find(|partition| !named.insert(**partition)) {
+        Some(twice) => Err(UsageError(format!("partition {twice} is named twice")).into()),
+        None => Ok((!named.is_empty()).then(|| named.into_iter().collect())),
     }
 }
 

@@ -229,7 +229,7 @@ fn unchecked(log: &store::Log, low: i64) -> Option<Unchecked> {
     if let Some(gap) = log.gaps.last() {
         let Gap { from, to } = *gap;
         let reason = format!(
-            "counting went on at offset {to} instead of {from} (--on-gap continue), so what was counted before can't be checked"
+            "counting continued at offset {to} instead of {from}, so what was counted before can't be checked"
         );
         return Some(Unchecked { from: Some(to.max(low)), reason });
     }

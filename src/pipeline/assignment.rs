@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::connection::{refuse_other_log, refuse_repartitioned};
 use super::consumer::{Consumer, Interrupt};
 use super::contact::Contact;
 use super::decision::{Because, Decision, Facts, How, Reaches, decide};
@@ -13,10 +14,13 @@ use super::progress::{Moment, Obstacle, Progress, Seen, Tally};
 use super::settings::Settings;
 use super::trust::Reconnect;
 use crate::kafka::{KafkaError, RebalanceEvent};
-use crate::store::{self, Claim, Loaded, StoreError};
+use crate::store::{self, Claim, Loaded, Log, StoreError};
 
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// When a partition is tried again that had to be left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// How soon the brokers are asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -91,8 +95,8 @@ impl Opening {
 impl Consumer<'_> {
     /// Claims the partitions named, or joins the group.
     pub(super) fn begin(&mut self) -> Result<(), Interrupt> {
-        self.refuse_other_log()?;
-        self.refuse_repartitioned()?;
+        refuse_other_log(self.settings, &self.kafka)?;
+        refuse_repartitioned(self.settings, &self.kafka)?;
         let Some(partitions) = &self.settings.partitions else { return Ok(self.kafka.reader.subscribe()?) };
         let has = self.kafka.identity.topic.partitions;
         if let Some(&partition) = partitions.iter().find(|partition| **partition >= has) {
@@ -258,7 +262,7 @@ impl Consumer<'_> {
         let Some(Opening { mut claim, loaded, mut rejected_total, .. }) = self.opening.remove(&number) else {
             return Ok(());
         };
-        self.report_recreation(&how);
+        self.report_opening(number, &how, &facts.log);
         let (is_begun, is_resumed) = (how == How::Begin, matches!(how, How::Resume(_) | How::ResumeWith(_)));
         let (log, checkpoint) = match open(how, &mut claim, loaded, &facts.log) {
             Ok(opened) => opened,
@@ -278,17 +282,20 @@ impl Consumer<'_> {
         self.owned.insert(number, partition);
         self.failures.remove(&number);
         // Two that begin in a fresh DIR at the same time see each other's logs by now.
-        if is_begun { self.refuse_other_log() } else { Ok(()) }
+        if is_begun { refuse_other_log(self.settings, &self.kafka) } else { Ok(()) }
     }
 
-    /// Warns once for all partitions of this process.
-    fn report_recreation(&mut self, how: &How) {
-        let How::StartOver(former, because) = how else { return };
-        let what = match because {
-            Because::OtherTopic => "is another topic than before",
-            Because::Recreated => "has been created again",
-            Because::Gap | Because::Interrupted => return,
+    /// Warns of what is done beyond continuing; of another topic once for all partitions of this process.
+    fn report_opening(&mut self, number: i32, how: &How, now: &Log) {
+        let what = match how {
+            How::StartOver(_, Because::OtherTopic) => "is another topic than before",
+            How::StartOver(_, Because::Recreated) => "has been created again",
+            how => {
+                let done = how.describe(number, now);
+                return done.map_or((), |done| tracing::warn!("{done}"));
+            }
         };
+        let How::StartOver(former, _) = how else { return };
         if !std::mem::replace(&mut self.is_recreation_reported, true) {
             tracing::warn!(
                 "topic {} {what}; what was counted of the former one is in archive/{}",
@@ -313,8 +320,13 @@ impl Consumer<'_> {
             tracing::warn!("{error}");
             self.awaited.insert(number, Awaited { from: Instant::now() + TAKE_BACK_AFTER, force: None });
         } else {
-            tracing::error!("partition {number} is left alone: {error}");
+            let before = self.failures.get(&number).map(ToString::to_string);
+            if before.is_none_or(|before| before != error.to_string()) {
+                tracing::error!("partition {number} is left alone: {error}");
+            }
             self.failures.insert(number, error);
+            // The user may recover it meanwhile.
+            self.awaited.insert(number, Awaited { from: Instant::now() + RETRY_AFTER, force: None });
         }
         Ok(())
     }

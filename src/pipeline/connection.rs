@@ -99,52 +99,51 @@ pub(super) fn find_topic(
     Ok(None)
 }
 
+/// DIR belongs to one topic of one cluster, whichever of its partitions are to be read. This is known before the first
+/// is claimed, so that no living owner loses one to a consumer that then refuses.
+pub(super) fn refuse_other_log(settings: &Settings, kafka: &Kafka) -> Result<(), Interrupt> {
+    let Identity { cluster_id, .. } = &kafka.identity;
+    let (dir, topic) = (&settings.dir, &settings.topic);
+    if settings.policy.accept_new_log {
+        return Ok(());
+    }
+    let logs = store::logs_in(dir);
+    let Some(log) = logs.iter().find(|log| (&log.cluster_id, &log.topic) != (cluster_id, topic)) else {
+        return Ok(());
+    };
+    // A cluster's id may have been damaged on the way: another client is asked for it.
+    match kafka.clients.second.cluster_id(ANSWER_MAX) {
+        Ok(confirmed) if confirmed == *cluster_id => {
+            let ours = format!("{topic} of cluster {cluster_id}");
+            Err(settings.other_log(log.full_name(), ours).into())
+        }
+        Ok(_) => Err(Reconnect::ClusterUnknown.into()),
+        Err(error) if error.is_transient() => Err(Reconnect::ClusterUnknown.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A day that was counted in one partition would not be recognised when it comes again in another: this concerns
+/// all of DIR, whichever of its partitions are to be read.
+pub(super) fn refuse_repartitioned(settings: &Settings, kafka: &Kafka) -> Result<(), PipelineError> {
+    let Topic { id, partitions: now } = &kafka.identity.topic;
+    if settings.policy.allow_repartition {
+        return Ok(());
+    }
+    let logs = store::logs_in(&settings.dir);
+    match logs.iter().find(|log| log.topic_id == *id && log.partitions != *now) {
+        None => Ok(()),
+        Some(log) => Err(PipelineError::Repartitioned {
+            dir: settings.dir.clone(),
+            topic: settings.topic.clone(),
+            before: log.partitions,
+            now: *now,
+            recover: settings.recover_command(None),
+        }),
+    }
+}
+
 impl Consumer<'_> {
-    /// DIR belongs to one topic of one cluster, whichever of its partitions are to be read. This is known before the first
-    /// is claimed, so that no living owner loses one to a consumer that then refuses.
-    pub(super) fn refuse_other_log(&self) -> Result<(), Interrupt> {
-        let Identity { cluster_id, .. } = &self.kafka.identity;
-        let (dir, topic) = (&self.settings.dir, &self.settings.topic);
-        if self.settings.policy.accept_new_log {
-            return Ok(());
-        }
-        let logs = store::logs_in(dir);
-        let Some(log) = logs.iter().find(|log| (&log.cluster_id, &log.topic) != (cluster_id, topic)) else {
-            return Ok(());
-        };
-        // A cluster's id may have been damaged on the way: another client is asked for it.
-        match self.kafka.clients.second.cluster_id(ANSWER_MAX) {
-            Ok(confirmed) if confirmed == *cluster_id => Err(PipelineError::OtherLog {
-                dir: dir.clone(),
-                theirs: log.full_name(),
-                ours: format!("{topic} of cluster {cluster_id}"),
-            }
-            .into()),
-            Ok(_) => Err(Reconnect::ClusterUnknown.into()),
-            Err(error) if error.is_transient() => Err(Reconnect::ClusterUnknown.into()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A day that was counted in one partition would not be recognised when it comes again in another: this concerns
-    /// all of DIR, whichever of its partitions are to be read.
-    pub(super) fn refuse_repartitioned(&self) -> Result<(), PipelineError> {
-        let Topic { id, partitions: now } = &self.kafka.identity.topic;
-        if self.settings.policy.allow_repartition {
-            return Ok(());
-        }
-        let logs = store::logs_in(&self.settings.dir);
-        match logs.iter().find(|log| log.topic_id == *id && log.partitions != *now) {
-            None => Ok(()),
-            Some(log) => Err(PipelineError::Repartitioned {
-                dir: self.settings.dir.clone(),
-                topic: self.settings.topic.clone(),
-                before: log.partitions,
-                now: *now,
-            }),
-        }
-    }
-
     pub(super) fn check_topic_if_due(&mut self) -> Result<(), Interrupt> {
         let every = if self.contact.is_answering() { TOPIC_CHECK_EVERY } else { TOPIC_CHECK_EVERY_AWAY };
         if self.log_checked.elapsed() >= every && self.is_same_topic(TOPIC_CHECK_MAX) == Said::No {

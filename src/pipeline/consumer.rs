@@ -12,13 +12,13 @@ use super::jumps::Jumps;
 use super::pace::Pace;
 use super::partition::Partition;
 use super::progress::{Counters, Moment, Obstacle, Progress};
-use super::settings::{OnGap, Settings};
+use super::settings::Settings;
 use super::trust::Reconnect;
 use super::writing::Writing;
 use crate::kafka::{Item, KafkaError, Received};
 use crate::report::Decoder;
 use crate::stop::Stop;
-use crate::store::{Gap, Home, Paths, StoreError};
+use crate::store::{Home, Paths, StoreError};
 
 /// How long a poll waits for a record; also how soon a wish to stop is seen.
 const POLL_MAX: Duration = Duration::from_millis(100);
@@ -251,7 +251,8 @@ impl<'a> Consumer<'a> {
                 Ok(())
             }
             KafkaError::Damaged { partition, offset, next_offset, reason } => {
-                self.meet_damage(partition, Gap { from: offset, to: next_offset }, &reason)
+                self.warn_of_damage(partition, offset, next_offset, &reason);
+                Ok(())
             }
             error if error.is_log_doubtful() => {
                 if error.is_truncation()
@@ -271,30 +272,19 @@ impl<'a> Consumer<'a> {
 
     /// A batch that can't be read is fetched again and again, as the damage may be on the way or on one broker's disk. The
     /// user can have it left out.
-    fn meet_damage(&mut self, number: i32, batch: Gap, reason: &str) -> Result<(), Interrupt> {
-        let Some(partition) = self.owned.get_mut(&number) else { return Ok(()) };
-        let Gap { from, to } = batch;
+    fn warn_of_damage(&mut self, number: i32, from: i64, to: i64, reason: &str) {
+        let Some(partition) = self.owned.get_mut(&number) else { return };
         match partition.note_damage(from) {
             1 => tracing::warn!(
                 "partition {number}: can't read the batch at offset {from}: {reason}; reading it again"
             ),
-            DAMAGE_SEEN_MIN if self.settings.policy.on_gap == OnGap::Continue && to > from => {
-                tracing::warn!(
-                    "partition {number}: offsets {from} to {} are left out; noted in log.json",
-                    to - 1
-                );
-                partition.leave_out(batch);
-                let position = partition.position();
-                self.kafka.reader.remove(&[number])?;
-                self.kafka.reader.add(&[position])?;
-            }
             DAMAGE_SEEN_MIN => tracing::warn!(
-                "partition {number}: the batch at offset {from} still can't be read: {reason}\nhint: restore it from another replica, or leave out offsets {from} to {} with 'almanac consumer {number} --on-gap continue'",
-                to - 1
+                "partition {number}: the batch at offset {from} still can't be read: {reason}\nhint: restore it from another replica, or stop the consumer and leave out offsets {from} to {} with '{} --continue'",
+                to - 1,
+                self.settings.recover_command(Some(number))
             ),
             _ => {}
         }
-        Ok(())
     }
 
     /// Warns once of what is wrong with the records of a partition.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::settings::Settings;
 use crate::kafka::KafkaError;
 use crate::limits;
 use crate::store::StoreError;
@@ -24,30 +25,30 @@ pub enum PipelineError {
     NoSuchPartition { topic: String, partition: i32, partitions: i32 },
 
     #[error(
-        "partition {partition} of {topic}: the checkpoint goes on at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten\nhint: --on-gap continue goes on at offset {}, --on-gap restart archives what was counted and counts what is left",
+        "partition {partition} of {topic}: the checkpoint is at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten\nhint: continue at offset {} with '{recover} --continue', or count again what is left with '{recover} --restart'",
         if offset < low { low } else { high }
     )]
-    Gap { topic: String, partition: i32, offset: i64, low: i64, high: i64 },
+    Gap { topic: String, partition: i32, offset: i64, low: i64, high: i64, recover: String },
 
     #[error(
-        "partition {partition} of {topic}: the log was cut below what has been counted, and may have grown again since; nothing was overwritten ({reason})\nhint: --on-gap restart archives what was counted and counts the log as it is now"
+        "partition {partition} of {topic}: the log was truncated below what was counted, and may have grown since; nothing was overwritten ({reason})\nhint: count the log again with '{recover} --restart'"
     )]
-    Truncated { topic: String, partition: i32, reason: String },
+    Truncated { topic: String, partition: i32, reason: String, recover: String },
 
     #[error(
-        "{} belongs to topic {theirs}, but this is topic {ours}\nhint: name another --dir, or archive what was counted with --new-log", dir.display()
+        "{} belongs to topic {theirs}, but this is topic {ours}\nhint: name another --dir, or archive what was counted with '{recover} --new-log'", dir.display()
     )]
-    OtherLog { dir: PathBuf, theirs: String, ours: String },
+    OtherLog { dir: PathBuf, theirs: String, ours: String, recover: String },
 
     #[error(
-        "{}/partition-{partition}.json has no .almanac/{partition}/log.json, so which log it counts is unknown; nothing was overwritten\nhint: --adopt takes it for one of this topic; move it away to count again, or name another --dir", dir.display()
+        "{}/partition-{partition}.json has no .almanac/{partition}/log.json, so it is not known which log it counts; nothing was overwritten\nhint: move it away to count again, or take it for one of this topic with '{recover} --adopt'", dir.display()
     )]
-    WithoutLog { dir: PathBuf, partition: i32 },
+    WithoutLog { dir: PathBuf, partition: i32, recover: String },
 
     #[error(
-        "topic {topic} has {now} partitions, and had {before} when counting began in {}: months lie in other partitions now, so a repeated day can be counted twice\nhint: --allow-repartition goes on all the same; or create the topic again, with all its history", dir.display()
+        "topic {topic} has {now} partitions, and had {before} when counting began in {}: months lie in other partitions now, so a duplicate can be counted twice\nhint: recreate the topic with all its history, or continue with '{recover} --repartition'", dir.display()
     )]
-    Repartitioned { dir: PathBuf, topic: String, before: i32, now: i32 },
+    Repartitioned { dir: PathBuf, topic: String, before: i32, now: i32, recover: String },
 }
 
 impl PipelineError {
@@ -75,5 +76,11 @@ impl PipelineError {
             | PipelineError::WithoutLog { .. } => true,
             _ => false,
         }
+    }
+}
+
+impl Settings {
+    pub(super) fn other_log(&self, theirs: String, ours: String) -> PipelineError {
+        PipelineError::OtherLog { dir: self.dir.clone(), theirs, ours, recover: self.recover_command(None) }
     }
 }

@@ -1,6 +1,6 @@
 //! Opens a partition in the way that was decided: the files that its claim may write.
 
-use super::decision::{Because, How, Refusal};
+use super::decision::{How, Refusal};
 use super::error::PipelineError;
 use super::settings::Settings;
 use crate::checkpoint::Checkpoint;
@@ -22,16 +22,8 @@ pub(super) fn open(
             Ok((log, found()))
         }
         How::Jump(log, gap) => jump(claim, log, found(), gap),
-        How::StartOver(former, because) => {
+        How::StartOver(former, _) => {
             let checkpoint = claim.start_over(Some(&former), now)?;
-            if let Because::Gap | Because::Interrupted = because {
-                tracing::warn!(
-                    "partition {} is counted again from offset {}; what was counted before is in archive/{}",
-                    claim.partition(),
-                    now.first_offset,
-                    former.topic_id
-                );
-            }
             Ok((now.clone(), checkpoint))
         }
     }
@@ -53,25 +45,41 @@ fn jump(
     }
     checkpoint.offset = gap.to;
     claim.replace(&checkpoint)?;
-    tracing::warn!(
-        "partition {} continues at offset {} instead of {}; noted in log.json",
-        claim.partition(),
-        gap.to,
-        gap.from
-    );
     Ok((log, checkpoint))
+}
+
+impl How {
+    /// What is done, if that is more than to continue.
+    pub(super) fn describe(&self, partition: i32, now: &Log) -> Option<String> {
+        match self {
+            How::Begin | How::Resume(_) => None,
+            How::ResumeWith(log) => Some(format!(
+                "partition {partition} is taken for one of topic {}, which has {} partitions",
+                log.topic, log.partitions
+            )),
+            How::StartOver(former, _) => Some(format!(
+                "partition {partition} is counted again from offset {}; what was counted before is in archive/{}",
+                now.first_offset, former.topic_id
+            )),
+            How::Jump(_, gap) => Some(format!(
+                "partition {partition} continues at offset {} instead of {}; noted in log.json",
+                gap.to, gap.from
+            )),
+        }
+    }
 }
 
 impl Refusal {
     pub(super) fn of(self, settings: &Settings, partition: i32, now: &Log) -> PipelineError {
         let (dir, topic) = (settings.dir.clone(), settings.topic.clone());
+        let recover = settings.recover_command(Some(partition));
         match self {
-            Refusal::OtherTopic(log) => {
-                PipelineError::OtherLog { dir, theirs: log.full_name(), ours: now.full_name() }
+            Refusal::OtherTopic(log) => settings.other_log(log.full_name(), now.full_name()),
+            Refusal::WithoutLog => PipelineError::WithoutLog { dir, partition, recover },
+            Refusal::Gap { offset, low, high } => {
+                PipelineError::Gap { topic, partition, offset, low, high, recover }
             }
-            Refusal::WithoutLog => PipelineError::WithoutLog { dir, partition },
-            Refusal::Gap { offset, low, high } => PipelineError::Gap { topic, partition, offset, low, high },
-            Refusal::Truncated(reason) => PipelineError::Truncated { topic, partition, reason },
+            Refusal::Truncated(reason) => PipelineError::Truncated { topic, partition, reason, recover },
         }
     }
 }

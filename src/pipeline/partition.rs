@@ -10,7 +10,7 @@ use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Position, Records, Refused, StartAt};
 use crate::report::{Decoder, RejectReason};
 use crate::status::{Board, Durable};
-use crate::store::{Claim, Gap, LeaderEpoch, Log, Rejected, StoreError};
+use crate::store::{Claim, LeaderEpoch, Log, Rejected, StoreError};
 
 /// Rejected records kept in memory, in bytes, before a checkpoint is due whatever the pace.
 const REJECTED_BYTES_MAX: usize = 8 << 20;
@@ -198,14 +198,6 @@ impl Partition {
     /// Whether the next batch can't be read.
     pub(super) fn is_damaged(&self) -> bool {
         self.damage.is_some_and(|(offset, _)| offset >= self.checkpoint.offset)
-    }
-
-    /// Passes a batch that can't be read. The gap is noted before the checkpoint that passes it.
-    pub(super) fn leave_out(&mut self, gap: Gap) {
-        if self.checkpoint.skip_to(gap.to) {
-            self.log.note_gap(gap);
-            (self.is_dirty, self.is_log_dirty, self.has_skipped) = (true, true, true);
-        }
     }
 
     /// The first offset of a batch whose records carry other offsets than its header gives them, once.

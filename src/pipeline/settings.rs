@@ -31,6 +31,33 @@ pub struct Settings {
     pub board: Board,
 }
 
+/// What the options are without being given.
+const DEFAULTS: [(&str, &str); 3] = [("-b", "localhost:9092"), ("-t", "temperatures"), ("-d", "files")];
+
+impl Settings {
+    /// The command by which the user decides about one partition, or about all in DIR.
+    pub(super) fn recover_command(&self, partition: Option<i32>) -> String {
+        let given = [self.connection.brokers.clone(), self.topic.clone(), self.dir.display().to_string()];
+        let mut command = "almanac recover".to_owned();
+        command.extend(partition.map(|partition| format!(" {partition}")));
+        for ((option, default), value) in DEFAULTS.iter().zip(given) {
+            if value != *default {
+                command.extend([" ", option, " ", &quoted(&value)]);
+            }
+        }
+        command
+    }
+}
+
+/// As a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:,@%+=".contains(char);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// What may be done where files and log do not fit together. By default nothing: the user decides.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Policy {
@@ -52,4 +79,32 @@ pub enum OnGap {
     Restart,
     /// Go on with what is left.
     Continue,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_what_differs_from_the_defaults() {
+        let settings = |brokers: &str, topic: &str, dir: &str| Settings {
+            connection: Connection { brokers: brokers.to_owned(), properties: Vec::new() },
+            topic: topic.to_owned(),
+            dir: dir.into(),
+            group: String::new(),
+            partitions: None,
+            take_over: false,
+            handover_timeout: Duration::ZERO,
+            checkpoint_every: None,
+            stall_after: STALL_AFTER,
+            policy: Policy::default(),
+            board: Board::default(),
+        };
+        let usual = settings("localhost:9092", "temperatures", "files");
+        assert_eq!(usual.recover_command(None), "almanac recover");
+        assert_eq!(usual.recover_command(Some(2)), "almanac recover 2");
+        let other = settings("a:1,b:2", "rain", "/srv/it's here");
+        let expected = "almanac recover 2 -b a:1,b:2 -t rain -d '/srv/it'\\''s here'";
+        assert_eq!(other.recover_command(Some(2)), expected);
+    }
 }

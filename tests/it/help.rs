@@ -2,7 +2,8 @@
 
 use crate::support::almanac;
 
-pub const COMMANDS: [&str; 12] = [
+pub const COMMANDS: [&str; 13] = [
+    "recover",
     "up",
     "broker",
     "producer",

@@ -155,6 +155,7 @@ fn only_commands_print() {
 
 #[test]
 fn nothing_is_taken_for_granted() {
+    // An `expect` states why it cannot happen, whatever comes from outside.
     let words = [".unwrap()", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("];
     only_in(&[], &words, "what comes from a broker, a file or a user can't panic");
 }

@@ -60,7 +60,7 @@ fn records_that_were_removed_uncounted_are_told_with_numbers() {
     let ended = place.almanac(&ALL).fails(5);
     assert!(
         ended.stderr.contains("partition 2 of")
-            && ended.stderr.contains("goes on at offset 100, but the log holds offsets 130 to 161 only"),
+            && ended.stderr.contains("is at offset 100, but the log holds offsets 130 to 161 only"),
         "{}",
         ended.stderr
     );
@@ -78,8 +78,16 @@ fn records_that_were_removed_uncounted_are_told_with_numbers() {
 #[test]
 fn going_on_past_removed_records_is_noted_and_verify_says_what_it_cannot_check() {
     let place = place_with_a_gap();
-    let said = counted(&place, kafka(), &consumer(&["--on-gap", "continue"]));
+    let said = place.almanac(&["recover", "--continue"]).succeeds().stdout;
     assert!(said.contains("partition 2 continues at offset 130 instead of 100; noted in log.json"), "{said}");
+    for partition in [0, 1, 3] {
+        assert!(said.contains(&format!("partition {partition}: nothing to do")), "{said}");
+    }
+    assert_eq!(
+        place.almanac(&["recover", "2", "--continue"]).succeeds().stdout,
+        "partition 2: nothing to do, it continues at offset 130\n"
+    );
+    counted(&place, kafka(), &ALL);
     assert_eq!(log(&place, 2).gaps, [Gap { from: 100, to: 130 }]);
     assert_eq!(place.checkpoints("files")[2].statistics.days(), 99 + 30);
     assert_eq!(store::load_rejected(&Paths::new(&place.dir("files"), 2)).unwrap().len(), 2);
@@ -95,7 +103,7 @@ fn going_on_past_removed_records_is_noted_and_verify_says_what_it_cannot_check()
         "{}",
         ended.stdout
     );
-    assert!(ended.stderr.contains("counting went on at offset 130 instead of 100"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("counting continued at offset 130 instead of 100"), "{}", ended.stderr);
 
     // What is left can be checked, and a difference in it is found.
     let path = place.dir("files/partition-2.json");
@@ -123,7 +131,8 @@ fn counting_again_what_is_left_archives_what_was_counted() {
     let before = place.files("files");
     let rejected = fs::read(place.dir("files/partition-2.rejected.jsonl")).unwrap();
     let id = kafka().describe(&place.topic).unwrap().id;
-    let said = counted(&place, kafka(), &consumer(&["--on-gap", "restart"]));
+    let said = place.almanac(&["recover", "2", "--restart"]).succeeds().stdout;
+    counted(&place, kafka(), &ALL);
     assert!(
         said.contains(&format!(
             "partition 2 is counted again from offset 130; what was counted before is in archive/{id}"
@@ -193,20 +202,14 @@ fn a_dir_of_another_topic_is_taken_for_this_one_only_when_asked_to() {
     assert_eq!(fs::read_to_string(&rejected).unwrap(), line);
     fs::write(&checkpoint, &before[2]).unwrap();
 
-    let mut running = there(&consumer(&["--new-log"])).start();
+    let recovered = there(&["recover", "--new-log"]).succeeds();
+    assert_eq!(recovered.stdout.matches(&format!("what was counted before is in archive/{id}")).count(), 4);
+    let mut running = there(&ALL).start();
     let records = kafka().records(&other.topic);
     eventually("the other topic is counted", || {
         place.days("files") == 300 && place.passed("files") == records
     });
-    let ended = running.terminate();
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains(&format!(
-            "is another topic than before; what was counted of the former one is in archive/{id}"
-        )),
-        "{}",
-        ended.stderr
-    );
+    assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
     for (partition, file) in before.iter().enumerate() {
         let archived = place.dir(&format!("files/archive/{id}/partition-{partition}.json"));
         assert_eq!(fs::read_to_string(archived).unwrap(), *file);
@@ -230,12 +233,13 @@ fn a_checkpoint_without_its_log_is_taken_for_one_of_this_topic_only_when_asked_t
     // Nor for one of a topic that it can't be of.
     let other = Place::new();
     other.produce(&["--days", "10"]);
-    let ended = place.almanac(&["consumer", "1", "--adopt", "--topic", &other.topic]).fails(5);
+    let ended = place.almanac(&["recover", "1", "--adopt", "--topic", &other.topic]).fails(5);
     assert!(ended.stderr.contains(" belongs to topic "), "{}", ended.stderr);
     assert!(!place.dir("files/.almanac/1/log.json").exists());
 
     place.produce(&["--append", "--days", "100"]);
-    counted(&place, kafka(), &consumer(&["--adopt"]));
+    place.almanac(&["recover", "--adopt"]).succeeds();
+    counted(&place, kafka(), &ALL);
     place.almanac(&["verify"]).succeeds();
     assert_eq!(place.days("files"), 500);
 }
@@ -254,7 +258,7 @@ fn partitions_added_to_the_topic_are_refused_until_allowed() {
     let refused = |ended: crate::support::Ended| {
         assert_eq!(ended.code, Some(5), "{}", ended.stderr);
         assert!(ended.stderr.contains("has 6 partitions, and had 4 when counting began"), "{}", ended.stderr);
-        assert!(ended.stderr.contains("--allow-repartition"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("almanac recover"), "{}", ended.stderr);
     };
     // Those that run notice it by themselves.
     refused(running.ended());
@@ -265,8 +269,8 @@ fn partitions_added_to_the_topic_are_refused_until_allowed() {
     assert!(!place.dir("files/partition-4.json").exists());
 
     place.produce(&["--append", "--days", "100", "--duplicates", "0"]);
-    let mut running =
-        place.almanac(&["consumer", "0", "1", "2", "3", "4", "5", "--allow-repartition"]).start();
+    place.almanac(&["recover", "--repartition"]).succeeds();
+    let mut running = place.almanac(&["consumer", "0", "1", "2", "3", "4", "5"]).start();
     place.caught_up(kafka(), "files");
     assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
     assert_eq!(place.days("files"), 500);
@@ -296,7 +300,7 @@ fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
     place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
     send_batches(&place, date(1991, 1, 1), 50, 1.0);
     let mut running = place.almanac(&ALL).start();
-    let mut member = place.almanac_in("group", &["consumer", "--on-gap", "restart"]).start();
+    let mut member = place.almanac_in("group", &["consumer"]).start();
     place.caught_up(&kafka, "files");
     place.caught_up(&kafka, "group");
     let before = place.files("files");
@@ -309,11 +313,15 @@ fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
     let ended = running.ended();
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("goes on at offset 50, but the log holds offsets 0 to 30 only"),
+        ended.stderr.contains("is at offset 50, but the log holds offsets 0 to 30 only"),
         "{}",
         ended.stderr
     );
     assert_eq!(place.files("files"), before, "nothing is overwritten");
+    // A member continues by itself with what was recovered.
+    member.stderr_line_with("partition 2 is left alone");
+    let recovered = place.almanac_in("group", &["recover", "2", "--restart"]).succeeds();
+    assert!(recovered.stdout.contains("partition 2 is counted again from offset 0"), "{}", recovered.stdout);
     place.caught_up(&kafka, "group");
     assert_eq!(place.checkpoints("group")[2].statistics.days(), 30);
 
@@ -321,7 +329,7 @@ fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
     send_batches(&place, date(1995, 1, 1), 40, 5.0);
     assert_eq!(kafka.high_watermarks(&place.topic)[2], 70);
     let ended = place.almanac(&ALL).fails(5);
-    assert!(ended.stderr.contains("the log was cut below what has been counted"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the log was truncated below what was counted"), "{}", ended.stderr);
     assert!(
         ended.stderr.contains("offset 50") && ended.stderr.contains("ends at offset 30"),
         "{}",
@@ -330,14 +338,15 @@ fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
     assert_eq!(place.files("files"), before, "nothing is overwritten");
     let mut grouped = place.almanac(&["consumer", "--group", "another"]).start();
     let line = grouped.stderr_line_with("partition 2 is left alone");
-    assert!(line.contains("the log was cut below what has been counted"), "{line}");
+    assert!(line.contains("the log was truncated below what was counted"), "{line}");
     assert_eq!(grouped.terminate().code, Some(5), "{}", grouped.stderr());
     assert_eq!(place.files("files"), before, "nothing is overwritten");
     place.almanac(&["verify"]).fails(1);
-    place.almanac(&consumer(&["--on-gap", "continue"])).fails(5);
+    place.almanac(&["recover", "--continue"]).fails(5);
     assert_eq!(place.files("files"), before, "nothing is overwritten");
 
-    let said = counted(&place, &kafka, &consumer(&["--on-gap", "restart"]));
+    let said = place.almanac(&["recover", "2", "--restart"]).succeeds().stdout;
+    counted(&place, &kafka, &ALL);
     assert!(said.contains("partition 2 is counted again from offset 0"), "{said}");
     place.almanac(&["verify"]).succeeds();
     place.caught_up(&kafka, "group");
@@ -367,7 +376,7 @@ fn a_member_that_gets_its_partitions_back_finds_out_that_the_log_was_cut() {
     eventually("its session is over", || asleep.elapsed().as_secs() >= 7);
     member.signal(Signal::CONT);
     let line = member.stderr_line_with("partition 2 is left alone");
-    assert!(line.contains("the log was cut below what has been counted"), "{line}");
+    assert!(line.contains("the log was truncated below what was counted"), "{line}");
     assert_eq!(place.files("files")[2], before[2], "nothing is overwritten");
     assert_eq!(member.terminate().code, Some(5), "{}", member.stderr());
 }
@@ -384,7 +393,8 @@ fn a_log_that_was_cut_can_be_gone_on_with_at_its_end() {
     kafka.kill_9();
     kafka.cut(&place.topic, 2, 30);
     kafka.start_again();
-    let said = counted(&place, &kafka, &consumer(&["--on-gap", "continue"]));
+    let said = place.almanac(&["recover", "2", "--continue"]).succeeds().stdout;
+    counted(&place, &kafka, &ALL);
     assert!(said.contains("partition 2 continues at offset 30 instead of 51"), "{said}");
     let archive = place.dir(&format!("files/archive/{}", log(&place, 2).topic_id));
     assert_eq!(fs::read_to_string(archive.join("partition-2.json")).unwrap(), before[2]);
@@ -416,6 +426,8 @@ struct Scene {
     kafka: Kafka,
     place: Place,
     running: [Running; 2],
+    /// How often the group's member has refused a partition.
+    refused: usize,
     random: Random,
 }
 
@@ -439,6 +451,28 @@ impl Scene {
             DIRS.iter().all(|dir| self.place.days(dir) >= goal)
         });
         assert_eq!(producer.terminate().code, Some(0), "{}", producer.stderr());
+    }
+
+    /// Waits until both have counted all, and decides for them where they refuse to continue: one ends, the group's member
+    /// leaves the partition alone.
+    fn settle(&mut self) {
+        let records = self.kafka.records(&self.place.topic);
+        let refusals = |running: &Running| running.stderr().matches("is left alone").count();
+        eventually("the checkpoints pass every record", || {
+            if !self.running[0].is_running() {
+                let ended = self.running[0].ended();
+                assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+                self.place.almanac_in(DIRS[0], &["recover", "--restart"]).succeeds();
+                self.running[0] = start(&self.place, DIRS[0], &ALL);
+            }
+            assert!(self.running[1].is_running(), "{}", self.running[1].stderr());
+            let refused = refusals(&self.running[1]);
+            if refused > self.refused {
+                self.refused = refused;
+                self.place.almanac_in(DIRS[1], &["recover", "--restart"]).succeeds();
+            }
+            DIRS.iter().all(|dir| self.place.passed(dir) == records)
+        });
     }
 
     fn happen(&mut self, fault: Fault) {
@@ -499,6 +533,10 @@ impl Scene {
     }
 }
 
+fn start(place: &Place, dir: &str, arguments: &[&str]) -> Running {
+    place.almanac_in(dir, &[arguments, &["--checkpoint-every", "1ms"]].concat()).start()
+}
+
 /// Whatever happens to the log: both consumers go on, by number and by the group, and what they have is what the log
 /// makes.
 #[test]
@@ -507,13 +545,8 @@ fn campaign() {
     let kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "300"]);
-    let start = |dir: &str, arguments: &[&str]| {
-        place
-            .almanac_in(dir, &[arguments, &["--on-gap", "restart", "--checkpoint-every", "1ms"]].concat())
-            .start()
-    };
-    let running = [start("files", &ALL), start("group", &["consumer"])];
-    let mut scene = Scene { kafka, random: campaign.random(), place, running };
+    let running = [start(&place, DIRS[0], &ALL), start(&place, DIRS[1], &["consumer"])];
+    let mut scene = Scene { kafka, random: campaign.random(), place, running, refused: 0 };
     let (mut whole, mut partly) = (0, 0);
     for step in 0..campaign.size {
         let chosen = match step < FAULTS.len() {
@@ -522,8 +555,8 @@ fn campaign() {
         };
         let fault = FAULTS[chosen];
         scene.happen(fault);
+        scene.settle();
         for dir in DIRS {
-            scene.place.caught_up(&scene.kafka, dir);
             let ended = scene.place.almanac_in(dir, &["verify"]).run();
             let dir = format!("step {step}, {fault:?}, {dir}");
             match ended.code {
@@ -623,7 +656,7 @@ fn a_batch_damaged_on_the_brokers_disk_is_told_as_a_stall_and_counted_when_it_is
 
     let mut running = place.almanac(&consumer(&["--stall-after", "3s"])).start();
     running.stderr_line_with("partition 2: can't read the batch at offset 9: its checksum does not match");
-    running.stderr_line_with("hint: restore it from another replica, or leave out offsets 9 to 9 with");
+    running.stderr_line_with("hint: restore it from another replica, or stop the consumer and leave out");
     running.stderr_line_with("partition 2 has stalled at offset");
     eventually("the status says so", || status(&place, 2)["state"] == "stalled");
     assert!(place.checkpoints("files")[2].offset <= 10);
@@ -636,8 +669,14 @@ fn a_batch_damaged_on_the_brokers_disk_is_told_as_a_stall_and_counted_when_it_is
 
     // Where it stays damaged, it is left out as the hint says.
     kafka.damage(&place.topic, 2, b"1991-01-11");
-    let mut running = place.almanac_in("left_out", &consumer(&["--on-gap", "continue"])).start();
-    running.stderr_line_with("partition 2: offsets 9 to 9 are left out; noted in log.json");
+    let mut running = place.almanac_in("left_out", &ALL).start();
+    running.stderr_line_with(
+        "hint: restore it from another replica, or stop the consumer and leave out offsets 9 to 9",
+    );
+    assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
+    let said = place.almanac_in("left_out", &["recover", "2", "--continue"]).succeeds().stdout;
+    assert!(said.contains("partition 2: offsets 9 to 9 are left out; noted in log.json"), "{said}");
+    let mut running = place.almanac_in("left_out", &ALL).start();
     place.caught_up(&kafka, "left_out");
     assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
     assert_eq!(place.checkpoints("left_out")[2].statistics.days(), 19);

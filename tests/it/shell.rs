@@ -58,7 +58,7 @@ fn bash_completes_commands_options_and_values() {
         ("almanac status --fo", &["--format"]),
         ("almanac status --format ", &["text", "json"]),
         ("almanac verify --format j", &["json"]),
-        ("almanac consumer --on-gap ", &["fail", "restart", "continue"]),
+        ("almanac recover --re", &["--restart", "--repartition"]),
         ("almanac producer --unit ", &["c", "f", "tenths-c"]),
         ("almanac plot --month Ju", &["June", "July"]),
         ("almanac man st", &["status"]),
