@@ -24,7 +24,7 @@ use crate::kafka;
 /// A target: any bytes in, a panic where a promise is broken.
 pub type Target = fn(&[u8]);
 
-/// All of them, by the name of their fuzzer and of their folders in `corpus/` and `found/`.
+/// All of them, by the name of their fuzzer and of their folders in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("arguments", arguments),
     ("batches", batches),

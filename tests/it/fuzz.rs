@@ -23,12 +23,8 @@ fn folder() -> PathBuf {
 
 /// The committed inputs of a target: what the fuzzers began with or kept, and what once broke something.
 fn inputs(target: &str) -> Vec<Vec<u8>> {
-    let mut paths = BTreeSet::new();
-    for kind in ["corpus", "found"] {
-        // Most targets have found nothing.
-        let Ok(entries) = fs::read_dir(folder().join(kind).join(target)) else { continue };
-        paths.extend(entries.map(|entry| entry.unwrap().path()));
-    }
+    let entries = fs::read_dir(folder().join("corpus").join(target)).unwrap();
+    let paths: BTreeSet<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
@@ -52,7 +48,7 @@ impl Drop for Input<'_> {
         if std::thread::panicking() {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", self.target));
             let _ = fs::write(&path, self.bytes);
-            let place = format!("fuzz/found/{} is its place", self.target);
+            let place = format!("fuzz/corpus/{} is its place", self.target);
             let _ = writeln!(std::io::stderr(), "the input is kept in {}; {place}", path.display());
         }
     }
@@ -81,13 +77,10 @@ fn every_target_has_a_fuzzer_and_every_input_a_target() {
         let wrapper = fs::read_to_string(folder().join(format!("fuzz_targets/{name}.rs"))).unwrap();
         assert!(wrapper.contains(&format!("targets::{name}(bytes)")), "{wrapper}");
     }
-    for kind in ["corpus", "found"] {
-        let Ok(entries) = fs::read_dir(folder().join(kind)) else { continue };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            assert!(!path.is_dir() || names.contains(name), "{} has no target", path.display());
-        }
+    for entry in fs::read_dir(folder().join("corpus")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(names.contains(name), "{} has no target", path.display());
     }
 }
 
