@@ -149,12 +149,20 @@ fn campaign() {
         let dir = format!("again-{trial}");
         let small = ["-X", "max.partition.fetch.bytes=2000"];
         let again = [&["consumer", "0", "1", "2", "3", "-t", "log", "-v"][..], &small].concat();
-        let mut consumer = all.place.almanac_in(&dir, &again).start();
-        // In the middle of it.
-        eventually("it counts", || all.place.passed(&dir) > 0 && all.place.checkpoints(&dir).len() == 4);
-        std::thread::sleep(Duration::from_millis(random.below(300)));
-        all.signal_jvm(broker, Signal::STOP);
-        let paused = Instant::now();
+        let start = || all.place.almanac_in(&dir, &again).start();
+        // In the middle of it, or before it starts.
+        let (mut consumer, paused) = if trial % 3 == 2 {
+            all.signal_jvm(broker, Signal::STOP);
+            let paused = Instant::now();
+            (start(), paused)
+        } else {
+            let consumer = start();
+            let counts = || all.place.passed(&dir) > 0 && all.place.checkpoints(&dir).len() == 4;
+            eventually("it counts", counts);
+            std::thread::sleep(Duration::from_millis(random.below(300)));
+            all.signal_jvm(broker, Signal::STOP);
+            (consumer, Instant::now())
+        };
         let passed = |partition: usize| {
             let checkpoints = all.place.checkpoints(&dir);
             checkpoints
