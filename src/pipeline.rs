@@ -9,6 +9,7 @@ mod error;
 mod facts;
 mod jumps;
 mod open;
+mod opening;
 mod pace;
 mod partition;
 mod progress;

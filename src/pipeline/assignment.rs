@@ -1,96 +1,24 @@
-//! Which partitions the consumer has: named or assigned by the group, then claimed, then opened.
+//! The partitions that the consumer has: named or assigned by the group, then claimed, then opened.
 
 use std::time::{Duration, Instant};
 
 use super::connection::{refuse_other_log, refuse_repartitioned};
-use super::consumer::{Consumer, Interrupt};
-use super::contact::Contact;
+use super::consumer::Consumer;
 use super::decision::{Because, Decision, Facts, How, Reaches, decide};
 use super::error::PipelineError;
 use super::facts::{Answer, Asking, Question};
 use super::open::open;
+use super::opening::{Awaited, Opening};
 use super::partition::Partition;
-use super::progress::{Moment, Obstacle, Progress, Seen, Tally};
-use super::settings::Settings;
-use super::trust::Reconnect;
-use crate::kafka::{KafkaError, RebalanceEvent};
-use crate::store::{self, Claim, Loaded, Log, StoreError};
+use super::trust::{Interrupt, Reconnect};
+use crate::kafka::RebalanceEvent;
+use crate::store::{self, Claim, Log, StoreError};
 
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
 
 /// When a partition is tried again that had to be left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// How soon the brokers are asked again.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
-
-/// How long a leader may not answer before the user hears of it.
-const REPORT_AFTER: Duration = Duration::from_secs(1);
-
-/// A partition that the group assigned, and that is not claimed yet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Awaited {
-    /// When it may be tried first.
-    from: Instant,
-    /// When it is taken from whoever still holds it: the group's word outranks the lock.
-    force: Option<Instant>,
-}
-
-/// A partition that is claimed, while the brokers are asked what its log is.
-pub(super) struct Opening {
-    claim: Claim,
-    loaded: Loaded,
-    /// How many rejected records its file holds.
-    rejected_total: u64,
-    since: Instant,
-    ask_at: Instant,
-    /// What a first client heard, if a second one is to confirm it.
-    first: Option<Facts>,
-    /// Why the leader does not answer, and since when.
-    obstacle: Option<(Instant, String)>,
-}
-
-impl Opening {
-    fn question(&self) -> Question {
-        Question::new(self.claim.partition(), &self.loaded, self.first.is_some())
-    }
-
-    pub(super) fn obstacle(&self, contact: &Contact) -> Obstacle {
-        if let Some(cause) = contact.obstacle() {
-            return Obstacle::Kafka(cause.to_owned());
-        }
-        match &self.obstacle {
-            Some((since, cause)) if since.elapsed() >= REPORT_AFTER => Obstacle::Leader(cause.clone()),
-            _ => Obstacle::None,
-        }
-    }
-
-    /// Nothing while it is not known whether there is a checkpoint.
-    pub(super) fn write_status(
-        &mut self,
-        settings: &Settings,
-        moment: Moment,
-        obstacle: &Obstacle,
-    ) -> Result<(), StoreError> {
-        let Some(checkpoint) = &self.loaded.checkpoint else { return Ok(()) };
-        let progress = Progress::from(checkpoint.offset, None);
-        let owner = self.claim.owner();
-        let durable = store::durable_of(&settings.dir, checkpoint);
-        let seen = Seen {
-            partition: checkpoint.partition,
-            topic: &settings.topic,
-            position: checkpoint.offset,
-            durable: &durable,
-            progress: &progress,
-            owner,
-        };
-        let mut tally = Tally { rejected_total: self.rejected_total, ..Tally::default() };
-        let status = tally.status(&seen, moment, obstacle);
-        settings.board.show(&status, durable);
-        self.claim.set_status(&status)
-    }
-}
 
 impl Consumer<'_> {
     /// Claims the partitions named, or joins the group.
@@ -115,11 +43,8 @@ impl Consumer<'_> {
 
     fn claim(&mut self, partition: i32, take_over: bool) -> Result<(), StoreError> {
         let (claim, loaded) = Claim::take(self.home, partition, take_over)?;
-        let now = Instant::now();
         let rejected_total = store::count_rejected(&self.settings.dir, partition)?;
-        let opening =
-            Opening { claim, loaded, rejected_total, since: now, ask_at: now, first: None, obstacle: None };
-        self.opening.insert(partition, opening);
+        self.opening.insert(partition, Opening::new(claim, loaded, rejected_total));
         Ok(())
     }
 
@@ -214,16 +139,13 @@ impl Consumer<'_> {
             // It was released meanwhile, and perhaps claimed again.
             return Ok(());
         };
-        let again_at = Instant::now() + ASK_AGAIN_AFTER;
         let mut facts = match answer {
             Ok(Some(facts)) => facts,
             Ok(None) => return Err(Reconnect::OtherTopic.into()),
             Err(error) if error.is_of_epoch() => return Err(Reconnect::EpochRefused(error).into()),
             Err(error) if error.is_log_doubtful() => return Err(Reconnect::LogDoubtful(error).into()),
             Err(error) if error.is_transient() => {
-                let since = opening.obstacle.as_ref().map_or(opening.ask_at, |(since, _)| *since);
-                opening.obstacle = Some((since, cause_of(&error)));
-                opening.ask_at = again_at;
+                opening.note_obstacle(&error);
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
@@ -242,7 +164,7 @@ impl Consumer<'_> {
         match decide(&opening.loaded, &facts, &self.settings.policy, opening.since.elapsed()) {
             Decision::AskAgain => {
                 opening.first = None;
-                opening.ask_at = again_at;
+                opening.ask_later();
                 Ok(())
             }
             decision if decision.needs_confirmation() && opening.first.is_none() => {
@@ -315,8 +237,7 @@ impl Consumer<'_> {
             self.given_up.push(number);
         }
         if let PipelineError::Store(StoreError::TakenOver { .. }) = error {
-            // This member was asleep, and the group will say that another has the partition; or somebody was told to
-            // take it. It is taken back when it is free for longer than a new owner needs to lock it.
+            // This member was asleep, and the group assigned the partition to another one; or a user took it. It is taken back when it is free for longer than a new owner needs to lock it.
             tracing::warn!("{error}");
             self.awaited.insert(number, Awaited { from: Instant::now() + TAKE_BACK_AFTER, force: None });
         } else {
@@ -329,15 +250,5 @@ impl Consumer<'_> {
             self.awaited.insert(number, Awaited { from: Instant::now() + RETRY_AFTER, force: None });
         }
         Ok(())
-    }
-}
-
-/// Why a leader does not answer, in one line.
-fn cause_of(error: &KafkaError) -> String {
-    match error {
-        KafkaError::Unreachable { brokers, reason } => {
-            format!("the broker at {brokers} does not answer ({reason})")
-        }
-        error => error.to_string().lines().next().unwrap_or_default().to_owned(),
     }
 }

@@ -2,25 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::consumer::{Consumer, Interrupt};
 use super::contact::Contact;
 use super::error::PipelineError;
 use super::facts::{ANSWER_MAX, Clients, Identity};
 use super::settings::Settings;
-use super::trust::{Reconnect, Said};
+use super::trust::{Interrupt, Reconnect};
 use crate::kafka::{self, KafkaError, Topic};
 use crate::stop::Stop;
 use crate::store;
 
 /// How soon the brokers are asked again for a topic that is not there.
 const FIND_EVERY: Duration = Duration::from_millis(100);
-
-/// How often the brokers are asked whether a quiet topic is still the same: sooner while none answers, as the user waits to
-/// hear of it.
-const TOPIC_CHECK_EVERY: Duration = Duration::from_millis(500);
-const TOPIC_CHECK_EVERY_AWAY: Duration = Duration::from_millis(200);
-/// How long the answer may take where nothing depends on it yet.
-const TOPIC_CHECK_MAX: Duration = Duration::from_secs(1);
 
 /// One connection to the brokers, and the topic that was found.
 pub(super) struct Kafka {
@@ -42,7 +34,7 @@ impl Kafka {
         let topic = &settings.topic;
         match self.clients.first.cleanup_policy(topic, ANSWER_MAX) {
             Ok(Some(policy)) if policy.contains("compact") => tracing::warn!(
-                "topic {topic} has cleanup.policy={policy}: Kafka removes all but the newest record of each month, so days can be lost before they are counted\nhint: set cleanup.policy=delete with 'kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=delete'",
+                "topic {topic} has cleanup.policy={policy}: Kafka keeps only the newest record of each month, so almanac may miss days\nhint: set cleanup.policy=delete with 'kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=delete'",
                 settings.connection.brokers
             ),
             Ok(_) => {}
@@ -123,8 +115,8 @@ pub(super) fn refuse_other_log(settings: &Settings, kafka: &Kafka) -> Result<(),
     }
 }
 
-/// A day that was counted in one partition would not be recognised when it comes again in another: this concerns
-/// all of DIR, whichever of its partitions are to be read.
+/// A duplicate of a day is recognised only in the partition that counted the day. So this concerns all of DIR, whichever
+/// partitions are to be read.
 pub(super) fn refuse_repartitioned(settings: &Settings, kafka: &Kafka) -> Result<(), PipelineError> {
     let Topic { id, partitions: now } = &kafka.identity.topic;
     if settings.policy.allow_repartition {
@@ -140,39 +132,5 @@ pub(super) fn refuse_repartitioned(settings: &Settings, kafka: &Kafka) -> Result
             now: *now,
             recover: settings.recover_command(None),
         }),
-    }
-}
-
-impl Consumer<'_> {
-    pub(super) fn check_topic_if_due(&mut self) -> Result<(), Interrupt> {
-        let every = if self.contact.is_answering() { TOPIC_CHECK_EVERY } else { TOPIC_CHECK_EVERY_AWAY };
-        if self.log_checked.elapsed() >= every && self.is_same_topic(TOPIC_CHECK_MAX) == Said::No {
-            return Err(Reconnect::OtherTopic.into());
-        }
-        Ok(())
-    }
-
-    /// Whether the topic of this name is still the one that it connected to. Must be asked after the last record that the
-    /// answer is to hold for has arrived.
-    pub(super) fn is_same_topic(&mut self, time: Duration) -> Said {
-        let asked = Instant::now();
-        // Not by the reader's own connection: there an answer waits behind the fetch that waits for records.
-        let answer = self.kafka.clients.first.describe(&self.settings.topic, time);
-        self.log_checked = Instant::now();
-        match answer {
-            Ok(topic) => {
-                self.contact.answered();
-                match topic.is_some_and(|topic| topic == self.kafka.identity.topic) {
-                    true => Said::Yes,
-                    false => Said::No,
-                }
-            }
-            Err(error) => {
-                self.counters.broker_errors += 1;
-                let text = self.kafka.reader.take_error_text();
-                self.contact.failed(asked, || text.unwrap_or_else(|| error.reason()));
-                Said::Nothing
-            }
-        }
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::assignment::{Awaited, Opening};
 use super::connection::{Kafka, find_topic};
 use super::contact::Contact;
 use super::error::PipelineError;
 use super::facts::{ANSWER_MAX, Asking, Clients};
 use super::jumps::Jumps;
+use super::opening::{Awaited, Opening};
 use super::pace::Pace;
 use super::partition::Partition;
 use super::progress::{Counters, Moment, Obstacle, Progress};
 use super::settings::Settings;
-use super::trust::Reconnect;
+use super::trust::{Interrupt, Reconnect};
 use super::writing::Writing;
 use crate::kafka::{Item, KafkaError, Received};
 use crate::report::Decoder;
@@ -42,24 +42,6 @@ const DAMAGE_SEEN_MIN: u32 = 3;
 /// over a slow network a fetch may take that long.
 const QUIET_STATUSES: u32 = 10;
 const QUIET_STATUSES_MAX: u32 = 120;
-
-/// Why the loop ends in the middle of a turn.
-pub(super) enum Interrupt {
-    Reconnect(Reconnect),
-    Fail(PipelineError),
-}
-
-impl<E: Into<PipelineError>> From<E> for Interrupt {
-    fn from(error: E) -> Self {
-        Interrupt::Fail(error.into())
-    }
-}
-
-impl From<Reconnect> for Interrupt {
-    fn from(why: Reconnect) -> Self {
-        Interrupt::Reconnect(why)
-    }
-}
 
 /// All that a consumer knows.
 pub(super) struct Consumer<'a> {
@@ -92,7 +74,7 @@ pub(super) struct Consumer<'a> {
     pub counters: Counters,
     /// Of partitions that were let go when it reconnected.
     pub progress: BTreeMap<i32, Progress>,
-    /// Where librdkafka found a log truncated, and how often: at this offset of the checkpoint.
+    /// Partitions that librdkafka found truncated: the checkpoint's offset then, and how often.
     pub truncations: BTreeMap<i32, (i64, u32)>,
     pub is_recreation_reported: bool,
 
@@ -223,7 +205,7 @@ impl<'a> Consumer<'a> {
         match item {
             Item::Records(records) => {
                 let number = records.partition;
-                // What comes of a partition that was just given up is not ours to count.
+                // These records are of a partition that was just given up.
                 let Some(partition) = self.owned.get_mut(&number) else { return Ok(()) };
                 let doubt = partition.apply(records, &mut self.jumps, &mut self.decoder);
                 self.warn_of_records(number);
@@ -341,7 +323,7 @@ impl<'a> Consumer<'a> {
                 && is_answering
                 && !partition.is_damaged()
                 && self.kafka.reader.obstacle(number).is_none();
-            // Who has been away may take some time to be heard from again.
+            // A Kafka that was away may take some time to send records again.
             if is_quiet || !is_answering {
                 partition.reset_quiet();
             }
@@ -365,7 +347,7 @@ impl<'a> Consumer<'a> {
         None
     }
 
-    /// Writes what each partition says of itself, and reports who does not answer.
+    /// Writes the status of each partition, and warns of leaders that do not answer.
     pub(super) fn write_status(&mut self, is_stopped: bool) -> Result<(), PipelineError> {
         self.finish_writing()?;
         let elapsed = std::mem::replace(&mut self.status_written, Instant::now()).elapsed();
@@ -439,7 +421,7 @@ impl<'a> Consumer<'a> {
         Ok(true)
     }
 
-    /// The same while there is no topic to be read.
+    /// The same while the topic or Kafka is away.
     fn write_waiting(&mut self, cause: &str) -> Result<(), PipelineError> {
         if self.status_written.elapsed() < STATUS_EVERY {
             return Ok(());

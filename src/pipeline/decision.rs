@@ -1,4 +1,4 @@
-//! What to do with a partition when it is opened: decided from its files, its log and the user's policy, without IO.
+//! Decides how a partition is opened, from its files, its log and the user's policy, without IO.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::store::{Gap, Loaded, Log};
 /// How long an offset may lie past the partition's end before it counts as lost: a new leader may lag.
 const PAST_END_MAX: Duration = Duration::from_secs(10);
 
-/// What the brokers say of a partition's log.
+/// A partition's log, as the brokers describe it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Facts {
     /// As it would begin: the topic's identity, and the first offset that can be read.
@@ -24,11 +24,11 @@ pub(super) enum Reaches {
     Yes,
     /// And why not.
     No(String),
-    /// Nothing was passed, or the brokers do not say.
+    /// The checkpoint has passed no record, or the brokers do not know.
     Unknown,
 }
 
-/// What to do with the partition.
+/// The decision about one partition.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Decision {
     Open(How),
@@ -40,7 +40,7 @@ pub(super) enum Decision {
 /// How a partition is opened.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum How {
-    /// There is no checkpoint: begin one at the log's first offset.
+    /// Begin a checkpoint at the log's first offset; none is there.
     Begin,
     /// Continue from the checkpoint, which is of this log.
     Resume(Log),
@@ -120,7 +120,7 @@ pub(super) fn decide(loaded: &Loaded, facts: &Facts, policy: &Policy, waited: Du
     let Some(checkpoint) = &loaded.checkpoint else { return Decision::Open(How::Begin) };
     let mut log = match &loaded.log {
         Some(log) => log.clone(),
-        // Where its counting began is not known; if that is not where offsets begin, `verify` will say so.
+        // The first offset of its counts is lost. If it was not 0, `verify` finds the difference.
         None if policy.adopt => Log { first_offset: 0, ..now.clone() },
         None => return Decision::Refuse(Refusal::WithoutLog),
     };

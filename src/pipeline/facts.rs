@@ -1,4 +1,4 @@
-//! What the brokers say of the log: of the topic, and of a partition that is opened.
+//! Asks the brokers about the log of a partition that is opened.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -19,7 +19,7 @@ pub(super) struct Identity {
     pub topic: Topic,
 }
 
-/// Two clients: a client keeps what it was told once, so the second one confirms what the first one heard.
+/// Two clients: a client keeps the first answer that it gets, so a second one confirms it.
 #[derive(Clone)]
 pub(super) struct Clients {
     pub first: Arc<Admin>,
@@ -32,7 +32,7 @@ impl Clients {
     }
 }
 
-/// What opening a partition needs to know of its log.
+/// The request for the facts about one partition's log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Question {
     pub partition: i32,

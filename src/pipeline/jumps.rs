@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::trust::Reconnect;
 
-/// Where offsets did not follow one another, for as long as the process runs.
+/// Places where offsets did not follow one another, for as long as the process runs.
 ///
-/// Nothing protects a batch's first offset, or the number of its partition, on the way from the broker, and what comes
-/// of a wrong one is a jump, or a step back: records left out, or put where others belong. But a log may have jumps,
-/// too, where transactions or compaction left their marks. So a jump is believed at the second look, and since a log
-/// with one has many, that is the last look of this kind. Logs that `almanac producer` fills have none.
+/// No checksum covers a batch's first offset, or the number of its partition. If one is damaged on the way, records are left
+/// out, or counted in another place. But a log may have jumps of its own, from transactions or compaction. So almanac
+/// believes a jump if it reads it twice. A log with one jump has many, so after that it checks none. Logs that `almanac
+/// producer` fills have none.
 #[derive(Default)]
 pub(super) struct Jumps {
     seen: BTreeSet<Jump>,

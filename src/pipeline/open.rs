@@ -49,7 +49,7 @@ fn jump(
 }
 
 impl How {
-    /// What is done, if that is more than to continue.
+    /// A line about it, unless it only continues.
     pub(super) fn describe(&self, partition: i32, now: &Log) -> Option<String> {
         match self {
             How::Begin | How::Resume(_) => None,

@@ -5,11 +5,11 @@ const SHARE_BUSY: u32 = 20;
 /// and while none do, and a checkpoint holds nothing up.
 const SHARE_IDLE: u32 = 4;
 
-/// What they write on average, in bytes a second: 10 GB a day, which the disk of a laptop bears for many years. Files with
+/// Bytes a second that checkpoints write on average: 10 GB a day, which the disk of a laptop bears for many years. Files with
 /// a hundred years are written about once a second then, and not ten times.
 const BYTES_PER_SECOND: f64 = 120_000.0;
 
-/// Who has written less may write so much more, and does not feel the limit before that.
+/// A consumer that has written less may write so many bytes more before the limit applies.
 const BYTES_AHEAD_MAX: f64 = 32.0 * 1024.0 * 1024.0;
 /// So much of that is kept for the moment when all records have been read, and a checkpoint is waited for.
 const BYTES_KEPT: f64 = BYTES_AHEAD_MAX / 2.0;
@@ -20,7 +20,7 @@ const BLOCK: u64 = 4096;
 /// The longest time without a checkpoint, whatever they cost: well below what counts as a stall.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// What came before the writing counts as work up to here; the rest was waiting for the brokers' answers.
+/// The time for requests counts as work up to here; the rest was waiting for the brokers.
 const ASKING_MAX: Duration = Duration::from_millis(10);
 
 /// When the next checkpoint is due: at once, as long as checkpoints take a small share of the time and of the disk.
@@ -75,7 +75,7 @@ impl Pace {
         let bytes: u64 = files.iter().map(|bytes| bytes.next_multiple_of(BLOCK) + BLOCK).sum();
         let (ahead, counted) = self.ahead;
         let saved = (now - counted).as_secs_f64() * BYTES_PER_SECOND;
-        // What the longest wait does not make up for is not owed for ever.
+        // More than the longest wait makes up for is forgiven.
         let owed_max = self.wait_max.as_secs_f64() * BYTES_PER_SECOND;
         let ahead = ((ahead + saved).min(BYTES_AHEAD_MAX) - bytes as f64).max(-owed_max);
         self.ahead = (ahead, now);

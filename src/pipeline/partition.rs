@@ -17,7 +17,7 @@ const REJECTED_BYTES_MAX: usize = 8 << 20;
 
 pub(super) struct Partition {
     number: i32,
-    /// Nothing while a checkpoint is on its way.
+    /// None while a checkpoint is in flight.
     claim: Option<Claim>,
     log: Log,
     checkpoint: Checkpoint,
@@ -29,7 +29,7 @@ pub(super) struct Partition {
     rejected_bytes: usize,
     tally: Tally,
     progress: Progress,
-    /// What the checkpoint's file holds.
+    /// A summary of the checkpoint's file.
     durable: Durable,
     unpublished: Option<i64>,
     /// At how many statuses in a row the offset was the same, and that offset.
@@ -82,7 +82,7 @@ impl Partition {
         }
     }
 
-    /// Where reading goes on.
+    /// The position to read from.
     pub(super) fn position(&self) -> Position {
         Position {
             partition: self.number,
@@ -115,8 +115,8 @@ impl Partition {
 
     /// Takes in the leader epoch of the log's end. Says whether none that was read is past it.
     ///
-    /// Of what holds no record it is noted, too: else the broker would say at the next start that the last epoch noted
-    /// ends before the offset, and the log would be taken for one that was cut. One that is too late does no harm there.
+    /// It is noted for offsets without a record as well. Otherwise the last epoch noted may end before the checkpoint's
+    /// offset, and at the next start the log would look truncated. An epoch that is too late does no harm.
     pub(super) fn note_last_leader_epoch(&mut self, last: i32) -> bool {
         let noted = self.log.leader_epochs.last().map(|noted| noted.epoch);
         if self.has_skipped && noted.is_none_or(|noted| noted < last) {
@@ -231,7 +231,7 @@ impl Partition {
     }
 
     /// Whether the offset read lies past what the brokers say they have: then it came from damaged bytes, which the
-    /// records' checksum does not cover. Where nothing has been read yet, the offset may be a former owner's, and
+    /// records' checksum does not cover. If nothing was read yet, the offset may be a former owner's, and
     /// what the client knows of the end older than that.
     pub(super) fn is_past(&self, high_watermark: i64) -> bool {
         self.is_dirty && self.checkpoint.offset > high_watermark
@@ -276,7 +276,7 @@ impl Partition {
     }
 
     /// Gives away what has been taken and is not durable, to be written while the fold goes on. Nothing where there is
-    /// nothing, or the former checkpoint is still on its way.
+    /// nothing, or the former checkpoint is still in flight.
     pub(super) fn hand_over(&mut self) -> Option<Write> {
         if !self.is_dirty || self.is_held_back() {
             return None;
@@ -359,7 +359,7 @@ mod tests {
 
     const NUMBER: i32 = 2;
 
-    /// What may come to pass between a partition and the disk.
+    /// An event between a partition and the disk.
     #[derive(Clone, Copy, Debug)]
     enum Event {
         /// A day of June, or none that there is.

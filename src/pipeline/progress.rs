@@ -34,7 +34,7 @@ impl Progress {
         self.last = at;
     }
 
-    /// Takes in up to where the log can be read. Two requests may tell of different moments.
+    /// Takes in up to where the log can be read. Two requests may be answered at different moments.
     pub(super) fn note_high_watermark(&mut self, high_watermark: Option<i64>) {
         self.high_watermark = self.high_watermark.max(high_watermark);
         if self.lag() == Some(0) {
@@ -67,7 +67,7 @@ impl Progress {
     }
 }
 
-/// What a consumer has counted since it took the partition, and when it was last durable.
+/// The counts of a consumer since it took the partition.
 #[derive(Default)]
 pub(super) struct Tally {
     pub counted: u64,
@@ -81,7 +81,7 @@ pub(super) struct Tally {
     pub checkpoint_seconds: f64,
 }
 
-/// What came between the consumer and its partitions, counted.
+/// Rebalances and errors since the process started.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counters {
     pub rebalances: u64,

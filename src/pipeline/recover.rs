@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::connection::{Kafka, find_topic, refuse_other_log, refuse_repartitioned};
-use super::consumer::Interrupt;
 use super::contact::Contact;
 use super::decision::{Decision, Facts, How, decide};
 use super::error::PipelineError;
 use super::facts::{ANSWER_MAX, Clients, Question};
 use super::open::open;
 use super::settings::{OnGap, Settings};
+use super::trust::Interrupt;
 use crate::checkpoint::Checkpoint;
 use crate::kafka::{Item, KafkaError, Position, Received, StartAt};
 use crate::stop::Stop;
@@ -30,11 +30,11 @@ const DAMAGE_SEEN_MIN: u32 = 3;
 /// How long the next batch may take to arrive.
 const BATCH_MAX: Duration = Duration::from_secs(10);
 
-/// What became of one partition.
+/// The result for one partition.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Recovered {
     pub partition: i32,
-    /// What was done; nothing if there was nothing to do.
+    /// The change, in a line; none if the partition needed none.
     pub done: Option<String>,
     /// The next offset to read, if there is a checkpoint.
     pub offset: Option<i64>,

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::consumer::{Consumer, Interrupt};
+use super::consumer::Consumer;
 use super::error::PipelineError;
 use super::facts::ANSWER_MAX;
 use super::partition::Partition;
-use super::trust::{Reconnect, Said, Trust, trust};
+use super::trust::{Interrupt, Reconnect, Said, Trust, trust};
 use super::writing::{Done, Write, Writing, write_all};
 use crate::kafka::KafkaError;
 use crate::store::LeaderEpoch;
@@ -16,6 +16,13 @@ const LEADER_ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// When a checkpoint is tried again that could not be confirmed.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How often the brokers are asked whether a quiet topic is still the same: sooner while none answers, as the user waits to
+/// hear of it.
+const TOPIC_CHECK_EVERY: Duration = Duration::from_millis(500);
+const TOPIC_CHECK_EVERY_AWAY: Duration = Duration::from_millis(200);
+/// How long the answer may take where nothing depends on it yet.
+const TOPIC_CHECK_MAX: Duration = Duration::from_secs(1);
 
 impl Consumer<'_> {
     /// Begins a checkpoint if one is due, and takes back one that is durable.
@@ -50,7 +57,7 @@ impl Consumer<'_> {
         Ok(self.take_back(asking, write_all(writes))?)
     }
 
-    /// Where no broker confirms it, nothing is lost, but read again by the next start.
+    /// The last save. If no broker confirms the log, the next start reads the rest again.
     pub(super) fn save_at_last(&mut self) -> Result<(), Interrupt> {
         self.save(true)?;
         if self.is_dirty() {
@@ -78,7 +85,7 @@ impl Consumer<'_> {
         self.owned.values().any(Partition::is_dirty)
     }
 
-    /// What can be written, of all that has been taken. What no broker confirms waits.
+    /// The checkpoints that the brokers confirm. The others wait.
     fn confirmed(&mut self, asks_all: bool) -> Result<Vec<Write>, Interrupt> {
         let is_asked = |partition: &Partition| match asks_all {
             true => partition.is_dirty(),
@@ -173,6 +180,38 @@ impl Consumer<'_> {
         Ok(Said::Yes)
     }
 
+    pub(super) fn check_topic_if_due(&mut self) -> Result<(), Interrupt> {
+        let every = if self.contact.is_answering() { TOPIC_CHECK_EVERY } else { TOPIC_CHECK_EVERY_AWAY };
+        if self.log_checked.elapsed() >= every && self.is_same_topic(TOPIC_CHECK_MAX) == Said::No {
+            return Err(Reconnect::OtherTopic.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the topic of this name is still the one that it connected to. Must be asked after the last record that the
+    /// answer is to hold for has arrived.
+    pub(super) fn is_same_topic(&mut self, time: Duration) -> Said {
+        let asked = Instant::now();
+        // Not by the reader's own connection: there an answer waits behind the fetch that waits for records.
+        let answer = self.kafka.clients.first.describe(&self.settings.topic, time);
+        self.log_checked = Instant::now();
+        match answer {
+            Ok(topic) => {
+                self.contact.answered();
+                match topic.is_some_and(|topic| topic == self.kafka.identity.topic) {
+                    true => Said::Yes,
+                    false => Said::No,
+                }
+            }
+            Err(error) => {
+                self.counters.broker_errors += 1;
+                let text = self.kafka.reader.take_error_text();
+                self.contact.failed(asked, || text.unwrap_or_else(|| error.reason()));
+                Said::Nothing
+            }
+        }
+    }
+
     /// Waits for the checkpoints in flight. No partition is released before that.
     pub(super) fn finish_writing(&mut self) -> Result<(), PipelineError> {
         match self.writing.take() {
@@ -189,7 +228,7 @@ impl Consumer<'_> {
             match partition.take_back(written) {
                 Ok(bytes) => {
                     files.push(bytes);
-                    // What came after it could be read.
+                    // The log beyond the checkpoint could be read.
                     self.truncations.remove(&number);
                 }
                 Err(error) => failures.push((number, error)),

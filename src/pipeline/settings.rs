@@ -1,4 +1,4 @@
-//! What a consumer is told to do.
+//! The settings of a consumer.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::status::Board;
 /// How long there may be lag and no new checkpoint before the user hears of it, if nothing else is said.
 pub const STALL_AFTER: Duration = Duration::from_secs(30);
 
-/// What to read, where to keep it, and how.
+/// The topic, the partitions, DIR, and how to keep checkpoints.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub connection: Connection,
@@ -27,11 +27,11 @@ pub struct Settings {
     /// How long there may be lag and no new checkpoint before the user hears of it.
     pub stall_after: Duration,
     pub policy: Policy,
-    /// Where each status is shown to the rest of the process.
+    /// Shows each status to the rest of the process.
     pub board: Board,
 }
 
-/// What the options are without being given.
+/// The defaults of the options.
 const DEFAULTS: [(&str, &str); 3] = [("-b", "localhost:9092"), ("-t", "temperatures"), ("-d", "files")];
 
 impl Settings {
@@ -58,7 +58,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// What may be done where files and log do not fit together. By default nothing: the user decides.
+/// The user's decisions for files and logs that do not fit together. By default there are none.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Policy {
     pub on_gap: OnGap,
@@ -70,7 +70,7 @@ pub struct Policy {
     pub allow_repartition: bool,
 }
 
-/// What to do where the checkpoint's offset lies outside of the log.
+/// The action if the checkpoint's offset lies outside of the log.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum OnGap {
     #[default]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::error::PipelineError;
 use crate::kafka::KafkaError;
 
-/// What the brokers said to a request.
+/// The brokers' answer to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Said {
     Yes,
@@ -13,7 +14,7 @@ pub(super) enum Said {
     Nothing,
 }
 
-/// What to do with the records that a partition has taken since its last checkpoint.
+/// The fate of the records that a partition has taken since its last checkpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Trust {
     /// Make them durable.
@@ -104,6 +105,24 @@ impl Reconnect {
             Reconnect::LogDoubtful(error) if !error.is_unknown_topic() => Duration::from_secs(1),
             _ => Duration::from_millis(50),
         }
+    }
+}
+
+/// Why the loop ends in the middle of a turn.
+pub(super) enum Interrupt {
+    Reconnect(Reconnect),
+    Fail(PipelineError),
+}
+
+impl<E: Into<PipelineError>> From<E> for Interrupt {
+    fn from(error: E) -> Self {
+        Interrupt::Fail(error.into())
+    }
+}
+
+impl From<Reconnect> for Interrupt {
+    fn from(why: Reconnect) -> Self {
+        Interrupt::Reconnect(why)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checkpoints on their way to the disk. They are made of what a partition has taken up to then, so that its fold can go
+//! Checkpoints in flight to the disk. They are made of what a partition has taken up to then, so that its fold can go
 //! on meanwhile.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -12,19 +12,19 @@ use crate::store::{Claim, Log, Rejected, StoreError};
 /// Checkpoints that are written at the same time.
 const WRITERS_MAX: usize = 8;
 
-/// What a partition hands over to be made durable; its right to write goes along, and comes back when it is.
+/// One checkpoint to write, with the claim, which comes back when it is durable.
 pub(super) struct Write {
     pub claim: Claim,
     pub checkpoint: Checkpoint,
     pub rejected: Vec<Rejected>,
-    /// Where it has leader epochs that are new to `log.json`.
+    /// If it has leader epochs that are new to `log.json`.
     pub log: Option<Log>,
 }
 
-/// What became of it.
+/// The result of one write.
 pub(super) struct Written {
     pub claim: Claim,
-    /// What the file holds now.
+    /// A summary of the file as it is now.
     pub durable: Result<Durable, StoreError>,
     pub took: Duration,
     pub at: Instant,
@@ -51,14 +51,14 @@ impl Write {
     }
 }
 
-/// What became of all that was handed over at once.
+/// The result of all writes of one checkpoint.
 pub(super) struct Done {
     pub written: Vec<Written>,
     pub took: Duration,
     pub at: Instant,
 }
 
-/// Writes, and waits until all is durable. Who syncs at the same time waits for the disk once, not in turn.
+/// Writes, and waits until all is durable. Threads that sync at the same time wait for the disk once, not in turn.
 pub(super) fn write_all(writes: Vec<Write>) -> Done {
     let start = Instant::now();
     let threads = writes.len().min(WRITERS_MAX);
@@ -72,7 +72,7 @@ pub(super) fn write_all(writes: Vec<Write>) -> Done {
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            // Where no more can be had, there are fewer.
+            // Fewer threads also do.
             let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
@@ -85,7 +85,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes that go on beside the fold.
+/// Writes that go on while the fold continues.
 pub(super) enum Writing {
     OnTheirWay(JoinHandle<Done>),
     Done(Done),
