@@ -1,5 +1,7 @@
 //! source → producer: makes the topic what it must be, then sends one day after the other.
 
+mod sender;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Mutex;
@@ -7,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
-use crate::kafka::{
-    Asker, Connection, KafkaError, Producer, Sight, Span, Topic, Undelivered, Watch, read_spans,
-};
+use crate::kafka::{Connection, FailoverAdmin, Health, HealthCheck, KafkaError, Span, Topic, read_spans};
 use crate::note;
 use crate::report::Decoder;
 use crate::source::Sent;
 use crate::stop::Stop;
+
+pub use sender::{Acknowledged, Sender, Stuck, Undelivered};
 
 /// How long a deleted topic may take to be gone, and a new one to be there.
 const TOPIC_CHANGE_MAX: Duration = Duration::from_secs(60);
@@ -78,13 +80,13 @@ pub struct Prepared {
 
 /// Makes the topic what `plan` says.
 pub fn prepare(connection: &Connection, plan: &TopicPlan, stop: &Stop) -> Result<Prepared, ProduceError> {
-    let mut asker = Asker::new(connection, stop)?;
+    let mut admin = FailoverAdmin::new(connection, stop)?;
     let mut prepared = Prepared { partitions: plan.partitions, ..Prepared::default() };
-    let found = describe(&mut asker, &plan.topic)?;
+    let found = describe(&mut admin, &plan.topic)?;
     if let Some(found) = &found {
         if plan.append {
             prepared.partitions = found.partitions;
-            let all = extent(&mut asker, &plan.topic, found.partitions)?;
+            let all = extent(&mut admin, &plan.topic, found.partitions)?;
             prepared.present = dates_in(connection, &plan.topic, &all)?;
             return Ok(prepared);
         }
@@ -92,20 +94,20 @@ pub fn prepare(connection: &Connection, plan: &TopicPlan, stop: &Stop) -> Result
             let brokers = connection.brokers.clone();
             return Err(ProduceError::WouldDelete { topic: plan.topic.clone(), brokers });
         }
-        prepared.deleted = Some(delete(connection, &mut asker, &plan.topic, found)?);
+        prepared.deleted = Some(delete(connection, &mut admin, &plan.topic, found)?);
     }
-    create(&mut asker, plan, found.as_ref())?;
+    create(&mut admin, plan, found.as_ref())?;
     Ok(prepared)
 }
 
-fn describe(asker: &mut Asker, topic: &str) -> Result<Option<Topic>, KafkaError> {
-    asker.ask(|admin, time| admin.describe(topic, time))
+fn describe(admin: &mut FailoverAdmin, topic: &str) -> Result<Option<Topic>, KafkaError> {
+    admin.request(|admin, time| admin.describe(topic, time))
 }
 
 /// All that each partition holds now.
-fn extent(asker: &mut Asker, topic: &str, partitions: i32) -> Result<Vec<Span>, KafkaError> {
+fn extent(admin: &mut FailoverAdmin, topic: &str, partitions: i32) -> Result<Vec<Span>, KafkaError> {
     let span = |partition| {
-        let (start, end) = asker.ask(|admin, time| admin.watermarks(topic, partition, time))?;
+        let (start, end) = admin.request(|admin, time| admin.watermarks(topic, partition, time))?;
         Ok(Span { partition, start, end })
     };
     (0..partitions).map(span).collect()
@@ -124,17 +126,17 @@ fn dates_in(connection: &Connection, topic: &str, spans: &[Span]) -> Result<Hash
 /// Deletes the topic and waits until it is really gone; says what went with it.
 fn delete(
     connection: &Connection,
-    asker: &mut Asker,
+    admin: &mut FailoverAdmin,
     topic: &str,
     found: &Topic,
 ) -> Result<(i64, Option<Date>), ProduceError> {
-    let all = extent(asker, topic, found.partitions)?;
+    let all = extent(admin, topic, found.partitions)?;
     let records = all.iter().map(Span::len).sum();
     let tails: Vec<Span> = all.into_iter().map(|span| span.tail(TAIL_RECORDS)).collect();
     let newest = dates_in(connection, topic, &tails)?.into_iter().max();
     // Asked for a second time, it is gone already; then the describe tells.
-    asker.ask(|admin, time| admin.delete(topic, time))?;
-    let is_gone = || Ok(describe(asker, topic)?.is_none_or(|now| now.id != found.id));
+    admin.request(|admin, time| admin.delete(topic, time))?;
+    let is_gone = || Ok(describe(admin, topic)?.is_none_or(|now| now.id != found.id));
     match wait_until(is_gone)? {
         true => Ok((records, newest)),
         false => Err(ProduceError::NotGone { topic: topic.to_owned() }),
@@ -142,19 +144,19 @@ fn delete(
 }
 
 /// Creates the topic and verifies it: its partitions, and that it is not the former one.
-fn create(asker: &mut Asker, plan: &TopicPlan, former: Option<&Topic>) -> Result<(), ProduceError> {
+fn create(admin: &mut FailoverAdmin, plan: &TopicPlan, former: Option<&Topic>) -> Result<(), ProduceError> {
     // "Exists already" may still mean the former topic, so it is asked for again until a deadline.
     let is_created = || {
-        let is_created =
-            asker.ask(|admin, time| admin.create(&plan.topic, plan.partitions, plan.replication, time))?;
-        Ok(is_created || is_another(describe(asker, &plan.topic)?.as_ref(), former))
+        let is_created = admin
+            .request(|admin, time| admin.create(&plan.topic, plan.partitions, plan.replication, time))?;
+        Ok(is_created || is_another(describe(admin, &plan.topic)?.as_ref(), former))
     };
     if !wait_until(is_created)? {
         return Err(ProduceError::NotGone { topic: plan.topic.clone() });
     }
     let mut created = None;
     wait_until(|| {
-        created = describe(asker, &plan.topic)?;
+        created = describe(admin, &plan.topic)?;
         Ok(is_another(created.as_ref(), former))
     })?;
     match created {
@@ -215,36 +217,36 @@ impl Trouble {
 pub fn watch(
     connection: &Connection,
     topic: &str,
-    producer: &Producer,
+    sender: &Sender,
     trouble: &Trouble,
     over: &Stop,
 ) -> Result<(), KafkaError> {
-    let mut watch = Watch::new(connection, topic)?;
+    let mut health = HealthCheck::new(connection, topic)?;
     while !over.wait(WATCH_EVERY) {
-        let is_quiet = producer.quiet_for() >= QUIET_MAX;
+        let is_quiet = sender.quiet_for() >= QUIET_MAX;
         if trouble.now().is_none() && !is_quiet {
             continue;
         }
-        if !is_quiet && producer.stuck().is_none_or(|stuck| stuck.time < QUIET_MAX) {
+        if !is_quiet && sender.stuck().is_none_or(|stuck| stuck.time < QUIET_MAX) {
             trouble.set(None);
             continue;
         }
-        match watch.ask() {
-            Sight::Unsure => {}
-            Sight::Silent(error) => {
+        match health.check() {
+            Health::Unsure => {}
+            Health::Silent(error) => {
                 // Still away is no news.
                 if trouble.now().is_none() {
                     trouble.set(Some(silent(connection, error)));
                 }
             }
-            Sight::Answers(leaders) => {
-                let stuck = producer.stuck().filter(|stuck| stuck.time >= STUCK_MAX);
+            Health::Answers(leaders) => {
+                let stuck = sender.stuck().filter(|stuck| stuck.time >= STUCK_MAX);
                 let leader = stuck.and_then(|stuck| {
                     let partition = stuck.partition?;
                     Some((partition, leaders.get(&partition)?.clone()))
                 });
                 let cause = stuck.map(|_| match leader {
-                    Some((partition, Some(leader))) if !watch.has_leader(partition) => {
+                    Some((partition, Some(leader))) if !health.does_leader_answer(partition) => {
                         format!(
                             "broker {leader}, which leads partition {partition}, does not answer; waiting"
                         )
@@ -269,7 +271,7 @@ fn silent(connection: &Connection, error: KafkaError) -> String {
 /// The very first is acknowledged before the next goes out: so the first day in a topic is where its sending
 /// began, and whoever appends to it later can tell which days are missing.
 pub fn send_all(
-    producer: &Producer,
+    sender: &Sender,
     reports: impl Iterator<Item = Sent>,
     interval: Duration,
     stop: &Stop,
@@ -277,54 +279,54 @@ pub fn send_all(
     let mut due = Instant::now();
     for (index, sent) in (0_u64..).zip(reports) {
         if !sent.is_repeat && !interval.is_zero() {
-            wait_for_tick(producer, due, stop);
+            wait_for_tick(sender, due, stop);
             due = (due + interval).max(Instant::now().checked_sub(BEHIND_MAX).unwrap_or(due));
         }
         if stop.is_asked() {
             break;
         }
-        if !producer.send(&sent.report, sent.is_repeat, || stop.is_asked())? {
+        if !sender.send(&sent.report, sent.is_repeat, || stop.is_asked())? {
             break;
         }
         if index == 0 {
-            flush(producer, stop)?;
+            flush(sender, stop)?;
         } else if index % SENDS_PER_SERVE == 0 {
-            producer.serve(Duration::ZERO);
+            sender.poll(Duration::ZERO);
         }
-        refuse_undelivered(producer)?;
+        refuse_undelivered(sender)?;
     }
-    flush(producer, stop)
+    flush(sender, stop)
 }
 
-fn wait_for_tick(producer: &Producer, due: Instant, stop: &Stop) {
+fn wait_for_tick(sender: &Sender, due: Instant, stop: &Stop) {
     loop {
         let left = due.saturating_duration_since(Instant::now());
-        producer.serve(left.min(Duration::from_millis(50)));
-        if left.is_zero() || stop.is_asked() || producer.undelivered().is_some() {
+        sender.poll(left.min(Duration::from_millis(50)));
+        if left.is_zero() || stop.is_asked() || sender.undelivered().is_some() {
             return;
         }
     }
 }
 
 /// Waits until everything sent is acknowledged. Once asked to stop, not for long.
-fn flush(producer: &Producer, stop: &Stop) -> Result<(), ProduceError> {
+fn flush(sender: &Sender, stop: &Stop) -> Result<(), ProduceError> {
     let mut stopping_since = None;
-    while !producer.flush(Duration::from_millis(100)) {
-        refuse_undelivered(producer)?;
+    while !sender.flush(Duration::from_millis(100)) {
+        refuse_undelivered(sender)?;
         if stop.is_asked() && stopping_since.get_or_insert_with(Instant::now).elapsed() > STOP_FLUSH_MAX {
-            producer.abandon();
+            sender.abandon();
         }
     }
-    refuse_undelivered(producer)
+    refuse_undelivered(sender)
 }
 
 /// At the first report that can't be delivered nothing more goes out, and all that did not arrive are named.
-fn refuse_undelivered(producer: &Producer) -> Result<(), ProduceError> {
-    if producer.undelivered().is_none() {
+fn refuse_undelivered(sender: &Sender) -> Result<(), ProduceError> {
+    if sender.undelivered().is_none() {
         return Ok(());
     }
-    producer.abandon();
-    Err(ProduceError::Undelivered(Dates(producer.undelivered().unwrap_or_default())))
+    sender.abandon();
+    Err(ProduceError::Undelivered(Dates(sender.undelivered().unwrap_or_default())))
 }
 
 /// Undelivered reports, as a message names them.

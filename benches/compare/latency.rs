@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use almanac::kafka::{Connection, Producer, Property};
+use almanac::kafka::{Connection, Property};
+use almanac::producer::Sender;
 use almanac::report::Report;
 use almanac::store::Paths;
 use anyhow::{Context, Result, ensure};
@@ -67,7 +68,7 @@ fn sample(kafka: &Kafka, dir: &Path, per_second: u32, samples: usize) -> Result<
         // Each report goes at once.
         properties: vec![Property { key: "linger.ms".to_owned(), value: "0".to_owned() }],
     };
-    let producer = Producer::new(&connection, TOPIC)?;
+    let producer = Sender::new(&connection, TOPIC)?;
     let is_over = AtomicBool::new(false);
     let period = Duration::from_secs(1) / per_second;
     thread::scope(|scope| {
@@ -109,7 +110,7 @@ fn wait_for(files: &Path, records: u64) -> Result<()> {
 }
 
 /// One day after the other; gives back when each was acknowledged.
-fn send(producer: &Producer, period: Duration, count: usize) -> Result<Vec<Instant>> {
+fn send(producer: &Sender, period: Duration, count: usize) -> Result<Vec<Instant>> {
     let mut acknowledged = Vec::with_capacity(count);
     let mut date: Date = "2001-01-01".parse()?;
     let mut due = Instant::now();

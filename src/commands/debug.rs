@@ -12,14 +12,13 @@ use super::progress::AskOnDrop;
 use crate::cli::{self, DebugFormat};
 use crate::debug::Line;
 use crate::kafka::{
-    Connection, Consumer, Item, KafkaError, Position, RebalanceEvent, Received, Record, Sight, StartAt, Watch,
+    Connection, Consumer, Health, HealthCheck, Item, KafkaError, POLL_TIMEOUT, Position, RebalanceEvent,
+    Received, Record, StartAt,
 };
 use crate::note;
 use crate::report::Decoder;
 use crate::stop::Stop;
 
-const BATCH_RECORDS_MAX: usize = 1000;
-const POLL_MAX: Duration = Duration::from_millis(100);
 const WATCH_EVERY: Duration = Duration::from_millis(300);
 
 /// How long a group may take to assign partitions before that is said. A broker holds the first member back for 3 s by
@@ -45,14 +44,14 @@ pub fn run(options: &cli::Debug) -> Result<()> {
 fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: &Stop) -> Result<()> {
     let mut consumer = Consumer::tailing(connection, &options.group, &options.kafka.topic)?;
     consumer.subscribe()?;
-    let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
+    let mut received = Received::default();
     let mut printer = Printer { format: options.format, decoder: Decoder::default() };
     while !stop.is_asked() {
         for event in consumer.take_rebalances() {
             reading.note(&event);
             answer(&mut consumer, event)?;
         }
-        consumer.poll(&mut received, POLL_MAX);
+        consumer.poll(&mut received, POLL_TIMEOUT);
         consumer.check_access()?;
         while let Some(item) = received.next() {
             match item {
@@ -107,18 +106,18 @@ fn say_what_is_missing(
     over: &Stop,
 ) -> Result<(), KafkaError> {
     let topic = &options.kafka.topic;
-    let mut watch = Watch::new(connection, topic)?;
+    let mut health = HealthCheck::new(connection, topic)?;
     let mut said = None;
     let mut unassigned_since = Instant::now();
     while !over.wait(WATCH_EVERY) {
-        let next = match watch.ask() {
-            Sight::Unsure => continue,
-            Sight::Silent(error) => Some(Waiting::Kafka(error.reason())),
-            Sight::Answers(leaders) if leaders.is_empty() => Some(Waiting::Topic),
-            Sight::Answers(_) if reading.is_assigned() => None,
-            Sight::Answers(_) if unassigned_since.elapsed() > ASSIGNED_WITHIN => Some(Waiting::Group),
+        let next = match health.check() {
+            Health::Unsure => continue,
+            Health::Silent(error) => Some(Waiting::Kafka(error.reason())),
+            Health::Answers(leaders) if leaders.is_empty() => Some(Waiting::Topic),
+            Health::Answers(_) if reading.is_assigned() => None,
+            Health::Answers(_) if unassigned_since.elapsed() > ASSIGNED_WITHIN => Some(Waiting::Group),
             // It is the group's turn now.
-            Sight::Answers(_) => continue,
+            Health::Answers(_) => continue,
         };
         if !matches!(next, Some(Waiting::Group)) {
             unassigned_since = Instant::now();

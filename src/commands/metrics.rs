@@ -2,19 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::broker::HostPort;
 use crate::dashboard::{DashboardError, Exporter, Numbers};
-use crate::kafka::{self, Admin, Connection};
+use crate::kafka::{Admin, Connection, REPEATED_REQUEST_TIMEOUT};
 use crate::metrics;
 use crate::note;
-use crate::producer::Trouble;
-
-/// How long Kafka may take to say that it is there.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+use crate::producer::{Sender, Trouble};
 
 /// Takes the port, where one is asked for, before any work is done.
 pub(super) fn bind(listen: Option<&HostPort>) -> Result<Option<Exporter>, DashboardError> {
@@ -36,7 +32,7 @@ pub(super) fn warn_of_strangers(address: SocketAddr, what: &str) {
 /// What a producer says of itself.
 pub(super) struct Producing {
     topic: String,
-    client: Arc<kafka::Producer>,
+    client: Arc<Sender>,
     trouble: Arc<Trouble>,
     admin: Admin,
 }
@@ -45,7 +41,7 @@ impl Producing {
     pub(super) fn new(
         connection: &Connection,
         topic: &str,
-        client: &Arc<kafka::Producer>,
+        client: &Arc<Sender>,
         trouble: &Arc<Trouble>,
     ) -> Result<Producing> {
         Ok(Producing {
@@ -79,7 +75,7 @@ impl Numbers for Producing {
         if acknowledged.days + acknowledged.repeats == 0 {
             return vec![format!("nothing has been sent yet; topic {} is being made ready", self.topic)];
         }
-        match self.admin.describe(&self.topic, ANSWER_MAX) {
+        match self.admin.describe(&self.topic, REPEATED_REQUEST_TIMEOUT) {
             Ok(Some(_)) => Vec::new(),
             Ok(None) => vec![format!("topic {} is gone", self.topic)],
             Err(error) => vec![error.to_string()],

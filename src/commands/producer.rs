@@ -12,9 +12,9 @@ use jiff::civil::{Date, date};
 use super::progress::{self, AskOnDrop, Reached};
 use super::{UsageError, metrics};
 use crate::cli;
-use crate::kafka::{self, Acknowledged, Connection};
+use crate::kafka::Connection;
 use crate::note;
-use crate::producer::{self, Prepared, TopicPlan, Trouble};
+use crate::producer::{self, Acknowledged, Prepared, Sender, TopicPlan, Trouble};
 use crate::report::Report;
 use crate::source::{self, Repeats, Sent, Synthetic};
 use crate::stop::Stop;
@@ -37,7 +37,7 @@ pub fn run(options: &cli::Producer) -> Result<()> {
         recreate: options.recreate,
     };
     // Before the topic is made ready: connecting takes the client half a second, which passes meanwhile.
-    let client = Arc::new(kafka::Producer::new(&connection, &plan.topic)?);
+    let client = Arc::new(Sender::new(&connection, &plan.topic)?);
     let trouble = Arc::new(Trouble::default());
     let numbers = || metrics::Producing::new(&connection, &plan.topic, &client, &trouble);
     let _serving = exporter.map(|exporter| Ok::<_, Error>(exporter.start(numbers()?)?)).transpose()?;
@@ -62,7 +62,7 @@ pub fn run(options: &cli::Producer) -> Result<()> {
 pub(super) fn watched<T>(
     connection: &Connection,
     topic: &str,
-    client: &kafka::Producer,
+    client: &Sender,
     trouble: &Trouble,
     work: impl FnOnce() -> T,
 ) -> T {
@@ -95,7 +95,7 @@ fn summary(sent: Acknowledged) -> String {
     format!("{} days and {} repeats{newest}", sent.days, sent.repeats)
 }
 
-fn reached(client: &kafka::Producer, trouble: &Trouble, total: Option<u64>) -> Reached {
+fn reached(client: &Sender, trouble: &Trouble, total: Option<u64>) -> Reached {
     let sent = client.acknowledged();
     let newest = sent.newest.map_or(String::new(), |date| format!("newest {date}"));
     let message = if trouble.now().is_some() { AWAY.to_owned() } else { newest };

@@ -214,7 +214,7 @@ impl Machine<'_> {
         };
         let ownership = Ownership::new(options, &self.connection, self.broker.is_some())?;
         ownership.check()?;
-        let client = kafka::Producer::new(&self.connection, &plan.topic)?;
+        let client = producer::Sender::new(&self.connection, &plan.topic)?;
         let prepared = producer::prepare(&self.connection, &plan, &self.stop)?;
         ownership.note_created()?;
         tell(&plan, &prepared);
@@ -380,7 +380,7 @@ impl View<'_> {
         stop: &Stop,
         failed: &Stop,
         mut broker: Option<&mut Broker>,
-        (client, trouble): (&kafka::Producer, &Trouble),
+        (client, trouble): (&producer::Sender, &Trouble),
     ) -> Result<()> {
         let mut line = StatusLine::new();
         let mut drawn_days = 0;

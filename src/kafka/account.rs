@@ -1,7 +1,7 @@
 //! What a partition's log holds, offset by offset, by the headers of its batches alone: a second account, for comparison with
 //! what was read.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use almanac_core::protocol::batches::{Batch, BatchKind, Records, Transactions};
 use almanac_core::protocol::wire::{Limits, Malformed, TopicId};
@@ -12,10 +12,8 @@ use super::cluster::Cluster;
 use super::decompression::decompression;
 use super::error::KafkaError;
 use super::log::Span;
+use super::timeouts::{READ_TIMEOUT, REQUEST_TIMEOUT};
 
-const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// How long the brokers may give nothing that is new.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 const LIMITS: Limits = Limits { wait_ms: 100, min_bytes: 1, bytes: 8 << 20, partition_bytes: 8 << 20 };
 
 /// How many offsets of a span are what. They add up to its length.
@@ -49,8 +47,8 @@ struct Header {
 
 /// Accounts for each offset of a span; nothing where only librdkafka can reach the brokers.
 pub fn account(admin: &Admin, topic: &str, span: Span) -> Result<Option<Account>, KafkaError> {
-    let Some(cluster) = admin.cluster(ANSWER_MAX)? else { return Ok(None) };
-    let topic_id = match cluster.metadata(topic, ANSWER_MAX)?.topic {
+    let Some(cluster) = admin.cluster(REQUEST_TIMEOUT)? else { return Ok(None) };
+    let topic_id = match cluster.metadata(topic, REQUEST_TIMEOUT)?.topic {
         Ok(found) => found.id,
         Err(_) => return Err(KafkaError::other_topic(topic)),
     };
@@ -81,7 +79,7 @@ pub fn account(admin: &Admin, topic: &str, span: Span) -> Result<Option<Account>
         }
         if next_offset > before {
             last_heard = Instant::now();
-        } else if last_heard.elapsed() > SILENCE_MAX {
+        } else if last_heard.elapsed() > READ_TIMEOUT {
             let action = format!("can't account for partition {} from offset {next_offset}", span.partition);
             return Err(KafkaError::code(action, rdkafka::error::RDKafkaErrorCode::BadMessage));
         }
@@ -112,7 +110,7 @@ fn headers(
     span: Span,
     from: i64,
 ) -> Result<Vec<Header>, KafkaError> {
-    cluster.fetch(topic, topic_id, span.partition, from, LIMITS, ANSWER_MAX, |fetched| {
+    cluster.fetch(topic, topic_id, span.partition, from, LIMITS, REQUEST_TIMEOUT, |fetched| {
         let mut transactions = Transactions::new(fetched.aborted);
         fetched
             .batches

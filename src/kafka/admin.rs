@@ -100,9 +100,9 @@ impl Admin {
     }
 
     /// Whether any broker has answered anything yet.
-    pub fn has_heard(&self) -> bool {
+    pub fn has_answered(&self) -> bool {
         let client = self.client.get().map(AdminClient::inner);
-        self.cluster.as_ref().is_some_and(Cluster::has_heard)
+        self.cluster.as_ref().is_some_and(Cluster::has_answered)
             || client.is_some_and(|client| client.fetch_cluster_id(Duration::ZERO).is_some())
     }
 

@@ -87,7 +87,7 @@ impl Cluster {
     }
 
     /// Whether any broker has answered anything yet.
-    pub(super) fn has_heard(&self) -> bool {
+    pub(super) fn has_answered(&self) -> bool {
         let known = self.known();
         !known.links.is_empty() || known.cluster_id.is_some()
     }

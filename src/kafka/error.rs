@@ -169,6 +169,14 @@ impl KafkaError {
         KafkaError::Client { action: action.into(), code, reason: code.to_string() }
     }
 
+    /// The same, with other words for what failed.
+    pub fn with_action(self, action: String) -> Self {
+        match self {
+            KafkaError::Client { code, reason, .. } => KafkaError::Client { action, code, reason },
+            error => error,
+        }
+    }
+
     /// The topic of this name is not the one that was read.
     pub(super) fn other_topic(topic: &str) -> Self {
         KafkaError::code(format!("topic {topic} has another id"), Code::UnknownTopicId)

@@ -24,9 +24,8 @@ use super::error::KafkaError;
 use super::links::{Arrived, Failure, LINKS_PER_BROKER, LinkId, Links, Requested};
 use super::reading::{Outcome, Reading};
 use super::response::{Part, Response};
+use super::timeouts::REPEATED_REQUEST_TIMEOUT;
 
-/// How long the brokers may take to answer a request that is repeated until they do.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How long the first request about the topic may take. A group waits for it.
 const START_MAX: Duration = Duration::from_secs(3);
 /// How long a broker may send nothing while a response is due.
@@ -234,7 +233,7 @@ impl Fetcher {
             return;
         }
         let (cluster, topic) = (Arc::clone(&self.cluster), self.topic.clone());
-        let ask = move || cluster.metadata(&topic, ANSWER_MAX);
+        let ask = move || cluster.metadata(&topic, REPEATED_REQUEST_TIMEOUT);
         match thread::Builder::new().spawn(ask) {
             Ok(thread) => self.refresh.thread = Some(thread),
             Err(error) => self.count_error(error.to_string()),
@@ -250,7 +249,8 @@ impl Fetcher {
             match reading.resolving.take() {
                 None => {
                     let (cluster, topic) = (Arc::clone(&self.cluster), self.topic.clone());
-                    let ask = move || cluster.offset(&topic, partition, OffsetOf::End, ANSWER_MAX);
+                    let ask =
+                        move || cluster.offset(&topic, partition, OffsetOf::End, REPEATED_REQUEST_TIMEOUT);
                     reading.resolving = thread::Builder::new().spawn(ask).ok();
                 }
                 Some(thread) if !thread.is_finished() => reading.resolving = Some(thread),

@@ -1,7 +1,7 @@
 //! Reading what a topic holds, from offset to offset, without a group.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use almanac_core::protocol::batches::{Record, Refused};
 
@@ -11,12 +11,7 @@ use super::config::Connection;
 use super::consumer::Consumer;
 use super::error::KafkaError;
 use super::received::{Item, Received};
-
-/// How long the brokers may say nothing in the middle of a read.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-const ANSWER_MAX: Duration = Duration::from_secs(10);
-const POLL_MAX: Duration = Duration::from_millis(100);
-const BATCH_RECORDS_MAX: usize = 4096;
+use super::timeouts::{POLL_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT};
 
 /// A part of a partition's log: the offsets from `start` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,7 +40,7 @@ impl Span {
 /// All that each partition holds now.
 pub fn extent(admin: &Admin, topic: &str, partitions: i32) -> Result<Vec<Span>, KafkaError> {
     let span = |partition| {
-        let (start, end) = admin.watermarks(topic, partition, ANSWER_MAX)?;
+        let (start, end) = admin.watermarks(topic, partition, REQUEST_TIMEOUT)?;
         Ok(Span { partition, start, end })
     };
     (0..partitions).map(span).collect()
@@ -85,10 +80,10 @@ pub fn read_all_of_spans(
         .collect();
     let mut consumer = Consumer::bounded(connection, topic)?;
     consumer.add(&positions)?;
-    let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
+    let mut received = Received::default();
     let mut last_heard = Instant::now();
     while !unfinished.is_empty() {
-        consumer.poll(&mut received, POLL_MAX);
+        consumer.poll(&mut received, POLL_TIMEOUT);
         while let Some(item) = received.next() {
             match item {
                 Item::Records(records) => {
@@ -116,10 +111,10 @@ pub fn read_all_of_spans(
             }
             last_heard = Instant::now();
         }
-        if last_heard.elapsed() > SILENCE_MAX {
+        if last_heard.elapsed() > READ_TIMEOUT {
             return Err(KafkaError::Unreachable {
                 brokers: connection.brokers.clone(),
-                reason: format!("nothing heard of topic {topic} for {} s", SILENCE_MAX.as_secs()),
+                reason: format!("nothing heard of topic {topic} for {} s", READ_TIMEOUT.as_secs()),
             });
         }
     }

@@ -9,6 +9,9 @@ use super::error::KafkaError;
 use super::native::Message;
 use super::response::{Part, Response};
 
+/// How many messages to take from librdkafka at a time.
+const MESSAGES_MAX: usize = 4096;
+
 /// One thing that a poll brought.
 #[derive(Debug)]
 pub enum Item<'a> {
@@ -35,6 +38,12 @@ pub struct Received {
     decompressing: (i32, i64),
     next_part: usize,
     next_message: usize,
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Received::with_capacity(MESSAGES_MAX)
+    }
 }
 
 impl Received {

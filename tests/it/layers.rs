@@ -181,7 +181,15 @@ fn layers_point_one_way() {
         ("store.rs", &["crate::pipeline", "crate::kafka", "crate::commands", "crate::cli"]),
         (
             "kafka/",
-            &["crate::pipeline", "crate::store", "crate::checkpoint", "crate::commands", "crate::cli"],
+            &[
+                "crate::pipeline",
+                "crate::producer",
+                "crate::store",
+                "crate::report",
+                "crate::checkpoint",
+                "crate::commands",
+                "crate::cli",
+            ],
         ),
         ("pipeline.rs", &["crate::commands", "crate::cli", "crate::producer"]),
         ("pipeline/", &["crate::commands", "crate::cli", "crate::producer"]),
@@ -189,6 +197,7 @@ fn layers_point_one_way() {
         ("metrics.rs", &["crate::kafka", "crate::pipeline", "crate::dashboard", "crate::store", "std::fs"]),
         ("status.rs", &["crate::kafka", "crate::pipeline", "crate::commands", "crate::cli"]),
         ("producer.rs", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store"]),
+        ("producer/", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store"]),
         ("broker/", &["crate::commands", "crate::cli", "crate::pipeline", "crate::store", "crate::kafka"]),
     ] {
         never_in(&[layer], &[], upper, "source → producer → Kafka → consumer → checkpoint → store → plot");

@@ -1,0 +1,263 @@
+//! Sends reports, and counts what became of every one of them.
+
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::civil::Date;
+
+use crate::kafka::{Connection, Deliveries, KafkaError, Producer};
+use crate::report::Report;
+
+/// Reports that did not reach the broker, or may not have.
+#[derive(Clone, Debug, Default)]
+pub struct Undelivered {
+    /// Days whose first report it was.
+    pub dates: Vec<Date>,
+    pub repeats: u64,
+    pub reason: String,
+}
+
+/// What Kafka has acknowledged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Acknowledged {
+    pub days: u64,
+    pub repeats: u64,
+    pub newest: Option<Date>,
+}
+
+/// Reports that wait to be acknowledged, while no others of their month are.
+#[derive(Clone, Copy, Debug)]
+pub struct Stuck {
+    pub time: Duration,
+    /// Their partition, if it is known from those before.
+    pub partition: Option<i32>,
+}
+
+pub struct Sender {
+    producer: Producer<Tally>,
+}
+
+impl Sender {
+    pub fn new(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
+        Ok(Sender { producer: Producer::new(connection, topic, Tally::new())? })
+    }
+
+    /// Queues a report, waiting for room until `is_given_up` or one can't be delivered. Says whether there was room. Queued
+    /// is not yet acknowledged.
+    pub fn send(
+        &self,
+        report: &Report,
+        is_repeat: bool,
+        is_given_up: impl Fn() -> bool,
+    ) -> Result<bool, KafkaError> {
+        // The queue may never empty again; the caller sees the failure next.
+        let is_given_up = || self.undelivered().is_some() || is_given_up();
+        let tag = to_tag(report.date, is_repeat);
+        let sent = self.producer.send(report.key(), &report.encode(), tag, is_given_up);
+        let is_queued = sent.map_err(|error| error.with_action(format!("can't send {}", report.date)))?;
+        if is_queued {
+            let tally = self.tally();
+            tally.lane(report.date).queued(tally.now());
+        }
+        Ok(is_queued)
+    }
+
+    /// Notes deliveries for `time`; with none, those that are there.
+    pub fn poll(&self, time: Duration) {
+        self.producer.poll(time);
+    }
+
+    /// Waits until it is known of everything sent what became of it, or `timeout` is over. Says whether it is.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.producer.flush(timeout)
+    }
+
+    /// Gives up what has not been acknowledged yet: each such report counts as undelivered.
+    pub fn abandon(&self) {
+        self.producer.purge();
+    }
+
+    pub fn acknowledged(&self) -> Acknowledged {
+        let tally = self.tally();
+        Acknowledged {
+            days: tally.days.load(Ordering::Relaxed),
+            repeats: tally.repeats.load(Ordering::Relaxed),
+            newest: *locked(&tally.newest),
+        }
+    }
+
+    /// How many reports were queued that are neither acknowledged nor failed yet.
+    pub fn pending(&self) -> u64 {
+        self.tally().lanes.iter().map(|lane| lane.pending.load(Ordering::Relaxed)).sum()
+    }
+
+    /// For how long nothing has been acknowledged.
+    pub fn quiet_for(&self) -> Duration {
+        let tally = self.tally();
+        let last = tally.lanes.iter().map(|lane| lane.moved.load(Ordering::Relaxed)).max();
+        Duration::from_millis(tally.now().saturating_sub(last.expect("there are twelve lanes")))
+    }
+
+    /// What has waited longest to be acknowledged.
+    pub fn stuck(&self) -> Option<Stuck> {
+        let tally = self.tally();
+        let now = tally.now();
+        tally.lanes.iter().filter_map(|lane| lane.stuck(now)).max_by_key(|stuck| stuck.time)
+    }
+
+    /// All that could not be delivered, once there is something.
+    pub fn undelivered(&self) -> Option<Undelivered> {
+        let tally = self.tally();
+        // Read on every send, so without the lock.
+        let has_failed = tally.failed.load(Ordering::Relaxed) > 0;
+        has_failed.then(|| locked(&tally.undelivered).clone())
+    }
+
+    fn tally(&self) -> &Tally {
+        self.producer.deliveries()
+    }
+}
+
+/// Reports of a month, which all go to one partition.
+#[derive(Default)]
+struct Lane {
+    pending: AtomicU64,
+    /// When one was acknowledged last, or the first of those pending was queued; milliseconds of the producer's life.
+    moved: AtomicU64,
+    /// One more than the number of the partition, once it is known.
+    partition: AtomicI32,
+}
+
+impl Lane {
+    fn queued(&self, now: u64) {
+        if self.pending.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.moved.store(now, Ordering::Relaxed);
+        }
+    }
+
+    fn settled(&self, now: u64) {
+        self.moved.store(now, Ordering::Relaxed);
+        self.pending.update(Ordering::Relaxed, Ordering::Relaxed, |pending| pending.saturating_sub(1));
+    }
+
+    fn stuck(&self, now: u64) -> Option<Stuck> {
+        let time = Duration::from_millis(now.saturating_sub(self.moved.load(Ordering::Relaxed)));
+        let partition = Some(self.partition.load(Ordering::Relaxed) - 1).filter(|partition| *partition >= 0);
+        (self.pending.load(Ordering::Relaxed) > 0).then_some(Stuck { time, partition })
+    }
+}
+
+struct Tally {
+    began: Instant,
+    lanes: [Lane; 12],
+    days: AtomicU64,
+    repeats: AtomicU64,
+    newest: Mutex<Option<Date>>,
+    failed: AtomicU64,
+    undelivered: Mutex<Undelivered>,
+}
+
+impl Tally {
+    fn new() -> Tally {
+        Tally {
+            began: Instant::now(),
+            lanes: Default::default(),
+            days: AtomicU64::default(),
+            repeats: AtomicU64::default(),
+            newest: Mutex::default(),
+            failed: AtomicU64::default(),
+            undelivered: Mutex::default(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).expect("no process runs for that long")
+    }
+
+    fn lane(&self, date: Date) -> &Lane {
+        &self.lanes[usize::from(date.month().unsigned_abs()) - 1]
+    }
+}
+
+impl Deliveries for Tally {
+    fn acknowledged(&self, tag: usize, partition: i32) {
+        let (date, is_repeat) = from_tag(tag);
+        let lane = self.lane(date);
+        lane.settled(self.now());
+        lane.partition.store(partition.saturating_add(1), Ordering::Relaxed);
+        if is_repeat {
+            self.repeats.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.days.fetch_add(1, Ordering::Relaxed);
+        let mut newest = locked(&self.newest);
+        *newest = (*newest).max(Some(date));
+    }
+
+    fn failed(&self, tag: usize, reason: String) {
+        let (date, is_repeat) = from_tag(tag);
+        self.lane(date).settled(self.now());
+        let mut undelivered = locked(&self.undelivered);
+        match is_repeat {
+            true => undelivered.repeats += 1,
+            false => undelivered.dates.push(date),
+        }
+        if undelivered.reason.is_empty() {
+            undelivered.reason = reason;
+        }
+        drop(undelivered);
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fits in 32 bits, above the date.
+const REPEAT: usize = 1 << 30;
+
+/// A date and whether it was sent before, in the pointer-sized word that comes back with the delivery report.
+fn to_tag(date: Date, is_repeat: bool) -> usize {
+    let part = |number: i8| usize::from(number.unsigned_abs());
+    let date = usize::from(date.year().unsigned_abs()) * 10_000 + part(date.month()) * 100 + part(date.day());
+    date | if is_repeat { REPEAT } else { 0 }
+}
+
+fn from_tag(tag: usize) -> (Date, bool) {
+    let (date, is_repeat) = (tag & !REPEAT, tag & REPEAT != 0);
+    let date = || {
+        let year = i16::try_from(date / 10_000).ok()?;
+        let month = i8::try_from(date / 100 % 100).ok()?;
+        Date::new(year, month, i8::try_from(date % 100).ok()?).ok()
+    };
+    (date().expect("a tag is made of a date"), is_repeat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_comes_back_as_it_went() {
+        for date in [Date::constant(1, 1, 1), Date::constant(2000, 2, 29), Date::constant(9999, 12, 31)] {
+            for is_repeat in [false, true] {
+                assert_eq!(from_tag(to_tag(date, is_repeat)), (date, is_repeat));
+            }
+        }
+    }
+
+    #[test]
+    fn a_lane_is_stuck_as_long_as_nothing_of_it_moves() {
+        let lane = Lane::default();
+        assert!(lane.stuck(5000).is_none());
+        lane.queued(1000);
+        lane.queued(3000);
+        assert_eq!(lane.stuck(5000).map(|stuck| stuck.time), Some(Duration::from_secs(4)));
+        lane.settled(4500);
+        assert_eq!(lane.stuck(5000).map(|stuck| stuck.time), Some(Duration::from_millis(500)));
+        lane.settled(4600);
+        assert!(lane.stuck(9000).is_none());
+    }
+}
