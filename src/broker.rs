@@ -27,6 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use crate::arguments::HostPort;
+use crate::failure::{Exit, Failure};
 use crate::limits;
 
 use self::data::{DataDir, LogMark};
@@ -164,9 +165,7 @@ impl Broker {
         let kafka = java::Kafka { java, jars };
         let cluster_id = data.formatted(&kafka, settings.cluster_id(), stop)?;
 
-        if let Some(warning) = limits::warning_of_kafka() {
-            tracing::warn!("{warning}");
-        }
+        limits::warn_before_kafka();
         let mut attempt = 1;
         loop {
             let listeners = Listeners::choose(settings)?;
@@ -341,8 +340,18 @@ impl Display for Voter {
 
 /// A text that is not `ID@HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not ID@HOST:PORT with a port from 1 to 65535\nhint: for example 1@kafka-1:9093")]
+#[error("{0:?} is not ID@HOST:PORT with a port from 1 to 65535")]
 pub struct VoterError(String);
+
+impl Failure for VoterError {
+    fn hint(&self) -> Option<String> {
+        Some("for example 1@kafka-1:9093".to_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 //! `-h` fits a screen: what is rarely typed is in `--help` only.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -16,6 +17,7 @@ use crate::arguments::{
 };
 use crate::broker::Voter;
 use crate::choice::Choice;
+use crate::failure::{Failure, told};
 use crate::plot;
 use crate::source::{InputFormat, Unit};
 
@@ -118,7 +120,8 @@ pub struct Dir {
 #[derive(Args, Clone, Debug)]
 pub struct Metrics {
     /// Serve numbers for Prometheus at /metrics there, /healthz and /readyz, too
-    #[arg(id = "metrics", long = "metrics", value_name = "HOST:PORT", env = "ALMANAC_METRICS")]
+    #[arg(id = "metrics", long = "metrics", value_name = "HOST:PORT", env = "ALMANAC_METRICS",
+          value_parser = parse::<HostPort>)]
     pub listen: Option<HostPort>,
 }
 
@@ -147,7 +150,7 @@ pub struct Up {
     #[command(flatten)]
     pub local: LocalKafka,
     /// Where the dashboard is [default: 127.0.0.1:8080, or a free port]
-    #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_DASHBOARD")]
+    #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_DASHBOARD", value_parser = parse::<HostPort>)]
     pub listen: Option<HostPort>,
     /// Answer to this host name, too, beside localhost, IP addresses and the name listened at
     #[arg(
@@ -177,10 +180,11 @@ pub struct Up {
 #[derive(Args, Debug)]
 pub struct Broker {
     /// Where clients connect; port 0 picks a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "ALMANAC_LISTEN")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "ALMANAC_LISTEN",
+          value_parser = parse::<HostPort>)]
     pub listen: HostPort,
     /// What clients that come there are told to connect to [default: the same]
-    #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_ADVERTISE")]
+    #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_ADVERTISE", value_parser = parse::<HostPort>)]
     pub advertise: Option<HostPort>,
     /// A second address to listen at, for clients that can't reach what is advertised
     #[arg(
@@ -188,6 +192,7 @@ pub struct Broker {
         long = "local",
         value_name = "HOST:PORT",
         env = "ALMANAC_LOCAL",
+        value_parser = parse::<HostPort>,
         hide_short_help = true
     )]
     pub also_listen: Option<HostPort>,
@@ -207,7 +212,7 @@ pub struct Broker {
 #[command(next_help_heading = "One node of several")]
 pub struct Cluster {
     /// All nodes of the cluster, ID@HOST:PORT each, with the address of the node's controller
-    #[arg(long, value_name = "VOTERS", env = "ALMANAC_QUORUM", value_delimiter = ',',
+    #[arg(long, value_name = "VOTERS", env = "ALMANAC_QUORUM", value_delimiter = ',', value_parser = parse::<Voter>,
           requires_all = ["node", "cluster_id"])]
     pub quorum: Vec<Voter>,
     /// Which of them this one is
@@ -456,7 +461,8 @@ pub struct Dashboard {
         long,
         value_name = "HOST:PORT",
         default_value = DASHBOARD_AT,
-        env = "ALMANAC_DASHBOARD"
+        env = "ALMANAC_DASHBOARD",
+        value_parser = parse::<HostPort>
     )]
     pub listen: HostPort,
     /// Answer to this host name, too, beside localhost, IP addresses and the name listened at
@@ -517,4 +523,9 @@ pub const DASHBOARD_AT: &str = "127.0.0.1:8080";
 fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
     let values = T::ALL.iter().map(|(_, name, help)| PossibleValue::new(name).help(help));
     PossibleValuesParser::new(values).try_map(|name| T::named(&name).ok_or("it is not in the list"))
+}
+
+/// A value whose errors have a hint, which clap prints with them.
+fn parse<T: FromStr<Err: Failure>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| told(&error))
 }

@@ -2,7 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the map.
 
-pub use almanac_core::{arguments, checkpoint, choice, excerpt, plot, report, stats, text};
+pub use almanac_core::{arguments, checkpoint, choice, excerpt, failure, plot, report, stats, text};
 
 pub mod broker;
 pub mod cli;

@@ -40,27 +40,34 @@ pub fn is_exceeded(error: &(dyn Error + 'static)) -> bool {
     codes.any(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
 }
 
-/// An error message with the limit that it is about, if it is about that; the hint is the only one then.
-pub fn explained(message: &str) -> Option<String> {
+/// A fact that is about the limit with that limit, and what to do. That is the only advice then.
+pub fn explained(fact: &str) -> Option<(String, String)> {
     // Of what clients report, only the text is left.
-    let what = message.split("\nhint:").next().filter(|what| what.contains("Too many open files"))?;
-    if what.contains("Too many open files in system") {
-        return Some(format!("{what}\nhint: end other programs, or raise `sysctl fs.file-max`"));
+    if !fact.contains("Too many open files") {
+        return None;
+    }
+    if fact.contains("Too many open files in system") {
+        return Some((fact.to_owned(), "end other programs, or raise `sysctl fs.file-max`".to_owned()));
     }
     let (limit, more) = match open_files() {
         Some(limit) => (format!("; the limit is {limit}"), limit.saturating_mul(2).max(USUAL)),
         None => (String::new(), USUAL),
     };
-    Some(format!("{what}{limit}\nhint: start almanac where `ulimit -Hn` is {more} or more ({WHERE})"))
+    Some((format!("{fact}{limit}"), start_with(more)))
 }
 
-/// A warning before a Kafka is started with few files: it ends by itself when it needs more for its partitions.
-pub fn warning_of_kafka() -> Option<String> {
-    let limit = open_files().filter(|limit| *limit < USUAL)?;
-    Some(format!(
-        "the limit of open files is {limit}, and Kafka needs about 200 and 4 for each partition\n\
-         hint: start almanac where `ulimit -Hn` is {USUAL} or more ({WHERE})"
-    ))
+fn start_with(files: u64) -> String {
+    format!("start almanac where `ulimit -Hn` is {files} or more ({WHERE})")
+}
+
+/// Warns before a Kafka is started with few files: it ends by itself when it needs more for its partitions.
+pub fn warn_before_kafka() {
+    if let Some(limit) = open_files().filter(|limit| *limit < USUAL) {
+        tracing::warn!(
+            hint = start_with(USUAL),
+            "the limit of open files is {limit}, and Kafka needs about 200 and 4 for each partition"
+        );
+    }
 }
 
 /// The need of a consumer of so many partitions, and the limit.
@@ -81,16 +88,17 @@ impl Needed {
     fn files(self) -> usize {
         100 + 4 * self.partitions
     }
+
+    pub fn hint(self) -> String {
+        start_with(self.files() as u64)
+    }
 }
 
 impl std::fmt::Display for Needed {
     fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
         let (partitions, files) = (self.partitions, self.files());
         write!(formatter, "{partitions} partitions need about {files} open files")?;
-        if let Some(limit) = open_files() {
-            write!(formatter, ", and the limit is {limit}")?;
-        }
-        write!(formatter, "\nhint: start almanac where `ulimit -Hn` is {files} or more ({WHERE})")
+        open_files().map_or(Ok(()), |limit| write!(formatter, ", and the limit is {limit}"))
     }
 }
 
@@ -100,20 +108,13 @@ mod tests {
 
     #[test]
     fn only_what_is_about_open_files_is_explained() {
-        assert_eq!(explained("can't open x: Permission denied (os error 13)\nhint: y"), None);
-        assert_eq!(explained("no topic\nhint: Too many open files"), None);
-        let explained_text =
-            explained("no Kafka broker answers: Too many open files\nhint: start one").unwrap();
+        assert_eq!(explained("can't open x: Permission denied (os error 13)"), None);
+        let (fact, hint) = explained("no Kafka broker answers: Too many open files").unwrap();
         let limit = open_files().unwrap();
-        assert!(
-            explained_text.starts_with(&format!(
-                "no Kafka broker answers: Too many open files; the limit is {limit}\nhint: start almanac where"
-            )),
-            "{explained_text}"
-        );
-        assert_eq!(explained_text.matches("hint:").count(), 1);
-        let of_system = explained("can't open x: Too many open files in system (os error 23)").unwrap();
-        assert!(of_system.contains("fs.file-max") && !of_system.contains("the limit"), "{of_system}");
+        assert_eq!(fact, format!("no Kafka broker answers: Too many open files; the limit is {limit}"));
+        assert!(hint.starts_with("start almanac where"), "{hint}");
+        let (fact, hint) = explained("can't open x: Too many open files in system (os error 23)").unwrap();
+        assert!(hint.contains("fs.file-max") && !fact.contains("the limit"), "{fact} {hint}");
     }
 
     #[test]

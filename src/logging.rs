@@ -1,10 +1,11 @@
 //! What goes to stderr: notes, which are for everybody, and the log.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -15,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Format, Logging};
-use crate::text::{escaped_json, escaped_lines};
+use crate::text::{escaped, escaped_json, escaped_lines};
 
 /// The target of what a command says of its work without being asked for more.
 pub const NOTE: &str = "note";
@@ -80,6 +81,30 @@ struct Text {
     has_colour: bool,
 }
 
+/// The hint of an event comes last, on a line of its own.
+#[derive(Default)]
+struct Fields {
+    text: String,
+    hint: Option<String>,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "hint" => self.hint = Some(value.to_owned()),
+            _ => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // To write to a string does not fail.
+        let _ = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            name => write!(self.text, " {name}={value:?}"),
+        };
+    }
+}
+
 impl<S, N> FormatEvent<S, N> for Text
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -87,7 +112,7 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -111,9 +136,10 @@ where
             false => write!(writer, "almanac: {name}")?,
         }
         // What a broker or a file says must not reach the terminal as an order. Its colours are all above.
-        let mut text = String::new();
-        context.field_format().format_fields(Writer::new(&mut text), event)?;
-        writeln!(writer, "{}", escaped_lines(&text))
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        writeln!(writer, "{}", escaped_lines(fields.text.trim_start()))?;
+        fields.hint.map_or(Ok(()), |hint| writeln!(writer, "hint: {}", escaped(&hint)))
     }
 }
 
@@ -161,13 +187,15 @@ mod tests {
             set_bar(true);
             tracing::warn!("it pours");
             set_bar(false);
-            tracing::warn!(owner = "\x1b]0;x\x07", "{}\nhint: b", "a\x1b[2J\r\u{9b}31m");
+            tracing::warn!(owner = "\x1b]0;x\x07", hint = "b\r", "{}", "a\x1b[2J\r\u{9b}31m\nc");
+            tracing::warn!(hint = None::<String>, "no hint");
         });
         let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(
             lines,
             "almanac: warning: it rains\n\r\x1b[Kalmanac: warning: it pours\n\
-             almanac: warning: a\\x1b[2J\\u{d}\\u{9b}31m\nhint: b owner=\"\\u{1b}]0;x\\u{7}\"\n"
+             almanac: warning: a\\u{1b}[2J\\u{d}\\u{9b}31m\nc owner=\"\\u{1b}]0;x\\u{7}\"\nhint: b\\u{d}\n\
+             almanac: warning: no hint\n"
         );
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
+use crate::failure::{Exit, Failure};
 use crate::kafka::{Connection, FailoverAdmin, Health, HealthCheck, KafkaError, Span, Topic, read_spans};
 use crate::note;
 use crate::report::Decoder;
@@ -35,9 +36,7 @@ pub enum ProduceError {
     #[error(transparent)]
     Kafka(#[from] KafkaError),
 
-    #[error(
-        "topic {topic} is there already, on {brokers}, which is not this machine\nhint: --recreate deletes it with all its records and begins again, --append goes on in it"
-    )]
+    #[error("topic {topic} is there already, on {brokers}, which is not this machine")]
     WouldDelete { topic: String, brokers: String },
 
     #[error("topic {topic} is still there {} s after it was deleted", TOPIC_CHANGE_MAX.as_secs())]
@@ -47,12 +46,42 @@ pub enum ProduceError {
     NotThere { topic: String },
 
     #[error(
-        "topic {topic} was created by somebody else meanwhile, with {found} partitions instead of {wanted}\nhint: stop what creates it (auto.create.topics.enable on the broker?) and run this again"
+        "topic {topic} was created by somebody else meanwhile, with {found} partitions instead of {wanted}"
     )]
     CreatedByOthers { topic: String, found: i32, wanted: i32 },
 
     #[error("stopped: {0}")]
     Undelivered(Dates),
+}
+
+impl Failure for ProduceError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ProduceError::Kafka(error) => return error.hint(),
+            ProduceError::WouldDelete { .. } => {
+                "--recreate deletes it with all its records and begins again, --append goes on in it"
+            }
+            ProduceError::CreatedByOthers { .. } => {
+                "stop what creates it (auto.create.topics.enable on the broker?) and run this again"
+            }
+            ProduceError::Undelivered(_) => {
+                "run the producer with --append, or 'up' again, to send what is missing"
+            }
+            ProduceError::NotGone { .. } | ProduceError::NotThere { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            ProduceError::Kafka(error) => error.exit(),
+            ProduceError::WouldDelete { .. } => Exit::Usage,
+            ProduceError::NotGone { .. }
+            | ProduceError::NotThere { .. }
+            | ProduceError::CreatedByOthers { .. }
+            | ProduceError::Undelivered(_) => Exit::Kafka,
+        }
+    }
 }
 
 /// What the topic must be before the first report goes out.
@@ -348,10 +377,7 @@ impl fmt::Display for Dates {
         if dates.len() > NAMED_MAX {
             write!(formatter, " and {} more", dates.len() - NAMED_MAX)?;
         }
-        write!(
-            formatter,
-            " ({reason})\nhint: run the producer with --append, or 'up' again, to send what is missing"
-        )
+        write!(formatter, " ({reason})")
     }
 }
 
@@ -365,8 +391,7 @@ mod tests {
         let message = Dates(Undelivered { dates, repeats: 1, reason: "timed out".to_owned() }).to_string();
         assert_eq!(
             message,
-            "3 days and 1 repeats were not acknowledged: 2000-01-01, 2000-01-02, 2000-01-03 (timed out)\n\
-             hint: run the producer with --append, or 'up' again, to send what is missing"
+            "3 days and 1 repeats were not acknowledged: 2000-01-01, 2000-01-02, 2000-01-03 (timed out)"
         );
     }
 

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
+use crate::failure::{Exit, Failure};
 use crate::report::{MONTHS, is_valid_degrees, parse_date};
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -105,10 +106,20 @@ fn parse_port(port: &str) -> Result<u16, String> {
 
 /// A text that is not `HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
-#[error("{text:?} is not HOST:PORT: {reason}\nhint: for example 127.0.0.1:9092 or [::1]:9092")]
+#[error("{text:?} is not HOST:PORT: {reason}")]
 pub struct HostPortError {
     text: String,
     reason: String,
+}
+
+impl Failure for HostPortError {
+    fn hint(&self) -> Option<String> {
+        Some("for example 127.0.0.1:9092 or [::1]:9092".to_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 /// One `-X KEY=VALUE`.
@@ -306,7 +317,7 @@ mod tests {
             ("a b:9092", "' ' is not part of a host's name"),
         ] {
             let error = text.parse::<HostPort>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{text:?} is not HOST:PORT: {reason}\n")), "{error}");
+            assert_eq!(error, format!("{text:?} is not HOST:PORT: {reason}"));
         }
         assert_eq!(HostPort::parse("kafka", Some(9092)).unwrap().to_string(), "kafka:9092");
     }

@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod checkpoint;
 pub mod choice;
 pub mod excerpt;
+pub mod failure;
 pub mod log;
 pub mod owner;
 pub mod plot;

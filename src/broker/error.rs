@@ -1,100 +1,135 @@
-//! What can go wrong with the local Kafka. Every message ends with what to type next, where there is something.
+//! What can go wrong with the local Kafka, and what to type next, where there is something.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use super::data::LOGS;
 use super::jars::kafka_version;
 use super::java::JAVA_MIN;
 use super::listeners::LISTEN_OPTION;
+use crate::failure::{Exit, Failure};
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    #[error("no Java found: neither JAVA_HOME is set nor is `java` on the PATH\nhint: {}", JAVA_HINT)]
+    #[error("no Java found: neither JAVA_HOME is set nor is `java` on the PATH")]
     NoJava,
-    #[error("JAVA_HOME is {}, but there is no bin/java in it\nhint: unset it, or set it to a JDK", .0.display())]
+    #[error("JAVA_HOME is {}, but there is no bin/java in it", .0.display())]
     BadJavaHome(PathBuf),
-    #[error("{} is Java {found}, and Apache Kafka {} needs Java {JAVA_MIN} or later\nhint: {}",
-            java.display(), kafka_version(), JAVA_HINT)]
+    #[error("{} is Java {found}, and Apache Kafka {} needs Java {JAVA_MIN} or later", java.display(), kafka_version())]
     OldJava { java: PathBuf, found: u32 },
-    #[error("{} -version did not tell a version, but {output:?}\nhint: {}", java.display(), JAVA_HINT)]
+    #[error("{} -version did not tell a version, but {output:?}", java.display())]
     UnknownJava { java: PathBuf, output: String },
-    #[error(
-        "no Maven found, and Apache Kafka {} is yet to be got\nhint: sudo apt install maven",
-        kafka_version()
-    )]
+    #[error("no Maven found, and Apache Kafka {} is yet to be got", kafka_version())]
     NoMaven,
-    #[error("Maven could not get Apache Kafka {}: {message}\nhint: its whole output is in {}",
-            kafka_version(), log.display())]
+    #[error("Maven could not get Apache Kafka {}: {message}", kafka_version())]
     Maven { message: String, log: PathBuf },
-    #[error(
-        "no place to keep Apache Kafka's jars: none of ALMANAC_CACHE, XDG_CACHE_HOME, HOME is set\n\
-             hint: ALMANAC_CACHE=DIR"
-    )]
+    #[error("no place to keep Apache Kafka's jars: none of ALMANAC_CACHE, XDG_CACHE_HOME, HOME is set")]
     NoCache,
-    #[error("the jars can't be at {}: a colon would end the entry of Java's class path\n\
-             hint: ALMANAC_CACHE=DIR with another DIR", .0.display())]
+    #[error("the jars can't be at {}: a colon would end the entry of Java's class path", .0.display())]
     ColonInCache(PathBuf),
 
-    #[error("{address} is in use\nhint: {option} with another port{}", free_port(option))]
+    #[error("{address} is in use")]
     PortInUse { address: String, option: &'static str },
-    #[error("can't listen on {address}: {source}\nhint: {option} with an address of this machine")]
+    #[error("can't listen on {address}")]
     CannotListen { address: String, option: &'static str, source: io::Error },
-    #[error(
-        "{address} is every address of this machine, none that clients can come back to\n\
-             hint: {hint}"
-    )]
+    #[error("{address} is every address of this machine, none that clients can come back to")]
     NothingToAdvertise { address: String, hint: String },
-    #[error(
-        "{text:?} in `listeners` is not NAME://HOST:PORT\n\
-             hint: for example --set listeners=PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.1:9093"
-    )]
+    #[error("{text:?} in `listeners` is not NAME://HOST:PORT")]
     BadListener { text: String },
-    #[error(
-        "`listeners` names only {controller}, and no listener for clients\n\
-             hint: for example --set listeners=PLAINTEXT://127.0.0.1:9092"
-    )]
+    #[error("`listeners` names only {controller}, and no listener for clients")]
     NoClientListener { controller: &'static str },
-    #[error("node {node} is none of the quorum {quorum}\nhint: --node with one of its numbers")]
+    #[error("node {node} is none of the quorum {quorum}")]
     NotInQuorum { node: u32, quorum: String },
     #[error("the server property {key} is the broker's own and can't be set")]
     OwnProperty { key: String },
 
-    #[error("{} is in use by {owner}\nhint: stop that one, or use another --data", data.display())]
+    #[error("{} is in use by {owner}", data.display())]
     DataInUse { data: PathBuf, owner: String },
-    #[error("{} holds {found}, but was not made by almanac; nothing was changed\n\
-             hint: use another --data; a directory that is not there yet is made", data.display())]
+    #[error("{} holds {found}, but was not made by almanac; nothing was changed", data.display())]
     NotOurs { data: PathBuf, found: String },
-    #[error("{} belongs to cluster {recorded}, but its {logs} to cluster {found}; nothing was changed\n\
-             hint: put back the {logs} of cluster {recorded}, or use another --data", data.display(), logs = super::data::LOGS)]
+    #[error("{} belongs to cluster {recorded}, but its {LOGS} to cluster {found}; nothing was changed", data.display())]
     OtherCluster { data: PathBuf, recorded: String, found: String },
-    #[error("{} belongs to cluster {found}, not to {wanted}; nothing was changed\n\
-             hint: use another --data, or --cluster-id {found}", data.display())]
+    #[error("{} belongs to cluster {found}, not to {wanted}; nothing was changed", data.display())]
     NotThatCluster { data: PathBuf, wanted: String, found: String },
-    #[error("{} is of node {found}, and this is node {expected}; nothing was changed\n\
-             hint: use another --data", meta.display())]
+    #[error("{} is of node {found}, and this is node {expected}; nothing was changed", meta.display())]
     OtherNode { meta: PathBuf, expected: u32, found: String },
-    #[error("{}: {reason}; nothing was changed\nhint: use another --data, or remove {} to begin again",
-            file.display(), data.display())]
+    #[error("{}: {reason}; nothing was changed", file.display())]
     Damaged { data: PathBuf, file: PathBuf, reason: String },
     #[error("Kafka could not format {} ({status}):\n{last_words}", data.display())]
     Format { data: PathBuf, status: ExitStatus, last_words: String },
 
-    #[error("Kafka ended before it answered ({status}):\n{last_words}\nhint: the whole log is {}", log.display())]
+    #[error("Kafka ended before it answered ({status}):\n{last_words}")]
     Exited { status: ExitStatus, last_words: String, log: PathBuf },
-    #[error("Kafka did not answer at {bootstrap} within {seconds} s:\n{last_words}\nhint: the whole log is {}", log.display())]
+    #[error("Kafka did not answer at {bootstrap} within {seconds} s:\n{last_words}")]
     NotReady { bootstrap: String, seconds: u64, last_words: String, log: PathBuf },
     #[error("no Kafka answers at {address}")]
     NoAnswer { address: String },
-    #[error("can't start a process: {source}\nhint: `setpriv` is needed: sudo apt install util-linux")]
+    #[error("can't start a process")]
     Spawn { source: io::Error },
-    #[error("can't stop Kafka: {source}")]
+    #[error("can't stop Kafka")]
     Stop { source: io::Error },
     #[error("stopped while starting")]
     Stopped,
-    #[error("can't {verb} {}: {source}", path.display())]
+    #[error("can't {verb} {}", path.display())]
     Io { verb: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl Failure for BrokerError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            BrokerError::NoJava | BrokerError::OldJava { .. } | BrokerError::UnknownJava { .. } => {
+                JAVA_HINT.to_owned()
+            }
+            BrokerError::BadJavaHome(_) => "unset it, or set it to a JDK".to_owned(),
+            BrokerError::NoMaven => "sudo apt install maven".to_owned(),
+            BrokerError::Maven { log, .. } => format!("its whole output is in {}", log.display()),
+            BrokerError::NoCache => "ALMANAC_CACHE=DIR".to_owned(),
+            BrokerError::ColonInCache(_) => "ALMANAC_CACHE=DIR with another DIR".to_owned(),
+            BrokerError::PortInUse { option, .. } => {
+                format!("{option} with another port{}", free_port(option))
+            }
+            BrokerError::CannotListen { option, .. } => format!("{option} with an address of this machine"),
+            BrokerError::NothingToAdvertise { hint, .. } => hint.clone(),
+            BrokerError::BadListener { .. } => {
+                "for example --set listeners=PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.1:9093".to_owned()
+            }
+            BrokerError::NoClientListener { .. } => {
+                "for example --set listeners=PLAINTEXT://127.0.0.1:9092".to_owned()
+            }
+            BrokerError::NotInQuorum { .. } => "--node with one of its numbers".to_owned(),
+            BrokerError::DataInUse { .. } => "stop that one, or use another --data".to_owned(),
+            BrokerError::NotOurs { .. } => {
+                "use another --data; a directory that is not there yet is made".to_owned()
+            }
+            BrokerError::OtherCluster { recorded, .. } => {
+                format!("put back the {LOGS} of cluster {recorded}, or use another --data")
+            }
+            BrokerError::NotThatCluster { found, .. } => {
+                format!("use another --data, or --cluster-id {found}")
+            }
+            BrokerError::OtherNode { .. } => "use another --data".to_owned(),
+            BrokerError::Damaged { data, .. } => {
+                format!("use another --data, or remove {} to begin again", data.display())
+            }
+            BrokerError::Exited { log, .. } | BrokerError::NotReady { log, .. } => {
+                format!("the whole log is {}", log.display())
+            }
+            BrokerError::Spawn { .. } => "`setpriv` is needed: sudo apt install util-linux".to_owned(),
+            BrokerError::OwnProperty { .. }
+            | BrokerError::Format { .. }
+            | BrokerError::NoAnswer { .. }
+            | BrokerError::Stop { .. }
+            | BrokerError::Stopped
+            | BrokerError::Io { .. } => return None,
+        };
+        Some(hint)
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Kafka
+    }
 }
 
 /// The other nodes have to know a controller's port.

@@ -239,6 +239,7 @@ fn bind(address: &HostPort, option: &'static str) -> Result<(TcpListener, u16), 
 mod tests {
     use super::super::Member;
     use super::*;
+    use crate::failure::{Failure, told};
 
     fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
@@ -333,7 +334,7 @@ mod tests {
         assert_eq!(value("inter.broker.listener.name"), "PLAINTEXT");
 
         settings.member = Some(Member { node: 3, ..member });
-        let error = Listeners::choose(&settings).unwrap_err().to_string();
+        let error = told(&Listeners::choose(&settings).unwrap_err());
         assert_eq!(
             error,
             "node 3 is none of the quorum 1@127.0.0.1:9093,2@kafka-2:9093\nhint: --node with one of its numbers"
@@ -342,7 +343,7 @@ mod tests {
 
     #[test]
     fn every_address_needs_one_to_advertise() {
-        let error = |settings: &Settings| Listeners::choose(settings).unwrap_err().to_string();
+        let error = |settings: &Settings| told(&Listeners::choose(settings).unwrap_err());
         let nothing = error(&settings("0.0.0.0:0", &[]));
         assert!(nothing.contains("none that clients can come back to\nhint: --advertise HOST:"), "{nothing}");
         let nothing = error(&settings("127.0.0.1:0", &[("listeners", "SSL://:0")]));
@@ -379,10 +380,10 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         let choose = |settings: &Settings| Listeners::choose(settings).unwrap_err();
-        let hint = |error: BrokerError| error.to_string().split("\nhint: ").nth(1).unwrap().to_owned();
+        let hint = |error: BrokerError| error.hint().unwrap();
         let error = choose(&settings(&address, &[]));
         assert_eq!(
-            error.to_string(),
+            told(&error),
             format!("{address} is in use\nhint: --listen with another port (0 picks a free one)")
         );
         let error = error.with_listen_option("--brokers");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::UsageError;
+use super::Refusal;
 use crate::broker::{self, Broker, BrokerError, Environment, HostPort, Member, Settings, kafka_version};
 use crate::cli;
 use crate::kafka::{Admin, Connection, Property};
@@ -24,7 +24,7 @@ pub fn run(options: &cli::Broker) -> Result<()> {
     }
     if let Some(advertise) = options.advertise.as_ref().filter(|advertise| advertise.port == 0) {
         let what = format!("clients can't connect to port 0: --advertise {advertise}");
-        return Err(UsageError(format!("{what}\nhint: name the port that clients reach")).into());
+        return Err(Refusal::usage(what).hint("name the port that clients reach").into());
     }
     let settings = Settings {
         advertise: options.advertise.clone(),
@@ -63,7 +63,7 @@ fn member(cluster: &cli::Cluster) -> Option<Member> {
 fn check(address: &HostPort) -> Result<()> {
     if address.port == 0 {
         let what = format!("nobody can connect to port 0: {address}");
-        return Err(UsageError(format!("{what}\nhint: name the port that Kafka listens at")).into());
+        return Err(Refusal::usage(what).hint("name the port that Kafka listens at").into());
     }
     let address = address.reachable().to_string();
     if !is_kafka(&address, &[]) {

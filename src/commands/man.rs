@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Arg, Command, CommandFactory};
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use super::{Exit, UsageError};
+use super::{Exit, Refusal};
 use crate::cli::{self, Cli};
 use crate::output;
 use crate::store::StoreError;
@@ -22,7 +22,9 @@ pub fn run(options: &cli::Man) -> Result<()> {
         Some(page) => super::print(&page.text),
         None => {
             let command = options.command.as_deref().unwrap_or_default();
-            Err(UsageError(format!("there is no command {command:?}\nhint: 'almanac -h' lists them")).into())
+            Err(Refusal::usage(format!("there is no command {command:?}"))
+                .hint("'almanac -h' lists them")
+                .into())
         }
     }
 }

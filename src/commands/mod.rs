@@ -17,16 +17,19 @@ mod up;
 mod verify;
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::arguments::BROKER_PORT;
+use crate::arguments::{BROKER_PORT, HostPortError};
 use crate::broker::{BrokerError, HostPort};
 use crate::cli::{self, Command};
 use crate::dashboard::DashboardError;
+pub use crate::failure::Exit;
+use crate::failure::{Failure, fact};
 use crate::kafka::{Connection, KafkaError};
 use crate::limits;
 use crate::pipeline::PipelineError;
@@ -35,61 +38,39 @@ use crate::source::SourceError;
 use crate::store::{self, StoreError};
 use crate::text::{escaped_json, escaped_lines};
 
-/// How the process ends.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Done, or stopped as asked; also when whoever reads the output goes away.
-    Done = 0,
-    /// Failed in a way that has no number of its own.
-    Failed = 1,
-    /// What was typed can't be meant or done: an option, a partition, a client property, an address to listen at.
-    /// clap's own number.
-    Usage = 2,
-    /// A weather file can't be read, or is not what it should be.
-    Input = 3,
-    /// Kafka can't be reached, can't be started, refused something, or lost something.
-    Kafka = 4,
-    /// The files in DIR can't be gone on with: unreadable, of another log, or past a gap in it.
-    Checkpoint = 5,
-    /// Another process owns, or has taken, the partition.
-    Owner = 6,
-    /// A file or directory can't be written or read: full, read-only, forbidden.
-    Disk = 7,
+/// What a command finds out by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{fact}")]
+struct Refusal {
+    fact: String,
+    hint: Option<String>,
+    exit: Exit,
 }
 
-impl Exit {
-    pub const ALL: [Exit; 8] = [
-        Exit::Done,
-        Exit::Failed,
-        Exit::Usage,
-        Exit::Input,
-        Exit::Kafka,
-        Exit::Checkpoint,
-        Exit::Owner,
-        Exit::Disk,
-    ];
+impl Refusal {
+    fn new(exit: Exit, fact: impl Into<String>) -> Refusal {
+        Refusal { fact: fact.into(), hint: None, exit }
+    }
 
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Exit::Done => "done, or stopped as asked",
-            Exit::Failed => "failed in a way that has no number of its own",
-            Exit::Usage => {
-                "wrong usage: an option, a partition, a client property, an address that can't be listened at"
-            }
-            Exit::Input => "a weather file can't be read, or is not what it should be",
-            Exit::Kafka => "Kafka can't be reached or started, or refused something",
-            Exit::Checkpoint => "a checkpoint can't be gone on with",
-            Exit::Owner => "another process owns, or has taken, the partition",
-            Exit::Disk => "a file or directory can't be written or read",
-        }
+    /// What was typed is well-formed, but can't be done.
+    fn usage(fact: impl Into<String>) -> Refusal {
+        Refusal::new(Exit::Usage, fact)
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Refusal {
+        Refusal { hint: Some(hint.into()), ..self }
     }
 }
 
-/// What was typed is well-formed, but can't be done.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
+impl Failure for Refusal {
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+
+    fn exit(&self) -> Exit {
+        self.exit
+    }
+}
 
 pub fn run(command: Command) -> Result<()> {
     limits::raise_open_files();
@@ -114,31 +95,52 @@ pub fn run(command: Command) -> Result<()> {
 fn named_once(partitions: &[i32]) -> Result<Option<Vec<i32>>> {
     let mut named = BTreeSet::new();
     match partitions.iter().find(|partition| !named.insert(**partition)) {
-        Some(twice) => Err(UsageError(format!("partition {twice} is named twice")).into()),
+        Some(twice) => Err(Refusal::usage(format!("partition {twice} is named twice")).into()),
         None => Ok((!named.is_empty()).then(|| named.into_iter().collect())),
     }
 }
 
-/// Says what went wrong, and gives it its number.
+/// Prints what went wrong, and what to do about it. Says how the process ends.
 pub fn exit_code(result: Result<()>) -> ExitCode {
     let exit = match result {
         Ok(()) => Exit::Done,
         Err(error) if is_closed_pipe(&error) => Exit::Done,
         Err(error) => {
-            tracing::error!("{}", message(&error));
-            exit_of(&error)
+            print_error(&error);
+            failure_in(&error).map_or(Exit::Failed, Failure::exit)
         }
     };
     ExitCode::from(exit as u8)
 }
 
-fn message(error: &anyhow::Error) -> String {
-    let message = format!("{error:#}");
-    match error.downcast_ref() {
+fn print_error(error: &anyhow::Error) {
+    let (fact, hint) = (fact(error.as_ref()), failure_in(error).and_then(Failure::hint));
+    let (fact, hint) = match error.downcast_ref() {
         // It says already what is needed.
-        Some(PipelineError::OpenFiles { .. }) => message,
-        _ => limits::explained(&message).unwrap_or(message),
+        Some(PipelineError::OpenFiles { .. }) => (fact, hint),
+        _ => limits::explained(&fact).map_or((fact, hint), |(fact, hint)| (fact, Some(hint))),
+    };
+    tracing::error!(hint, "{fact}");
+}
+
+/// The error itself, or the first of its causes, that is one of almanac's own.
+fn failure_in(error: &anyhow::Error) -> Option<&dyn Failure> {
+    fn cast<'e, E: Failure + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e dyn Failure> {
+        error.downcast_ref::<E>().map(|error| error as &dyn Failure)
     }
+    let casts = [
+        cast::<Refusal>,
+        cast::<up::Counting>,
+        cast::<PipelineError>,
+        cast::<ProduceError>,
+        cast::<KafkaError>,
+        cast::<StoreError>,
+        cast::<SourceError>,
+        cast::<BrokerError>,
+        cast::<DashboardError>,
+        cast::<HostPortError>,
+    ];
+    error.chain().find_map(|cause| casts.iter().find_map(|cast| cast(cause)))
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -146,71 +148,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn exit_of(error: &anyhow::Error) -> Exit {
-    let of_up = error.downcast_ref::<up::Counting>().map(|counting| &counting.0);
-    if let Some(error) = of_up.or_else(|| error.downcast_ref::<PipelineError>()) {
-        return match error {
-            PipelineError::Kafka(error) => exit_of_kafka(error),
-            PipelineError::Store(error) => exit_of_store(error),
-            PipelineError::OpenFiles { .. } => Exit::Disk,
-            PipelineError::NoSuchPartition { .. } => Exit::Usage,
-            PipelineError::Gap { .. }
-            | PipelineError::Truncated { .. }
-            | PipelineError::OtherLog { .. }
-            | PipelineError::Repartitioned { .. }
-            | PipelineError::WithoutLog { .. } => Exit::Checkpoint,
-        };
-    }
-    if let Some(error) = error.downcast_ref::<ProduceError>() {
-        return match error {
-            ProduceError::Kafka(error) => exit_of_kafka(error),
-            ProduceError::WouldDelete { .. } => Exit::Usage,
-            _ => Exit::Kafka,
-        };
-    }
-    if let Some(error) = error.downcast_ref::<KafkaError>() {
-        return exit_of_kafka(error);
-    }
-    if let Some(error) = error.downcast_ref::<StoreError>() {
-        return exit_of_store(error);
-    }
-    if let Some(error) = error.downcast_ref::<DashboardError>() {
-        return match error {
-            // The port is somebody else's, or may not be taken: another one has to be typed.
-            DashboardError::Listen { .. } => Exit::Usage,
-            DashboardError::Failed(_) => Exit::Failed,
-        };
-    }
-    match () {
-        () if error.is::<verify::Unverifiable>() => Exit::Checkpoint,
-        () if error.is::<SourceError>() => Exit::Input,
-        () if error.is::<BrokerError>() || error.is::<up::NotKafka>() => Exit::Kafka,
-        () if error.is::<UsageError>() || error.is::<up::NotBegun>() => Exit::Usage,
-        () => Exit::Failed,
-    }
-}
-
-fn exit_of_kafka(error: &KafkaError) -> Exit {
-    match error {
-        KafkaError::Property { .. } => Exit::Usage,
-        KafkaError::Unreachable { .. }
-        | KafkaError::NotLetIn { .. }
-        | KafkaError::Damaged { .. }
-        | KafkaError::Client { .. } => Exit::Kafka,
-    }
-}
-
-fn exit_of_store(error: &StoreError) -> Exit {
-    match error {
-        StoreError::Held { .. } | StoreError::TakenOver { .. } => Exit::Owner,
-        StoreError::Unreadable { .. } => Exit::Checkpoint,
-        StoreError::NoDir { .. }
-        | StoreError::DirGone { .. }
-        | StoreError::Evicted { .. }
-        | StoreError::Io { .. } => Exit::Disk,
-    }
 }
 
 /// Brokers and client properties, refused at once if they can't be used.
@@ -221,7 +158,7 @@ fn connection(options: &cli::Kafka) -> Result<Connection> {
     };
     if let Some(broker) = options.brokers.split(',').find(|broker| has_port_0(broker)) {
         let what = format!("nobody can connect to port 0: --brokers {}", broker.trim());
-        return Err(UsageError(format!("{what}\nhint: name the port that Kafka listens at")).into());
+        return Err(Refusal::usage(what).hint("name the port that Kafka listens at").into());
     }
     Ok(client(options)?)
 }
@@ -240,11 +177,17 @@ fn warn_of_several_topics(dir: &Path) {
         let named: Vec<String> =
             topics.iter().map(|(topic, cluster)| format!("{topic} of cluster {cluster}")).collect();
         tracing::warn!(
-            "{} holds checkpoints of several topics: {}\nhint: keep each topic in a DIR of its own; move the files of the others away",
+            hint = "keep each topic in a DIR of its own; move the files of the others away",
+            "{} holds checkpoints of several topics: {}",
             dir.display(),
             named.join(", ")
         );
     }
+}
+
+fn no_checkpoints(dir: &Path) -> Refusal {
+    Refusal::new(Exit::Failed, format!("{} has no partition-N.json", dir.display()))
+        .hint("'almanac consumer' writes them")
 }
 
 /// Where a local Kafka keeps its data if nothing else is said.
@@ -256,11 +199,11 @@ fn data_dir(options: &cli::LocalKafka) -> Result<PathBuf> {
             .filter(|path| path.is_absolute())
             .or_else(|| var("HOME").map(|home| home.join(".local/share")))
     };
-    options
-        .data
-        .clone()
-        .or_else(|| data_home().map(|home| home.join("almanac/kafka")))
-        .context("neither HOME nor XDG_DATA_HOME is set\nhint: say where the local Kafka keeps its data with --data DIR")
+    options.data.clone().or_else(|| data_home().map(|home| home.join("almanac/kafka"))).ok_or_else(|| {
+        Refusal::new(Exit::Failed, "neither HOME nor XDG_DATA_HOME is set")
+            .hint("say where the local Kafka keeps its data with --data DIR")
+            .into()
+    })
 }
 
 /// Prints a text with words from files or brokers to stdout.

@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::UsageError;
+use super::{Exit, Refusal};
 use crate::cli::{self, PlotFormat};
 use crate::output;
 use crate::plot::{self, Cell, Kind, Look};
@@ -35,7 +35,7 @@ pub fn run(options: &cli::Plot) -> Result<()> {
     };
     match drawn {
         Some(bytes) => target.write(&bytes),
-        None => bail!("{}", nothing_to_draw(dir, &look.months)?),
+        None => return Err(nothing_to_draw(dir, &look.months)?.into()),
     }
 }
 
@@ -67,7 +67,7 @@ fn look(options: &cli::Plot) -> Result<Look> {
 }
 
 fn usage(what: &str, hint: &str) -> anyhow::Error {
-    UsageError(format!("{what}\nhint: {hint}")).into()
+    Refusal::usage(what).hint(hint).into()
 }
 
 /// Where the picture goes.
@@ -150,17 +150,17 @@ fn cells(dir: &Path, look: &Look) -> Result<Vec<Cell>> {
     Ok(cells)
 }
 
-fn nothing_to_draw(dir: &Path, months: &[usize]) -> Result<String> {
+fn nothing_to_draw(dir: &Path, months: &[usize]) -> Result<Refusal> {
     let files = store::checkpoints_in(dir)?.len();
     let place = dir.display();
+    let failed = |fact| Refusal::new(Exit::Failed, fact);
     Ok(match files {
-        0 => format!(
-            "{place} has no partition-N.json\nhint: 'almanac consumer' writes them; --dir names their directory"
-        ),
+        0 => failed(format!("{place} has no partition-N.json"))
+            .hint("'almanac consumer' writes them; --dir names their directory"),
         _ if months.len() < MONTHS.len() => {
             let names: Vec<&str> = months.iter().filter_map(|month| MONTHS.get(*month).copied()).collect();
-            format!("no day of {} has been counted in {place} yet", names.join(", "))
+            failed(format!("no day of {} has been counted in {place} yet", names.join(", ")))
         }
-        _ => format!("no day has been counted in {place} yet"),
+        _ => failed(format!("no day has been counted in {place} yet")),
     })
 }

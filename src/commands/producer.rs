@@ -10,7 +10,7 @@ use jiff::Unit;
 use jiff::civil::{Date, date};
 
 use super::progress::{self, AskOnDrop, Reached};
-use super::{UsageError, metrics};
+use super::{Refusal, metrics};
 use crate::cli;
 use crate::kafka::Connection;
 use crate::note;
@@ -155,7 +155,7 @@ impl Weather {
         topic: &str,
         present: &HashSet<Date>,
         pace: &cli::Pace,
-    ) -> Result<(), UsageError> {
+    ) -> Result<(), Refusal> {
         if present.is_empty() {
             return Ok(());
         }
@@ -168,11 +168,13 @@ impl Weather {
         let longest = missing.gap.filter(|gap| years(gap.days.min(sent)) > u64::from(pace.gap_max));
         if let Some(Gap { before, after, days }) = longest {
             let years = years(days);
-            return Err(UsageError(format!(
+            let fact = format!(
                 "topic {topic} has no days between {before} and {after}, and {} days of made-up weather would fill \
-                 that gap\nhint: --gap-max {years} fills it; --start DATE or --days N sends less",
+                 that gap",
                 HumanCount(days)
-            )));
+            );
+            let hint = format!("--gap-max {years} fills it; --start DATE or --days N sends less");
+            return Err(Refusal::usage(fact).hint(hint));
         }
         let (Missing { first, last, days, .. }, total) = (&missing, HumanCount(missing.days));
         match sent < *days {

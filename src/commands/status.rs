@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub fn run(options: &cli::Status) -> Result<()> {
     }
     let views = View::read_all(dir)?;
     if views.is_empty() {
-        bail!("{} has no partition-N.json\nhint: 'almanac consumer' writes them", dir.display());
+        return Err(super::no_checkpoints(dir).into());
     }
     let now = Timestamp::now();
     match options.format {
@@ -52,7 +52,8 @@ fn tell_stalled(views: &[View], now: Timestamp) {
                 );
             }
             ViewState::Stalled(time) => tracing::warn!(
-                "partition {number} has stalled: no checkpoint for {} s, lag {}{}\nhint: its consumer says why on stderr, with -v in full",
+                hint = "its consumer says why on stderr, with -v in full",
+                "partition {number} has stalled: no checkpoint for {} s, lag {}{}",
                 time.as_secs(),
                 view.lag(now).map_or("unknown".to_owned(), |lag| lag.to_string()),
                 cause.map_or(String::new(), |cause| format!("; {cause}"))
@@ -64,7 +65,8 @@ fn tell_stalled(views: &[View], now: Timestamp) {
             && status.counted + status.duplicates == 0
         {
             tracing::warn!(
-                "partition {number}: all {} records that its consumer has read are rejected\nhint: look at the reasons in partition-{number}.rejected.jsonl",
+                hint = format!("look at the reasons in partition-{number}.rejected.jsonl"),
+                "partition {number}: all {} records that its consumer has read are rejected",
                 status.rejected
             );
         }

@@ -1,6 +1,5 @@
 //! `almanac up`: everything on one machine, in one process beside Kafka's.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
@@ -11,11 +10,12 @@ use indicatif::ProgressBar;
 
 use super::producer::{AWAY, Weather, tell, watched};
 use super::progress::Bar;
-use super::{broker, dashboard, plot, progress};
+use super::{Exit, Refusal, broker, dashboard, plot, progress};
 use crate::arguments::BROKER_PORT;
 use crate::broker::{Broker, BrokerError, HostPort, Listening, is_loopback, kafka_version, who_listens};
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
+use crate::failure::{Failure, fact};
 use crate::kafka::{self, Admin, Connection};
 use crate::note;
 use crate::pipeline::{self, PipelineError, Policy};
@@ -77,26 +77,21 @@ pub fn run(options: &cli::Up) -> Result<()> {
 }
 
 /// What went wrong with counting: the options that its hints name are those of another command.
-#[derive(Debug)]
-pub(super) struct Counting(pub PipelineError);
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct Counting(PipelineError);
 
-impl fmt::Display for Counting {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        let text = self.0.to_string();
+impl Failure for Counting {
+    fn hint(&self) -> Option<String> {
+        let hint = self.0.hint();
         match self.0 {
-            PipelineError::Kafka(_) => formatter.write_str(&text),
-            _ => formatter.write_str(&text.replacen(
-                "\nhint: ",
-                "\nhint: with 'almanac consumer' instead of 'up': ",
-                1,
-            )),
+            PipelineError::Kafka(_) => hint,
+            _ => hint.map(|hint| format!("with 'almanac consumer' instead of 'up': {hint}")),
         }
     }
-}
 
-impl std::error::Error for Counting {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
+    fn exit(&self) -> Exit {
+        self.0.exit()
     }
 }
 
@@ -125,7 +120,7 @@ impl Page {
         let asked = stop.clone();
         let serve = move || {
             if let Err(error) = dashboard.run(&asked) {
-                tracing::warn!("no more dashboard: {error}");
+                tracing::warn!("no more dashboard: {}", fact(&error));
             }
         };
         let thread = thread::Builder::new().name("dashboard".to_owned()).spawn(serve)?;
@@ -155,18 +150,12 @@ fn take_port(options: &cli::Up) -> Result<Dashboard> {
     }
     let usual: HostPort = DASHBOARD_AT.parse()?;
     match at(usual.clone()) {
-        Err(DashboardError::Listen { cause, .. }) if cause.kind() == io::ErrorKind::AddrInUse => {
+        Err(DashboardError::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
             note!("{usual} is taken; --listen names another address for the dashboard");
             Ok(at(HostPort { port: 0, ..usual })?)
         }
         other => Ok(other?),
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("what listens at {brokers} is not Kafka\nhint: name another port with --brokers")]
-pub(super) struct NotKafka {
-    brokers: String,
 }
 
 enum Kafka {
@@ -190,7 +179,10 @@ fn find_kafka(options: &cli::Up) -> Result<Kafka> {
         Listening::Nobody => Ok(Kafka::StartAt(address)),
         // Or Kafka does not let in a client with these properties: then the next to ask it says why.
         Listening::SomethingElse if !properties.is_empty() => Ok(Kafka::IsThere),
-        Listening::SomethingElse => Err(NotKafka { brokers: brokers.clone() }.into()),
+        Listening::SomethingElse => {
+            let fact = format!("what listens at {brokers} is not Kafka");
+            Err(Refusal::new(Exit::Kafka, fact).hint("name another port with --brokers").into())
+        }
     }
 }
 
@@ -275,17 +267,6 @@ struct Ownership<'a> {
     is_own_kafka: bool,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "topic {topic} on {brokers} has {records} records, and 'up' did not begin it: its made-up weather would be mixed \
-     with them\nhint: --topic NAME begins another topic; --adopt adds to this one, --adopt --fresh deletes it"
-)]
-pub(super) struct NotBegun {
-    topic: String,
-    brokers: String,
-    records: i64,
-}
-
 impl<'a> Ownership<'a> {
     fn new(options: &'a cli::Up, connection: &'a Connection, is_own_kafka: bool) -> Result<Ownership<'a>> {
         let admin = Admin::new(connection)?;
@@ -309,8 +290,14 @@ impl<'a> Ownership<'a> {
             let is_own =
                 || Ok::<_, Error>(self.is_begun(&found.id, records == 0)? || self.is_made_up(&spans)?);
             if !self.options.adopt && !may_delete && !is_own()? {
-                let (topic, brokers) = (topic.clone(), self.connection.brokers.clone());
-                return Err(NotBegun { topic, brokers, records }.into());
+                let fact = format!(
+                    "topic {topic} on {} has {records} records, and 'up' did not begin it: its made-up weather \
+                     would be mixed with them",
+                    self.connection.brokers
+                );
+                let hint =
+                    "--topic NAME begins another topic; --adopt adds to this one, --adopt --fresh deletes it";
+                return Err(Refusal::usage(fact).hint(hint).into());
             }
         }
         match found {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 
 use super::progress::{self, Reached};
+use super::{Exit, Refusal};
 use crate::cli::{self, Format};
 use crate::kafka::{self, Account, Admin, Connection, Span, Topic, read_all_of_spans};
 use crate::store::{self, Gap, Paths, Rejected};
@@ -20,9 +21,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const OFFSETS_TOLD_AT_ONCE: i64 = 4096;
 
 /// The log that a checkpoint counts is not there, or not all of it.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unverifiable(String);
+fn unverifiable(fact: impl Into<String>) -> Refusal {
+    Refusal::new(Exit::Checkpoint, fact)
+}
 
 /// What came of one partition.
 struct Checked {
@@ -71,7 +72,7 @@ pub fn run(options: &cli::Verify) -> Result<()> {
         }
         Format::Json => super::print_json(&json(&results))?,
     }
-    let (mut different, mut failure, mut unverifiable) = (None, None, None);
+    let (mut different, mut failure, mut partly) = (None, None, None);
     for (partition, result) in results {
         match result {
             Ok(checked) => {
@@ -80,7 +81,7 @@ pub fn run(options: &cli::Verify) -> Result<()> {
                         anyhow!("partition {partition} is not what its log makes: {difference}")
                     });
                 } else if let Some(unchecked) = checked.unchecked {
-                    unverifiable.get_or_insert(Unverifiable(unchecked.reason));
+                    partly.get_or_insert(unverifiable(unchecked.reason));
                 }
             }
             Err(error) => {
@@ -88,19 +89,17 @@ pub fn run(options: &cli::Verify) -> Result<()> {
             }
         }
     }
-    different.or(failure).or(unverifiable.map(Into::into)).map_or(Ok(()), Err)
+    different.or(failure).or(partly.map(Into::into)).map_or(Ok(()), Err)
 }
 
 fn partitions(dir: &Path, named: &[i32]) -> Result<Vec<i32>> {
-    let mut found = store::partitions_in(dir).with_context(|| {
-        format!("no checkpoints to check\nhint: --dir names their directory, now {}", dir.display())
-    })?;
+    let mut found = store::partitions_in(dir).context("no checkpoints to check")?;
     if let Some(missing) = named.iter().find(|wanted| !found.contains(wanted)) {
         bail!("{} has no partition-{missing}.json", dir.display());
     }
     found.retain(|partition| named.is_empty() || named.contains(partition));
     if found.is_empty() {
-        bail!("{} has no partition-N.json\nhint: 'almanac consumer' writes them", dir.display());
+        return Err(super::no_checkpoints(dir).into());
     }
     Ok(found)
 }
@@ -257,7 +256,7 @@ impl<'a> Log<'a> {
         let admin = Admin::new(connection)?;
         let topic = admin
             .describe(name, ANSWER_MAX)?
-            .ok_or_else(|| Unverifiable(format!("topic {name} is not there")))?;
+            .ok_or_else(|| unverifiable(format!("topic {name} is not there")))?;
         let cluster_id = admin.cluster_id(ANSWER_MAX)?;
         Ok(Log { connection, admin, name, topic, cluster_id })
     }
@@ -265,22 +264,21 @@ impl<'a> Log<'a> {
     fn check(&self, dir: &Path, number: i32, progress: &Progress) -> Result<Checked> {
         let paths = Paths::new(dir, number);
         let checkpoint = store::load_checkpoint(&paths)?
-            .ok_or_else(|| Unverifiable(format!("{} has gone", paths.checkpoint().display())))?;
+            .ok_or_else(|| unverifiable(format!("{} has gone", paths.checkpoint().display())))?;
         let log = store::load_log(&paths)?.ok_or_else(|| {
-            Unverifiable(format!("{} is missing: which log is counted is unknown", paths.log().display()))
+            unverifiable(format!("{} is missing: which log is counted is unknown", paths.log().display()))
         })?;
         if (&log.cluster_id, &log.topic_id) != (&self.cluster_id, &self.topic.id) {
-            return Err(Unverifiable(format!(
+            return Err(unverifiable(format!(
                 "partition {number} counts topic {} ({}) of cluster {}, but {} there is now {} of cluster {}",
                 log.topic, log.topic_id, log.cluster_id, self.name, self.topic.id, self.cluster_id
             ))
             .into());
         }
         if log.is_starting_over {
-            return Err(Unverifiable(format!(
-                "partition {number} is on its way to the archive\nhint: 'almanac consumer {number}' goes on with that"
-            ))
-            .into());
+            return Err(unverifiable(format!("partition {number} is on its way to the archive"))
+                .hint(format!("'almanac consumer {number}' goes on with that"))
+                .into());
         }
         let (low, high) = self.admin.watermarks(self.name, number, ANSWER_MAX)?;
         let unchecked = unchecked(&log, low);
@@ -342,7 +340,7 @@ impl<'a> Log<'a> {
         let now = self.admin.describe(self.name, ANSWER_MAX)?;
         if now.is_none_or(|now| now.id != self.topic.id) {
             return Err(
-                Unverifiable(format!("topic {} was deleted or created again meanwhile", self.name)).into()
+                unverifiable(format!("topic {} was deleted or created again meanwhile", self.name)).into()
             );
         }
         Ok(())

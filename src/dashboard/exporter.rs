@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use super::serve::{Bound, Hosts};
 use super::{DashboardError, Snapshot, api, routes};
 use crate::broker::HostPort;
+use crate::failure::fact;
 use crate::metrics;
 use crate::status::View;
 use crate::stop::Stop;
@@ -66,7 +67,7 @@ impl Exporter {
                 false => Hosts::Any,
             };
             if let Err(error) = self.bound.serve(router(Arc::new(numbers)), hosts, &asked) {
-                tracing::warn!("no more metrics: {error}");
+                tracing::warn!("no more metrics: {}", fact(&error));
             }
         };
         let thread = thread::Builder::new().name("metrics".to_owned()).spawn(serve)?;

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::broker::HostPort;
+use crate::failure::{Exit, Failure};
 use crate::stop::Stop;
 pub use exporter::{Exporter, Numbers, OwnPartitions, Serving};
 pub use serve::raise_file_limit;
@@ -36,11 +37,30 @@ pub struct Settings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DashboardError {
-    #[error("can't listen at {listen}: {cause}\nhint: name another port with {option}, or 0 for a free one")]
-    Listen { listen: HostPort, option: &'static str, cause: io::Error },
+    #[error("can't listen at {listen}")]
+    Listen { listen: HostPort, option: &'static str, source: io::Error },
 
-    #[error("the server failed: {0}")]
+    #[error("the server failed")]
     Failed(#[from] io::Error),
+}
+
+impl Failure for DashboardError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            DashboardError::Listen { option, .. } => {
+                Some(format!("name another port with {option}, or 0 for a free one"))
+            }
+            DashboardError::Failed(_) => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            // The port is somebody else's, or may not be taken: another one has to be typed.
+            DashboardError::Listen { .. } => Exit::Usage,
+            DashboardError::Failed(_) => Exit::Failed,
+        }
+    }
 }
 
 /// A dashboard that has its port, and answers nobody yet.

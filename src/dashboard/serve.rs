@@ -55,7 +55,7 @@ pub struct Bound {
 impl Bound {
     /// Takes the port; `option` is how it was named.
     pub fn new(listen: &HostPort, option: &'static str) -> Result<Bound, DashboardError> {
-        Bound::at(listen).map_err(|cause| DashboardError::Listen { listen: listen.clone(), option, cause })
+        Bound::at(listen).map_err(|source| DashboardError::Listen { listen: listen.clone(), option, source })
     }
 
     fn at(listen: &HostPort) -> io::Result<Bound> {

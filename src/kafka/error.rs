@@ -4,16 +4,15 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::address::is_loopback;
+use crate::failure::{Exit, Failure};
 
 /// What went wrong between almanac and the brokers.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
-    #[error("no Kafka broker answers at {brokers}: {reason}\nhint: {}", unreachable_hint(brokers))]
+    #[error("no Kafka broker answers at {brokers}: {reason}")]
     Unreachable { brokers: String, reason: String },
 
-    #[error(
-        "not let in by Kafka at {brokers}: {reason}\nhint: check the -X properties: security.protocol, ssl.*, sasl.*"
-    )]
+    #[error("not let in by Kafka at {brokers}: {reason}")]
     NotLetIn { brokers: String, reason: String },
 
     #[error("client property {key}: {reason}")]
@@ -25,6 +24,28 @@ pub enum KafkaError {
 
     #[error("{action}: {reason}")]
     Client { action: String, code: Code, reason: String },
+}
+
+impl Failure for KafkaError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            KafkaError::Unreachable { brokers, .. } => Some(unreachable_hint(brokers)),
+            KafkaError::NotLetIn { .. } => {
+                Some("check the -X properties: security.protocol, ssl.*, sasl.*".to_owned())
+            }
+            KafkaError::Property { .. } | KafkaError::Damaged { .. } | KafkaError::Client { .. } => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            KafkaError::Property { .. } => Exit::Usage,
+            KafkaError::Unreachable { .. }
+            | KafkaError::NotLetIn { .. }
+            | KafkaError::Damaged { .. }
+            | KafkaError::Client { .. } => Exit::Kafka,
+        }
+    }
 }
 
 /// A Kafka can be started on this machine only, at the very address.

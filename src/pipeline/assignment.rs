@@ -11,6 +11,7 @@ use super::open::open;
 use super::opening::{Awaited, Opening};
 use super::partition::Partition;
 use super::trust::{Interrupt, Reconnect};
+use crate::failure::{Failure, fact};
 use crate::kafka::RebalanceEvent;
 use crate::store::{self, Claim, Log, StoreError};
 
@@ -238,12 +239,12 @@ impl Consumer<'_> {
         }
         if let PipelineError::Store(StoreError::TakenOver { .. }) = error {
             // This member was asleep, and the group assigned the partition to another one; or a user took it. It is taken back when it is free for longer than a new owner needs to lock it.
-            tracing::warn!("{error}");
+            tracing::warn!(hint = error.hint(), "{error}");
             self.awaited.insert(number, Awaited { from: Instant::now() + TAKE_BACK_AFTER, force: None });
         } else {
             let before = self.failures.get(&number).map(ToString::to_string);
             if before.is_none_or(|before| before != error.to_string()) {
-                tracing::error!("partition {number} is left alone: {error}");
+                tracing::error!(hint = error.hint(), "partition {number} is left alone: {}", fact(&error));
             }
             self.failures.insert(number, error);
             // The user may recover it meanwhile.

@@ -34,8 +34,11 @@ impl Kafka {
         let topic = &settings.topic;
         match self.clients.first.cleanup_policy(topic, ANSWER_MAX) {
             Ok(Some(policy)) if policy.contains("compact") => tracing::warn!(
-                "topic {topic} has cleanup.policy={policy}: Kafka keeps only the newest record of each month, so almanac may miss days\nhint: set cleanup.policy=delete with 'kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=delete'",
-                settings.connection.brokers
+                hint = format!(
+                    "set cleanup.policy=delete with 'kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=delete'",
+                    settings.connection.brokers
+                ),
+                "topic {topic} has cleanup.policy={policy}: Kafka keeps only the newest record of each month, so almanac may miss days"
             ),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "the topic's configuration is not known"),

@@ -15,6 +15,7 @@ use super::progress::{Counters, Moment, Obstacle, Progress};
 use super::settings::Settings;
 use super::trust::{Interrupt, Reconnect};
 use super::writing::Writing;
+use crate::failure::{Failure, fact};
 use crate::kafka::{Item, KafkaError, Received};
 use crate::report::Decoder;
 use crate::stop::Stop;
@@ -147,7 +148,7 @@ impl<'a> Consumer<'a> {
         };
         match self.release_all() {
             Err(error) if ended.is_ok() => ended = Err(error),
-            Err(error) => tracing::error!("{error}"),
+            Err(error) => tracing::error!(hint = error.hint(), "{}", fact(&error)),
             Ok(()) => {}
         }
         let failed = self.failures.pop_first().map_or(Ok(()), |(_, failure)| Err(failure));
@@ -261,9 +262,12 @@ impl<'a> Consumer<'a> {
                 "partition {number}: can't read the batch at offset {from}: {reason}; reading it again"
             ),
             DAMAGE_SEEN_MIN => tracing::warn!(
-                "partition {number}: the batch at offset {from} still can't be read: {reason}\nhint: restore it from another replica, or stop the consumer and leave out offsets {from} to {} with '{} --continue'",
-                to - 1,
-                self.settings.recover_command(Some(number))
+                hint = format!(
+                    "restore it from another replica, or stop the consumer and leave out offsets {from} to {} with '{} --continue'",
+                    to - 1,
+                    self.settings.recover_command(Some(number))
+                ),
+                "partition {number}: the batch at offset {from} still can't be read: {reason}"
             ),
             _ => {}
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::settings::Settings;
+use crate::failure::{Exit, Failure, fact};
 use crate::kafka::KafkaError;
 use crate::limits;
 use crate::store::StoreError;
@@ -18,37 +19,80 @@ pub enum PipelineError {
     #[error("{what}; {needed}")]
     OpenFiles { what: String, needed: limits::Needed },
 
-    #[error(
-        "topic {topic} has partitions 0 to {}, not {partition}\nhint: name partitions that it has, or none to be assigned some",
-        partitions - 1
-    )]
+    #[error("topic {topic} has partitions 0 to {}, not {partition}", partitions - 1)]
     NoSuchPartition { topic: String, partition: i32, partitions: i32 },
 
     #[error(
-        "partition {partition} of {topic}: the checkpoint is at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten\nhint: continue at offset {} with '{recover} --continue', or count again what is left with '{recover} --restart'",
-        if offset < low { low } else { high }
+        "partition {partition} of {topic}: the checkpoint is at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten"
     )]
     Gap { topic: String, partition: i32, offset: i64, low: i64, high: i64, recover: String },
 
     #[error(
-        "partition {partition} of {topic}: the log was truncated below what was counted, and may have grown since; nothing was overwritten ({reason})\nhint: count the log again with '{recover} --restart'"
+        "partition {partition} of {topic}: the log was truncated below what was counted, and may have grown since; nothing was overwritten ({reason})"
     )]
     Truncated { topic: String, partition: i32, reason: String, recover: String },
 
-    #[error(
-        "{} belongs to topic {theirs}, but this is topic {ours}\nhint: name another --dir, or archive what was counted with '{recover} --new-log'", dir.display()
-    )]
+    #[error("{} belongs to topic {theirs}, but this is topic {ours}", dir.display())]
     OtherLog { dir: PathBuf, theirs: String, ours: String, recover: String },
 
     #[error(
-        "{}/partition-{partition}.json has no .almanac/{partition}/log.json, so it is not known which log it counts; nothing was overwritten\nhint: move it away to count again, or take it for one of this topic with '{recover} --adopt'", dir.display()
+        "{}/partition-{partition}.json has no .almanac/{partition}/log.json, so it is not known which log it counts; nothing was overwritten", dir.display()
     )]
     WithoutLog { dir: PathBuf, partition: i32, recover: String },
 
     #[error(
-        "topic {topic} has {now} partitions, and had {before} when counting began in {}: months lie in other partitions now, so a duplicate can be counted twice\nhint: recreate the topic with all its history, or continue with '{recover} --repartition'", dir.display()
+        "topic {topic} has {now} partitions, and had {before} when counting began in {}: months lie in other partitions now, so a duplicate can be counted twice", dir.display()
     )]
     Repartitioned { dir: PathBuf, topic: String, before: i32, now: i32, recover: String },
+}
+
+impl Failure for PipelineError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            PipelineError::Kafka(error) => return error.hint(),
+            PipelineError::Store(error) => return error.hint(),
+            PipelineError::OpenFiles { needed, .. } => needed.hint(),
+            PipelineError::NoSuchPartition { .. } => {
+                "name partitions that it has, or none to be assigned some".to_owned()
+            }
+            PipelineError::Gap { offset, low, high, recover, .. } => {
+                let nearest = if offset < low { low } else { high };
+                format!(
+                    "continue at offset {nearest} with '{recover} --continue', or count again what is left with \
+                     '{recover} --restart'"
+                )
+            }
+            PipelineError::Truncated { recover, .. } => {
+                format!("count the log again with '{recover} --restart'")
+            }
+            PipelineError::OtherLog { recover, .. } => {
+                format!("name another --dir, or archive what was counted with '{recover} --new-log'")
+            }
+            PipelineError::WithoutLog { recover, .. } => {
+                format!(
+                    "move it away to count again, or take it for one of this topic with '{recover} --adopt'"
+                )
+            }
+            PipelineError::Repartitioned { recover, .. } => {
+                format!("recreate the topic with all its history, or continue with '{recover} --repartition'")
+            }
+        };
+        Some(hint)
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            PipelineError::Kafka(error) => error.exit(),
+            PipelineError::Store(error) => error.exit(),
+            PipelineError::OpenFiles { .. } => Exit::Disk,
+            PipelineError::NoSuchPartition { .. } => Exit::Usage,
+            PipelineError::Gap { .. }
+            | PipelineError::Truncated { .. }
+            | PipelineError::OtherLog { .. }
+            | PipelineError::WithoutLog { .. }
+            | PipelineError::Repartitioned { .. } => Exit::Checkpoint,
+        }
+    }
 }
 
 impl PipelineError {
@@ -57,8 +101,7 @@ impl PipelineError {
         if !limits::is_exceeded(&self) {
             return self;
         }
-        let what: Vec<String> = anyhow::Chain::new(&self).map(ToString::to_string).collect();
-        PipelineError::OpenFiles { what: what.join(": "), needed: limits::Needed { partitions } }
+        PipelineError::OpenFiles { what: fact(&self), needed: limits::Needed { partitions } }
     }
 
     /// Whether the error concerns one partition's files only, so that a group's other partitions can go on.

@@ -1,4 +1,4 @@
-//! What can be wrong with a file, said with the place and with what to type next.
+//! What can be wrong with a file, with the place and with what to type next.
 
 use std::fmt::Display;
 use std::io;
@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::InputFormat;
 use crate::choice::Choice;
+use crate::failure::{Exit, Failure};
 
 /// How much of a field is shown; a field can be as long as its file.
 const SHOWN_LENGTH_MAX: usize = 40;
@@ -27,93 +28,108 @@ pub enum SourceError {
     #[error("can't read {name}")]
     Read { name: String, source: io::Error },
 
-    #[error("{name} is cut off: {place}\nhint: fetch the file again")]
+    #[error("{name} is cut off: {place}")]
     CutOff { name: String, place: String },
 
-    #[error(
-        "the format of {name} is not known\n\
-         hint: say which it is with `--input-format` ({}), \
-         or what a CSV holds with `--date-column`, `--degrees-column` and `--unit`",
-        format_names()
-    )]
+    #[error("the format of {name} is not known")]
     UnknownFormat { name: String },
 
     #[error(
-        "{name} is to be read as {}, which `--date-column`, `--degrees-column` and `--unit` have no part in\n\
-         hint: leave them out, or use `--input-format csv`",
+        "{name} is to be read as {}, which `--date-column`, `--degrees-column` and `--unit` have no part in",
         format.name()
     )]
     ColumnsOfOtherFormat { name: String, format: InputFormat },
 
-    #[error("{name} is to be read as csv, but `{flag}` is missing\nhint: add `{flag} {value}`")]
+    #[error("{name} is to be read as csv, but `{flag}` is missing")]
     MissingFlag { name: String, flag: &'static str, value: &'static str },
 
-    #[error(
-        "`--station` was given, but {name} is to be read as csv, which has no stations\nhint: leave `--station` out"
-    )]
+    #[error("`--station` was given, but {name} is to be read as csv, which has no stations")]
     StationOfCsv { name: String },
 
-    #[error("{name}, line {line}: there is no column {missing:?} among {columns}\nhint: {hint}")]
+    #[error("{name}, line {line}: there is no column {missing:?} among {columns}")]
     MissingColumn { name: String, line: u64, missing: String, columns: String, hint: &'static str },
 
-    #[error(
-        "{name}, line {line}: {found} fields instead of {expected}\n\
-         hint: if the file is cut off or damaged there, fetch it again"
-    )]
+    #[error("{name}, line {line}: {found} fields instead of {expected}")]
     FieldCount { name: String, line: u64, found: usize, expected: usize },
 
-    #[error(
-        "{name}, {place}: a quote is opened and never closed\nhint: if the file is cut off, fetch it again"
-    )]
+    #[error("{name}, {place}: a quote is opened and never closed")]
     OpenQuote { name: String, place: String },
 
-    #[error(
-        "{name}, {place}: there is text behind the closing quote\nhint: a quote inside a field is written \"\""
-    )]
+    #[error("{name}, {place}: there is text behind the closing quote")]
     TextAfterQuote { name: String, place: String },
 
     #[error("{name}, line {line}: the record there has more than {max} bytes, which is no record of weather")]
     LongLine { name: String, line: u64, max: usize },
 
-    #[error(
-        "{name} has more than {max} bytes, too many for one answer of Open-Meteo\nhint: split it by place"
-    )]
+    #[error("{name} has more than {max} bytes, too many for one answer of Open-Meteo")]
     LongJson { name: String, max: u64 },
 
     #[error("{name} has more temperatures than the calendar has days")]
     TooManyReports { name: String },
 
-    #[error("{name} has more stations than the world: {ids}\nhint: `--input-format` says which format it is")]
+    #[error("{name} has more stations than the world: {ids}")]
     TooManyStations { name: String, ids: String },
 
     #[error("{name}, {place}: {found:?} is not {expected}")]
     Invalid { name: String, place: String, found: String, expected: &'static str },
 
     #[error("{name} is not the JSON that Open-Meteo sends: {what}")]
-    Json { name: String, what: String },
+    Json { name: String, what: String, hint: Option<&'static str> },
 
-    #[error(
-        "{name} holds Open-Meteo's refusal instead of data: {reason}\nhint: correct the request and fetch it again"
-    )]
+    #[error("{name} holds Open-Meteo's refusal instead of data: {reason}")]
     Refusal { name: String, reason: String },
 
-    #[error("{name} holds {count} stations: {ids}\nhint: pick one with `--station ID`")]
+    #[error("{name} holds {count} stations: {ids}")]
     SeveralStations { name: String, count: usize, ids: String },
 
-    #[error(
-        "{name} has no temperatures of station {station:?}; it holds {count} stations: {ids}\n\
-         hint: pick one of those with `--station ID`"
-    )]
+    #[error("{name} has no temperatures of station {station:?}; it holds {count} stations: {ids}")]
     UnknownStation { name: String, station: String, count: usize, ids: String },
 
     #[error("no temperatures found in {name}")]
     NoTemperatures { name: String },
 
-    #[error(
-        "no temperatures found in {name}; {flagged} with a quality flag were left out\n\
-         hint: take them nevertheless with `--keep-flagged`"
-    )]
+    #[error("no temperatures found in {name}; {flagged} with a quality flag were left out")]
     OnlyFlagged { name: String, flagged: usize },
+}
+
+impl Failure for SourceError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            SourceError::UnknownFormat { .. } => {
+                return Some(format!(
+                    "say which it is with `--input-format` ({}), or what a CSV holds with `--date-column`, \
+                     `--degrees-column` and `--unit`",
+                    format_names()
+                ));
+            }
+            SourceError::MissingFlag { flag, value, .. } => return Some(format!("add `{flag} {value}`")),
+            SourceError::Json { hint, .. } => return hint.map(str::to_owned),
+            SourceError::CutOff { .. } => "fetch the file again",
+            SourceError::ColumnsOfOtherFormat { .. } => "leave them out, or use `--input-format csv`",
+            SourceError::StationOfCsv { .. } => "leave `--station` out",
+            SourceError::MissingColumn { hint, .. } => hint,
+            SourceError::FieldCount { .. } => "if the file is cut off or damaged there, fetch it again",
+            SourceError::OpenQuote { .. } => "if the file is cut off, fetch it again",
+            SourceError::TextAfterQuote { .. } => "a quote inside a field is written \"\"",
+            SourceError::LongJson { .. } => "split it by place",
+            SourceError::TooManyStations { .. } => "`--input-format` says which format it is",
+            SourceError::Refusal { .. } => "correct the request and fetch it again",
+            SourceError::SeveralStations { .. } => "pick one with `--station ID`",
+            SourceError::UnknownStation { .. } => "pick one of those with `--station ID`",
+            SourceError::OnlyFlagged { .. } => "take them nevertheless with `--keep-flagged`",
+            SourceError::Open { .. }
+            | SourceError::Read { .. }
+            | SourceError::LongLine { .. }
+            | SourceError::TooManyReports { .. }
+            | SourceError::Invalid { .. }
+            | SourceError::NoTemperatures { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Input
+    }
 }
 
 impl SourceError {

@@ -131,7 +131,7 @@ fn parse_json<T: DeserializeOwned>(name: &str, text: &[u8]) -> Result<T, SourceE
             let place = format!("its JSON ends at line {}, column {}", error.line(), error.column());
             SourceError::CutOff { name, place }
         } else {
-            SourceError::Json { name, what: shortened(&error.to_string()) }
+            SourceError::Json { name, what: shortened(&error.to_string()), hint: None }
         }
     })
 }
@@ -194,12 +194,13 @@ impl Answer {
             let reason = self.reason.map_or_else(|| "no reason given".to_owned(), |text| shortened(&text));
             return Err(SourceError::Refusal { name: name.to_owned(), reason });
         }
-        let json = |what: String| SourceError::Json { name: name.to_owned(), what };
-        let missing = || json(format!("there is no daily.{VARIABLE}\nhint: {HINT}"));
+        let json = |what: String, hint| SourceError::Json { name: name.to_owned(), what, hint };
+        let missing = || json(format!("there is no daily.{VARIABLE}"), Some(HINT));
         let Daily { time, temperature_2m_max } = self.daily.ok_or_else(missing)?;
         let values = temperature_2m_max.ok_or_else(missing)?;
         if time.len() != values.len() {
-            return Err(json(format!("{} days in daily.time, but {} values", time.len(), values.len())));
+            let what = format!("{} days in daily.time, but {} values", time.len(), values.len());
+            return Err(json(what, None));
         }
         let unit = self.daily_units.and_then(|units| units.temperature_2m_max).unwrap_or_default();
         let unit = parse_unit(&unit).ok_or_else(|| {

@@ -204,12 +204,13 @@ fn is_missing(field: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Rows;
+    use crate::failure::told;
 
     /// Each record as its line and its fields, `|` between them; or the message of the first error.
     fn rows(text: &str) -> Result<Vec<String>, String> {
         let mut rows = Rows::new("f.csv", text.as_bytes());
         let mut read = Vec::new();
-        while let Some(row) = rows.next().map_err(|error| error.to_string())? {
+        while let Some(row) = rows.next().map_err(|error| told(&error))? {
             let fields: Vec<_> = row.fields().map(String::from_utf8_lossy).collect();
             read.push(format!("{}: {}", row.line, fields.join("|")));
         }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::{InputFormat, Options, Unit, read, recognise};
 use crate::choice::Choice;
+use crate::failure::told;
 use crate::report::is_valid_degrees;
 
 macro_rules! fixture {
@@ -58,7 +59,7 @@ fn text_of((name, bytes): (&str, &[u8]), options: &Options) -> String {
             let reports: Vec<_> = reports.iter().map(|r| format!("{} {}", r.date, r.degrees)).collect();
             reports.join(", ")
         }
-        Err(error) => error.to_string(),
+        Err(error) => told(&error),
     }
 }
 
@@ -448,7 +449,7 @@ fn units() {
 /// Reads a file that has no end: `start`, then `byte` again and again.
 fn endless(start: &str, byte: u8, options: &Options) -> String {
     let bytes = BufReader::new(start.as_bytes().chain(io::repeat(byte)));
-    read("endless", bytes, options).unwrap_err().to_string()
+    told(&read("endless", bytes, options).unwrap_err())
 }
 
 #[test]
