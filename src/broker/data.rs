@@ -339,7 +339,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let held = DataDir::open(temp.path(), 1).unwrap();
         let error = DataDir::open(temp.path(), 1).unwrap_err().to_string();
-        assert!(error.contains(&format!("is in use by pid {}\n", std::process::id())), "{error}");
+        assert!(error.ends_with(&format!("is in use by pid {}", std::process::id())), "{error}");
         drop(held);
         DataDir::open(temp.path(), 1).unwrap();
     }

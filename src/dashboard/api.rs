@@ -309,10 +309,7 @@ mod tests {
             (said(|status| status.written = ago(5)), Some("its consumer has said nothing for 5 s")),
             (said(|status| status.state = State::Stopped), Some("its consumer has stopped")),
             (View { status: None, ..view() }, Some("no consumer has said anything of it")),
-            (
-                View { checkpoint: unreadable(), ..view() },
-                Some("there is no directory files\nhint: 'almanac consumer' makes it; --dir names another"),
-            ),
+            (View { checkpoint: unreadable(), ..view() }, Some("there is no directory files")),
         ] {
             assert_eq!(hindrance(&view, Duration::from_secs(30), NOW).as_deref(), expected, "{view:?}");
         }

@@ -144,7 +144,7 @@ fn a_living_owner_is_named() {
     let owner = claim.owner();
     let names = format!("process {} on {} since {}", std::process::id(), owner.host, owner.since);
     assert!(error.to_string().contains(&names), "{error}");
-    assert!(error.to_string().contains("--take-over"), "{error}");
+    assert!(error.hint().unwrap().contains("--take-over"), "{error}");
     assert_eq!(dir.tree(), before, "nothing was touched");
     claim.replace(&counted(2)).unwrap();
     // Another partition is another's to own.
