@@ -21,3 +21,4 @@ pub mod status;
 pub mod stop;
 pub mod store;
 pub mod verify;
+pub mod view;

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write};
 
+use jiff::Unit;
 use jiff::civil::Date;
-use jiff::{Timestamp, Unit};
 
-use crate::checkpoint::Checkpoint;
-use crate::status::{Status, View, ViewState};
+use crate::status::Status;
+use crate::view::{PartitionState, PartitionView};
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -68,8 +68,8 @@ impl fmt::Display for Labels {
     }
 }
 
-/// What the files say of partitions.
-pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
+/// What is known of partitions.
+pub fn of_partitions(views: &[PartitionView], is_readable: bool) -> String {
     let mut text = Text::default();
     build_info(&mut text);
     let readable = [(Labels::default(), Some(f64::from(u8::from(is_readable))))];
@@ -79,32 +79,32 @@ pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
         "1 where the checkpoints' directory can be read, else 0.",
         readable,
     );
-    let mut each = |name: &str, kind: Type, help: &str, value: &dyn Fn(&View) -> Option<f64>| {
+    let mut each = |name: &str, kind: Type, help: &str, value: &dyn Fn(&PartitionView) -> Option<f64>| {
         text.family(name, kind, help, views.iter().map(|view| (labels(view), value(view))));
     };
     each("almanac_partition_offset", Gauge, "The next offset to read, as the checkpoint has it.", &|view| {
-        Some(checkpoint(view)?.offset as f64)
+        Some(view.offset? as f64)
     });
     each("almanac_partition_high_watermark", Gauge, "One past the last record that can be read.", &|view| {
-        Some(view.high_watermark(now)? as f64)
+        Some(view.high_watermark? as f64)
     });
     each("almanac_partition_lag", Gauge, "Offsets between the checkpoint and the high watermark.", &|view| {
-        Some(view.lag(now)? as f64)
+        Some(view.lag? as f64)
     });
     each(
         "almanac_freshness_seconds",
         Gauge,
         "For how long the checkpoint has been behind the log, or unheard of.",
-        &|view| Some(view.freshness(now)?.as_secs_f64()),
+        &|view| Some(view.freshness_seconds?.as_secs_f64()),
     );
     each("almanac_reports", Gauge, "Reports in the checkpoint: distinct days.", &|view| {
-        Some(checkpoint(view)?.statistics.days() as f64)
+        Some(view.days? as f64)
     });
     each(
         "almanac_newest_day_timestamp_seconds",
         Gauge,
         "The newest day counted, its midnight in UTC.",
-        &|view| Some(unix_seconds(checkpoint(view)?.statistics.newest()?)),
+        &|view| Some(unix_seconds(view.newest?)),
     );
     each("almanac_checkpoint_size_bytes", Gauge, "Size of the checkpoint's file.", &|view| {
         Some(view.bytes? as f64)
@@ -113,30 +113,35 @@ pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
         "almanac_checkpoint_duration_seconds",
         Gauge,
         "How long the last checkpoint took to become durable.",
-        &|view| Some(view.status.as_ref()?.checkpoint_seconds),
+        &|view| Some(view.consumer?.checkpoint_seconds),
     );
     each(
         "almanac_checkpoint_timestamp_seconds",
         Gauge,
         "When the checkpoint's file was replaced last.",
-        &|view| Some(view.modified?.as_duration().as_secs_f64()),
+        &|view| Some(view.written?.as_duration().as_secs_f64()),
     );
     each(
         "almanac_rebalances_total",
         Counter,
         "Assignments and revocations since the partition's owner started.",
-        &|view| Some(view.status.as_ref()?.rebalances as f64),
+        &|view| Some(view.consumer?.rebalances as f64),
     );
     each(
         "almanac_broker_errors_total",
         Counter,
         "Errors of the owner's Kafka client since it started.",
-        &|view| Some(view.status.as_ref()?.broker_errors as f64),
+        &|view| Some(view.consumer?.broker_errors as f64),
+    );
+    each(
+        "almanac_rejected_records_total",
+        Counter,
+        "Records of the log so far that were rejected, as the rejected file has them.",
+        &|view| Some(view.rejected? as f64),
     );
     let outcomes = views.iter().flat_map(|view| {
-        let status = view.status.as_ref();
         let outcome = |name, count: fn(&Status) -> u64| {
-            (labels(view).with("outcome", name), status.map(|status| count(status) as f64))
+            (labels(view).with("outcome", name), view.consumer.map(|status| count(status) as f64))
         };
         [
             outcome("counted", |status| status.counted),
@@ -151,9 +156,9 @@ pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
         outcomes,
     );
     let states = views.iter().flat_map(|view| {
-        let now = view.state(now).name();
-        ViewState::NAMES
-            .map(|name| (labels(view).with("state", name), Some(if name == now { 1.0 } else { 0.0 })))
+        PartitionState::ALL.map(|state| {
+            (labels(view).with("state", state), Some(if state == view.state { 1.0 } else { 0.0 }))
+        })
     });
     text.family("almanac_partition_state", Gauge, "1 for the state that the partition is in.", states);
     text.0
@@ -161,14 +166,9 @@ pub fn of_dir(views: &[&View], is_readable: bool, now: Timestamp) -> String {
 
 /// The topic is not known before a consumer has said something of the partition: then its label is left out, which is
 /// the same as an empty one.
-fn labels(view: &View) -> Labels {
-    let topic = view.status.as_ref().map(|status| &status.topic);
-    let labels = topic.map_or_else(Labels::default, |topic| Labels::default().with("topic", topic));
+fn labels(view: &PartitionView) -> Labels {
+    let labels = view.topic.map_or_else(Labels::default, |topic| Labels::default().with("topic", topic));
     labels.with("partition", view.partition)
-}
-
-fn checkpoint(view: &View) -> Option<&Checkpoint> {
-    view.checkpoint.as_ref().ok()
 }
 
 /// What of a producer Kafka has acknowledged.
@@ -237,7 +237,11 @@ fn unix_seconds(day: Date) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::status::Durable;
+    use crate::view::Facts;
 
     #[test]
     fn a_sample_has_its_labels_escaped() {
@@ -264,30 +268,25 @@ mod tests {
         let now = Timestamp::constant(1_000_000_000, 0);
         let status: Status = serde_json::from_str(
             r#"{"partition":0,"topic":"temperatures","state":"running","offset":9,"position":10,
-                "high_watermark":12,"lag":2,"rate":1.5,"counted":7,"duplicates":2,"rejected":1,"days":1,
+                "high_watermark":12,"lag":2,"rate":1.5,"counted":7,"duplicates":2,"rejected":1,"rejected_total":4,"days":1,
                 "newest":"1990-01-31","last_durable":"2001-09-09T01:46:30Z","last_progress":"2001-09-09T01:46:30Z",
                 "stalled_since":null,"checkpoint_seconds":0.0125,"checkpoint_bytes":160,"rebalances":3,
                 "broker_errors":4,"owner":{"pid":1,"host":"h","since":"2001-09-09T01:00:00Z"},
                 "written":"2001-09-09T01:46:39Z"}"#,
         )
         .unwrap();
-        let json = br#"{"partition":0,"offset":10,"January":{"1990":{"count":1,"sum":1.5,"avg":1.5,"min":1.5,"max":1.5,"start":"1990-01-31","end":"1990-01-31"}}}"#;
-        let known = View {
-            partition: 0,
-            checkpoint: Ok(Checkpoint::from_json(json).unwrap()),
-            status: Some(status),
-            modified: Some(Timestamp::constant(999_999_999, 500_000_000)),
-            bytes: Some(160),
+        let durable = Durable {
+            offset: 10,
+            days: 1,
+            newest: Some(Date::constant(1990, 1, 31)),
+            bytes: 160,
+            written: Some(Timestamp::constant(999_999_999, 500_000_000)),
         };
-        let unknown = View {
-            partition: 1,
-            checkpoint: Ok(Checkpoint::empty(1, 0)),
-            status: None,
-            modified: None,
-            bytes: None,
-        };
-        insta::assert_snapshot!(of_dir(&[&known, &unknown], true, now));
-        insta::assert_snapshot!(of_dir(&[], false, now));
+        let known = Facts::in_memory(status, durable);
+        let fresh = Durable { offset: 0, days: 0, newest: None, bytes: 27, written: None };
+        let unknown = Facts { partition: 1, durable: Ok(fresh), status: None, first_reason: None };
+        insta::assert_snapshot!(of_partitions(&[known.view(now), unknown.view(now)], true));
+        insta::assert_snapshot!(of_partitions(&[], false));
     }
 
     #[test]

@@ -22,15 +22,17 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
 use crate::failure::{Exit, Failure};
+use crate::report::RejectReason;
 use crate::status::{Durable, Status};
 pub use almanac_core::log::{Gap, LeaderEpoch, Log};
 pub use almanac_core::owner::Owner;
-use almanac_core::rejected::{Entries, LineError, each_passed};
+use almanac_core::rejected::{Entries, LINE_BYTES_MAX, LineError, each_passed};
 pub use almanac_core::rejected::{Rejected, passed_entries, rejected_entries};
 use almanac_core::text::json_line;
 pub use begun::{Begun, begun_in, note_begun};
@@ -513,6 +515,14 @@ fn error_of_line(path: &Path, error: LineError) -> StoreError {
     }
 }
 
+/// Why the first record in the rejected file was rejected; nothing where there is none, or none that can be read.
+pub fn first_reason(paths: &Paths) -> Option<RejectReason> {
+    let file = open_plain(&paths.rejected()).ok()??;
+    let mut line = String::new();
+    BufReader::new(file.take(LINE_BYTES_MAX as u64)).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).map(|rejected: Rejected| rejected.reason).ok()
+}
+
 /// How many lines a partition's rejected file has.
 pub fn count_rejected(dir: &Path, partition: i32) -> Result<u64, StoreError> {
     let path = Paths::new(dir, partition).rejected();
@@ -543,9 +553,16 @@ pub fn load_checkpoint_as_is(paths: &Paths) -> Result<Option<(Vec<u8>, Checkpoin
 
 /// What the file of a partition holds, of which this checkpoint was loaded, or which was just replaced by it.
 pub fn durable_of(dir: &Path, checkpoint: &Checkpoint) -> Durable {
-    let metadata = Paths::new(dir, checkpoint.partition).checkpoint().metadata().ok();
-    let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok()?.try_into().ok());
-    Durable::of(checkpoint, metadata.map_or(0, |metadata| metadata.len()), modified)
+    let path = Paths::new(dir, checkpoint.partition).checkpoint();
+    let (bytes, written) = size_and_time(&path, true);
+    Durable::of(checkpoint, bytes.unwrap_or(0), written)
+}
+
+/// How large a file is, and when it was replaced last. `follows` a symbolic link, or looks at the link itself.
+pub fn size_and_time(path: &Path, follows: bool) -> (Option<u64>, Option<Timestamp>) {
+    let metadata = if follows { path.metadata() } else { path.symlink_metadata() };
+    let modified = metadata.as_ref().ok().and_then(|metadata| metadata.modified().ok()?.try_into().ok());
+    (metadata.ok().map(|metadata| metadata.len()), modified)
 }
 
 /// The bytes of a partition's checkpoint, if there is one.
@@ -872,9 +889,13 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     }
 }
 
-/// The bytes of a plain file: symbolic links are not followed, pipes not waited for, and nothing larger than `bytes_max`
-/// is read.
+/// The bytes of a plain file, of which nothing larger than `bytes_max` is read.
 fn read_plain(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    open_plain(path)?.map(|file| read_bounded(&file, path, bytes_max)).transpose()
+}
+
+/// Opens a plain file: symbolic links are not followed, and pipes not waited for.
+fn open_plain(path: &Path) -> Result<Option<File>, StoreError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
         Ok(file) => file,
@@ -890,7 +911,7 @@ fn read_plain(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError
     if !metadata.is_file() {
         return Err(StoreError::unreadable(path, "it is no plain file"));
     }
-    read_bounded(&file, path, bytes_max).map(Some)
+    Ok(Some(file))
 }
 
 /// Replaces a file that belongs to no partition: the whole of it is there, or none.

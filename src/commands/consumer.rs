@@ -1,7 +1,5 @@
 //! `almanac consumer`: keeps the checkpoints.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::metrics;
@@ -11,7 +9,6 @@ use crate::dashboard::OwnPartitions;
 use crate::pipeline::{self, Policy, Settings};
 use crate::status::{Board, State, Status};
 use crate::stop::Stop;
-use crate::store::{self, Owner, Paths};
 
 /// What is worth a bar, if it also takes more than a second or two.
 const REPLAY_RECORDS_MIN: u64 = 1000;
@@ -20,22 +17,19 @@ pub fn run(options: &cli::Consumer) -> Result<()> {
     let stop = Stop::on_signals()?;
     let settings = settings(options)?;
     let exporter = metrics::bind(options.metrics.listen.as_ref())?;
-    let numbers = || OwnPartitions::new(&settings.topic, settings.dir.clone(), settings.stall_after);
+    let board = settings.board.clone();
+    let numbers =
+        || OwnPartitions::new(&settings.topic, settings.dir.clone(), settings.stall_after, board.clone());
     let _serving = exporter.map(|exporter| exporter.start(numbers())).transpose()?;
-    let (process, mut replay) = (store::this_process(), Replay::default());
-    let look = || replay.look(&statuses_of(&process, &settings.dir));
+    let mut replay = Replay::default();
+    let look = || replay.look(&at_work(&board));
     Ok(progress::with_bar("records", look, || pipeline::run(&settings, &stop))?)
 }
 
-/// What this process says of the partitions that it keeps.
-fn statuses_of(process: &Owner, dir: &Path) -> Vec<Status> {
-    let load = |partition| store::load_status(&Paths::new(dir, partition)).ok().flatten();
-    let statuses = store::partitions_in(dir).unwrap_or_default().into_iter().filter_map(load);
-    // A former process may have had the same number, as in a container.
-    let is_ours = |owner: &Owner| {
-        (owner.pid, &owner.host) == (process.pid, &process.host) && owner.since >= process.since
-    };
-    statuses.filter(|status| is_ours(&status.owner) && status.state != State::Stopped).collect()
+/// What is said of the partitions that this process counts.
+fn at_work(board: &Board) -> Vec<Status> {
+    let statuses = board.all().into_iter().map(|(status, _)| status);
+    statuses.filter(|status| status.state != State::Stopped).collect()
 }
 
 /// Whether there is more to count than a live log brings, and how far that is.

@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use crate::cli::{self, Format};
 use crate::logging::{has_colour, is_in_foreground};
-use crate::status::{Status, Summary, View, ViewState};
+use crate::status::Status;
 use crate::stop::Stop;
 use crate::text::escaped;
+use crate::view::{AllRejected, Facts, PartitionState, PartitionView};
 
 const HEADINGS: [&str; 10] =
     ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "REJECTED", "LAST DURABLE", "OWNER"];
@@ -26,50 +27,48 @@ pub fn run(options: &cli::Status) -> Result<()> {
     if let Some(every) = options.watch {
         return watch(dir, options.format, every);
     }
-    let views = View::read_all(dir)?;
-    if views.is_empty() {
+    let (facts, failure) = Facts::read_all(dir)?;
+    if facts.is_empty() {
         return Err(super::no_checkpoints(dir).into());
     }
-    let now = Timestamp::now();
+    let views = views(&facts, Timestamp::now());
     match options.format {
-        Format::Json => super::print_json(&json(&views, now))?,
-        Format::Text => super::print(&table(&views, now, has_colour(&io::stdout())))?,
+        Format::Json => super::print_json(&json(&views))?,
+        Format::Text => super::print(&table(&views, has_colour(&io::stdout())))?,
     }
-    tell_stalled(&views, now);
-    let failure = views.into_iter().find_map(|view| view.checkpoint.err());
+    views.iter().for_each(warn);
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The table is there for the eye; who runs this in a script learns of it, too.
-fn tell_stalled(views: &[View], now: Timestamp) {
-    for view in views {
-        let (number, cause) = (view.partition, view.cause(now));
-        match view.state(now) {
-            ViewState::Waiting => {
-                tracing::warn!(
-                    "partition {number} waits: {}",
-                    cause.unwrap_or("its consumer does not say for what")
-                );
-            }
-            ViewState::Stalled(time) => tracing::warn!(
-                hint = "its consumer says why on stderr, with -v in full",
-                "partition {number} has stalled: no checkpoint for {} s, lag {}{}",
-                time.as_secs(),
-                view.lag(now).map_or("unknown".to_owned(), |lag| lag.to_string()),
-                cause.map_or(String::new(), |cause| format!("; {cause}"))
-            ),
-            _ => {}
-        }
-        if let Some(status) = &view.status
-            && status.rejected > 0
-            && status.counted + status.duplicates == 0
-        {
+fn views(facts: &[Facts], now: Timestamp) -> Vec<PartitionView<'_>> {
+    facts.iter().map(|facts| facts.view(now)).collect()
+}
+
+/// The table is there for the eye; who runs this in a script learns of it as well.
+fn warn(view: &PartitionView) {
+    let number = view.partition;
+    match view.state {
+        PartitionState::Waiting => {
             tracing::warn!(
-                hint = format!("look at the reasons in partition-{number}.rejected.jsonl"),
-                "partition {number}: all {} records that its consumer has read are rejected",
-                status.rejected
+                "partition {number} waits: {}",
+                view.cause.unwrap_or("its consumer does not say for what")
             );
         }
+        PartitionState::Stalled => tracing::warn!(
+            hint = "its consumer says why on stderr, with -v in full",
+            "partition {number} has stalled: no checkpoint for {} s, lag {}{}",
+            view.state_seconds.unwrap_or_default().as_secs(),
+            view.lag.map_or("unknown".to_owned(), |lag| lag.to_string()),
+            view.cause.map_or(String::new(), |cause| format!("; {cause}"))
+        ),
+        _ => {}
+    }
+    if let Some(AllRejected { records, first_reason }) = view.all_rejected {
+        tracing::warn!(
+            hint = format!("look at the reasons in partition-{number}.rejected.jsonl"),
+            "partition {number}: all {records} records that its consumer has read are rejected{}",
+            first_reason.map_or(String::new(), |reason| format!(", the first as {reason}"))
+        );
     }
 }
 
@@ -78,10 +77,11 @@ fn watch(dir: &Path, format: Format, every: Duration) -> Result<()> {
     let stop = Stop::on_signals()?;
     let mut screen = Screen::new();
     while !stop.is_asked() {
-        let (views, now) = (View::read_all(dir)?, Timestamp::now());
+        let (facts, _) = Facts::read_all(dir)?;
+        let views = views(&facts, Timestamp::now());
         match format {
-            Format::Json => super::print_json(&json(&views, now))?,
-            Format::Text => screen.show(&table(&views, now, has_colour(&io::stdout())))?,
+            Format::Json => super::print_json(&json(&views))?,
+            Format::Text => screen.show(&table(&views, has_colour(&io::stdout())))?,
         }
         stop.wait(every);
     }
@@ -135,19 +135,18 @@ fn frame(table: &str, lines_max: usize, before: usize) -> (String, usize) {
     (text, lines)
 }
 
-fn json(views: &[View], now: Timestamp) -> String {
+fn json(partitions: &[PartitionView]) -> String {
     #[derive(Serialize)]
     struct Partitions<'a> {
-        partitions: Vec<Summary<'a>>,
+        partitions: &'a [PartitionView<'a>],
     }
-    let partitions = views.iter().map(|view| view.summary(now)).collect();
     // Nothing in it can't be JSON: keys are names, and rates are finite.
     serde_json::to_string(&Partitions { partitions }).unwrap_or_default() + "\n"
 }
 
 /// Columns as wide as their widest cell.
-fn table(views: &[View], now: Timestamp, has_colour: bool) -> String {
-    let rows: Vec<_> = views.iter().map(|view| (view.state(now), row(view, now))).collect();
+fn table(views: &[PartitionView], has_colour: bool) -> String {
+    let rows: Vec<_> = views.iter().map(|view| (view.state, row(view))).collect();
     let cells = || rows.iter().map(|(_, row)| row);
     let width = |column: usize| {
         cells().map(|row| row[column].chars().count()).chain([HEADINGS[column].len()]).max().unwrap_or(0)
@@ -177,33 +176,34 @@ fn table(views: &[View], now: Timestamp, has_colour: bool) -> String {
     text
 }
 
-fn colour(state: ViewState) -> Option<u8> {
+fn colour(state: PartitionState) -> Option<u8> {
     match state {
-        ViewState::Running => Some(32),
-        ViewState::Silent(_) | ViewState::Waiting => Some(33),
-        ViewState::Stalled(_) | ViewState::Unreadable => Some(31),
-        ViewState::Stopped | ViewState::Unknown => None,
+        PartitionState::Running => Some(32),
+        PartitionState::Silent | PartitionState::Waiting => Some(33),
+        PartitionState::Stalled | PartitionState::Unreadable => Some(31),
+        PartitionState::Stopped | PartitionState::Unknown => None,
     }
 }
 
-fn row(view: &View, now: Timestamp) -> [String; HEADINGS.len()] {
-    let state = match view.state(now) {
-        ViewState::Unknown => None,
-        state => Some(state.to_string()),
+fn row(view: &PartitionView) -> [String; HEADINGS.len()] {
+    let state = match (view.state, view.state_seconds) {
+        (PartitionState::Unknown, _) => None,
+        (state, None) => Some(state.to_string()),
+        (state, Some(time)) => Some(format!("{state} {}s", time.as_secs())),
     };
-    let checkpoint = view.checkpoint.as_ref().ok();
     // Of what can't be read there is nothing to say.
-    let status = checkpoint.and(view.status.as_ref());
+    let is_readable = view.error.is_none();
+    let status = view.consumer.filter(|_| is_readable);
     let of_status = |field: fn(&Status) -> Option<String>| status.and_then(field);
     [
         Some(view.partition.to_string()),
         state,
-        checkpoint.map(|checkpoint| checkpoint.offset.to_string()),
-        view.lag(now).map(|lag| lag.to_string()),
-        view.rate(now).map(|rate| format!("{rate:.0}")),
-        checkpoint.and_then(|checkpoint| checkpoint.statistics.newest()).map(|date| date.to_string()),
-        checkpoint.and(view.age(now)).map(|age| format!("{}s", age.as_secs())),
-        of_status(|status| status.rejected_total.map(|rejected| rejected.to_string())),
+        view.offset.map(|offset| offset.to_string()),
+        view.lag.map(|lag| lag.to_string()),
+        view.rate.map(|rate| format!("{rate:.0}")),
+        view.newest.map(|date| date.to_string()),
+        view.age_seconds.filter(|_| is_readable).map(|age| format!("{}s", age.as_secs())),
+        view.rejected.filter(|_| is_readable).map(|rejected| rejected.to_string()),
         of_status(|status| status.last_durable.clone()),
         of_status(|status| Some(status.owner.to_string())),
     ]
@@ -213,17 +213,12 @@ fn row(view: &View, now: Timestamp) -> [String; HEADINGS.len()] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Checkpoint;
-    use crate::status::State;
-    use crate::store::{Owner, StoreError};
+    use crate::status::{Durable, State};
+    use crate::store::Owner;
+    use crate::view::Unread;
+    use crate::view::tests::{NOW, before};
 
-    const NOW: Timestamp = Timestamp::constant(1_000_000_000, 0);
-
-    fn before(seconds: i64) -> Timestamp {
-        NOW.checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap()
-    }
-
-    fn view(partition: i32, state: State, silence: i64) -> View {
+    fn facts(partition: i32, state: State, silence: i64) -> Facts {
         let status = Status {
             partition,
             topic: "temperatures".to_owned(),
@@ -250,46 +245,45 @@ mod tests {
             owner: Owner { pid: 42, host: "weather".to_owned(), since: before(100).to_string() },
             written: before(silence).to_string(),
         };
-        View {
-            partition,
-            checkpoint: Ok(Checkpoint::empty(partition, 1000)),
-            status: Some(status),
-            modified: Some(before(silence)),
-            bytes: Some(4711),
-        }
+        let written = Some(before(silence));
+        Facts::in_memory(status, Durable { offset: 1000, days: 0, newest: None, bytes: 4711, written })
     }
 
     /// One of each state.
-    fn views() -> Vec<View> {
-        let unreadable = StoreError::Unreadable {
-            path: "files/partition-10.json".into(),
-            reason: "expected value at line 1 column 1".to_owned(),
+    fn all() -> Vec<Facts> {
+        let unread = Unread {
+            fact: "files/partition-10.json: expected value at line 1 column 1".to_owned(),
+            hint: Some("nothing was overwritten".to_owned()),
+            bytes: Some(4711),
+            written: Some(before(1)),
         };
         vec![
-            view(0, State::Running, 1),
-            view(1, State::Stalled, 1),
-            view(2, State::Running, 90),
-            view(3, State::Stopped, 3600),
-            View { checkpoint: Err(unreadable), ..view(10, State::Running, 1) },
-            View { status: None, ..view(11, State::Running, 1) },
+            facts(0, State::Running, 1),
+            facts(1, State::Stalled, 1),
+            facts(2, State::Running, 90),
+            facts(3, State::Stopped, 3600),
+            Facts { durable: Err(unread), ..facts(10, State::Running, 1) },
+            Facts { status: None, ..facts(11, State::Running, 1) },
         ]
     }
 
     #[test]
     fn a_table_is_for_the_eye() {
-        insta::assert_snapshot!("table", table(&views(), NOW, false));
-        let coloured = table(&views(), NOW, true);
+        let all = all();
+        let views = views(&all, NOW);
+        insta::assert_snapshot!("table", table(&views, false));
+        let coloured = table(&views, true);
         assert!(coloured.contains("\n1          \x1b[31mstalled 40s\x1b[0m  1000    1 "), "{coloured:?}");
         assert!(coloured.contains("\n11         –            1000 "), "{coloured:?}");
         let plain = ["0", "1", "31", "32", "33"]
             .iter()
             .fold(coloured, |text, colour| text.replace(&format!("\x1b[{colour}m"), ""));
-        assert_eq!(plain, table(&views(), NOW, false));
+        assert_eq!(plain, table(&views, false));
     }
 
     #[test]
     fn json_is_for_programs() {
-        let json = json(&views(), NOW);
+        let json = json(&views(&all(), NOW));
         assert_eq!(json.lines().count(), 1);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         insta::assert_snapshot!("json", serde_json::to_string_pretty(&value).unwrap());

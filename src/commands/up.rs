@@ -223,7 +223,7 @@ impl Machine<'_> {
             policy: Policy { accept_new_log: self.broker.is_some(), ..Policy::default() },
             board: Board::default(),
         };
-        let view = View { dir: &options.dir.dir, partitions: prepared.partitions };
+        let view = View { dir: &options.dir.dir, board: settings.board.clone() };
         let weather = Weather::synthetic(&options.synthetic);
         weather.tell_missing(&plan.topic, &prepared.present, &options.pace)?;
         let reports = weather.reports(prepared.present, &options.pace);
@@ -354,10 +354,10 @@ fn join(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
     thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
 }
 
-/// What there is to see of the work: the files, and a line about them.
+/// What there is to see of the work: the picture, and a line about the partitions.
 struct View<'a> {
     dir: &'a Path,
-    partitions: i32,
+    board: Board,
 }
 
 impl View<'_> {
@@ -375,7 +375,10 @@ impl View<'_> {
             if let Some(broker) = broker.as_deref_mut() {
                 broker::refuse_dead(broker)?;
             }
-            let statuses = self.statuses();
+            let statuses: Vec<Status> = self.board.all().into_iter().map(|(status, _)| status).collect();
+            if statuses.is_empty() {
+                continue;
+            }
             line.show(&status_line(client.acknowledged().days, trouble.now().is_some(), &statuses));
             let days = statuses.iter().map(|status| status.days).sum();
             if days != drawn_days {
@@ -392,11 +395,6 @@ impl View<'_> {
         if let Err(error) = plot::draw_months(self.dir) {
             tracing::warn!("month.svg not drawn: {error:#}");
         }
-    }
-
-    fn statuses(&self) -> Vec<Status> {
-        let load = |partition| store::load_status(&store::Paths::new(self.dir, partition)).ok().flatten();
-        (0..self.partitions).filter_map(load).collect()
     }
 }
 

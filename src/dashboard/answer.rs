@@ -29,9 +29,14 @@ pub struct Answer {
 impl Answer {
     pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
+        Answer::tagged(content_type, body.clone(), &body)
+    }
+
+    /// One that is the same to a client as others of the same `content`.
+    pub fn tagged(content_type: &'static str, body: impl Into<Bytes>, content: &[u8]) -> Answer {
         // Weak, since it is the same with and without compression.
-        let tag = format!("W/\"{:016x}\"", watch::hash(&body));
-        Answer { content_type, tag, body, gzip: OnceLock::new() }
+        let tag = format!("W/\"{:016x}\"", watch::hash(content));
+        Answer { content_type, tag, body: body.into(), gzip: OnceLock::new() }
     }
 
     /// The body as the client takes it, or only that it is still the one that the client has.

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use axum::routing::get;
 use jiff::Timestamp;
 
 use super::serve::{Bound, Hosts};
-use super::{DashboardError, Snapshot, api, routes};
+use super::{DashboardError, routes};
 use crate::broker::HostPort;
 use crate::failure::fact;
 use crate::metrics;
-use crate::status::View;
+use crate::status::Board;
 use crate::stop::Stop;
-use crate::store::{self, Owner};
+use crate::view::{Facts, hindrances};
 
 /// How long the numbers may take: a file system or a Kafka may not answer.
 const NUMBERS_MAX: Duration = Duration::from_secs(5);
@@ -125,67 +125,38 @@ async fn answer(time: Duration, make: impl FnOnce() -> Response + Send + 'static
     }
 }
 
-/// The partitions that this process owns, as DIR shows them when asked: never what the process has in memory.
+/// The partitions that this process owns, as its memory has them. Only what is durable is reported.
 pub struct OwnPartitions {
     topic: String,
     dir: PathBuf,
     stall_after: Duration,
-    process: Owner,
-    began: Timestamp,
-    snapshot: Mutex<Arc<Snapshot>>,
+    board: Board,
 }
 
 impl OwnPartitions {
-    pub fn new(topic: &str, dir: PathBuf, stall_after: Duration) -> OwnPartitions {
-        OwnPartitions {
-            topic: topic.to_owned(),
-            dir,
-            stall_after,
-            process: store::this_process(),
-            // As exact as an owner's `since` is.
-            began: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
-            snapshot: Mutex::default(),
-        }
+    pub fn new(topic: &str, dir: PathBuf, stall_after: Duration, board: Board) -> OwnPartitions {
+        OwnPartitions { topic: topic.to_owned(), dir, stall_after, board }
     }
 
-    /// What DIR says now; of files that are as they were, what they said.
-    fn look(&self) -> Arc<Snapshot> {
-        let Ok(mut snapshot) = self.snapshot.lock() else { return Arc::default() };
-        if let Some(next) = snapshot.next(&self.dir) {
-            *snapshot = Arc::new(next);
-        }
-        Arc::clone(&snapshot)
-    }
-
-    /// Whether the partition's consumer is this process. In a container, one that was killed had the same number and
-    /// host.
-    fn is_own(&self, view: &View) -> bool {
-        view.status.as_ref().is_some_and(|status| {
-            let owner = &status.owner;
-            let since = owner.since.parse::<Timestamp>();
-            (owner.pid, &owner.host) == (self.process.pid, &self.process.host)
-                && since.is_ok_and(|since| since >= self.began)
-        })
-    }
-
-    fn own<'a>(&self, snapshot: &'a Snapshot) -> Vec<&'a View> {
-        snapshot.views().into_iter().filter(|view| self.is_own(view)).collect()
+    fn facts(&self) -> Vec<Facts> {
+        self.board.all().into_iter().map(|(status, durable)| Facts::in_memory(status, durable)).collect()
     }
 }
 
 impl Numbers for OwnPartitions {
     fn metrics(&self) -> String {
-        let snapshot = self.look();
-        metrics::of_dir(&self.own(&snapshot), snapshot.failure.is_none(), Timestamp::now())
+        let (facts, now) = (self.facts(), Timestamp::now());
+        let views: Vec<_> = facts.iter().map(|facts| facts.view(now)).collect();
+        metrics::of_partitions(&views, self.dir.read_dir().is_ok())
     }
 
     fn not_ready(&self) -> Vec<String> {
-        let snapshot = self.look();
-        let own = self.own(&snapshot);
-        if own.is_empty() {
+        let (facts, now) = (self.facts(), Timestamp::now());
+        if facts.is_empty() {
             return vec![format!("this process owns no partition of {}", self.topic)];
         }
-        api::hindrances(&own, self.stall_after, Timestamp::now())
+        let views: Vec<_> = facts.iter().map(|facts| facts.view(now)).collect();
+        hindrances(&views, self.stall_after)
     }
 }
 
@@ -194,8 +165,8 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::checkpoint::Checkpoint;
-    use crate::store;
+    use crate::status::Status;
+    use crate::view::tests::facts;
 
     #[test]
     fn numbers_that_do_not_come_are_not_waited_for() {
@@ -217,36 +188,23 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_is_own_if_this_very_process_took_it() {
+    fn own_partitions_are_those_on_the_board() {
+        let board = Board::default();
         let dir = tempfile::tempdir().unwrap();
-        let own = OwnPartitions::new("temperatures", dir.path().to_owned(), Duration::from_secs(30));
+        let own =
+            OwnPartitions::new("temperatures", dir.path().to_owned(), Duration::from_secs(30), board.clone());
         assert_eq!(own.not_ready(), ["this process owns no partition of temperatures"]);
-        let host = store::this_process().host;
-        let before = own.began.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap().to_string();
-        let began = own.began.to_string();
-        for (partition, (pid, host, since)) in (0..).zip([
-            (std::process::id(), &*host, &began),
-            (std::process::id(), &*host, &before),
-            (std::process::id() + 1, &*host, &began),
-            (std::process::id(), "elsewhere", &began),
-        ]) {
-            let paths = store::Paths::new(dir.path(), partition);
-            std::fs::create_dir_all(paths.status().parent().unwrap()).unwrap();
-            let json = Checkpoint::empty(partition, 5).to_json();
-            std::fs::write(paths.checkpoint(), json).unwrap();
-            let now = Timestamp::now();
-            let status = format!(
-                r#"{{"partition":{partition},"topic":"temperatures","state":"running","offset":5,"position":5,
-                    "high_watermark":5,"lag":0,"rate":0,"counted":0,"duplicates":0,"rejected":0,"days":0,
-                    "newest":null,"last_durable":null,"stalled_since":null,"checkpoint_seconds":0,
-                    "owner":{{"pid":{pid},"host":"{host}","since":"{since}"}},"written":"{now}"}}"#
-            );
-            std::fs::write(paths.status(), status).unwrap();
+        for partition in [0, 1] {
+            let Facts { status, durable, .. } = facts(partition);
+            let written = Timestamp::now().to_string();
+            board.show(&Status { written, ..status.unwrap() }, durable.unwrap());
         }
+        board.keep(|partition| partition == 0);
         let text = own.metrics();
         let offsets: Vec<&str> =
             text.lines().filter(|line| line.starts_with("almanac_partition_offset")).collect();
-        assert_eq!(offsets, ["almanac_partition_offset{topic=\"temperatures\",partition=\"0\"} 5"]);
+        assert_eq!(offsets, ["almanac_partition_offset{topic=\"temperatures\",partition=\"0\"} 10"]);
+        assert!(text.contains("almanac_dir_readable 1\n"), "{text}");
         assert_eq!(own.not_ready(), Vec::<String>::new());
     }
 }

@@ -77,8 +77,10 @@ async fn months(State(shared): State<Shared>, asked: HeaderMap) -> Response {
 }
 
 async fn partitions(State(shared): State<Shared>, asked: HeaderMap) -> Response {
-    let partitions = api::to_json(&api::partitions(&shared.latest(), Timestamp::now()));
-    Answer::new(JSON, partitions).respond(&asked)
+    let snapshot = shared.latest();
+    let partitions = api::partitions(&snapshot, Timestamp::now());
+    let json = api::to_json(&partitions);
+    Answer::tagged(JSON, json, api::to_json(&partitions.without_ages()).as_bytes()).respond(&asked)
 }
 
 #[derive(Deserialize)]
@@ -168,13 +170,13 @@ fn picture(shared: &Shared, look: &Look, asked: &HeaderMap) -> Response {
 async fn checkpoint(State(shared): State<Shared>, Path(name): Path<String>, asked: HeaderMap) -> Response {
     let snapshot = shared.latest();
     let Some(file) =
-        snapshot.partitions.values().find(|file| name == store::checkpoint_name(file.view.partition))
+        snapshot.partitions.values().find(|file| name == store::checkpoint_name(file.facts.partition))
     else {
         return not_found();
     };
-    match &file.view.checkpoint {
+    match &file.facts.durable {
         Ok(_) => file.answer.respond(&asked),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, api::chain(error) + "\n").into_response(),
+        Err(unread) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{}\n", unread.fact)).into_response(),
     }
 }
 
@@ -205,7 +207,10 @@ pub fn yes_or_no(yes: &'static str, reasons: Vec<String>) -> Response {
 
 async fn metrics(State(shared): State<Shared>) -> Response {
     let snapshot = shared.latest();
-    in_prometheus_format(metrics::of_dir(&snapshot.views(), snapshot.failure.is_none(), Timestamp::now()))
+    in_prometheus_format(metrics::of_partitions(
+        &snapshot.views(Timestamp::now()),
+        snapshot.failure.is_none(),
+    ))
 }
 
 pub fn in_prometheus_format(text: String) -> Response {

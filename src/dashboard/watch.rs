@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::answer::{Answer, Kept};
-use super::api;
 use super::events::Common;
 use crate::checkpoint::Checkpoint;
+use crate::failure::fact;
 use crate::plot;
-use crate::status::View;
 use crate::stop::Stop;
 use crate::store::{self, Identity, Paths};
+use crate::view::{Facts, PartitionView};
 
 /// How often DIR is looked at. That is one `stat`, as each replacement of a checkpoint changes DIR itself: with the looks
 /// at all files 0.4 % of a core for 4 partitions, 0.6 % for 100 (`cargo bench --bench events`). The kernel's notifications
@@ -55,7 +56,9 @@ pub struct Snapshot {
 
 /// What is known of one partition.
 pub struct File {
-    pub view: View,
+    pub facts: Facts,
+    /// None where it can't be read.
+    pub checkpoint: Option<Checkpoint>,
     /// The bytes of the checkpoint; none where it can't be read.
     pub answer: Answer,
     /// Of the bytes, or of the reason why there are none.
@@ -161,7 +164,7 @@ impl Snapshot {
         let numbers = match store::partitions_in(dir) {
             Ok(numbers) => numbers,
             Err(error) => {
-                let failure: Arc<str> = api::chain(&error).into();
+                let failure: Arc<str> = fact(&error).into();
                 let is_known = self.failure.as_ref() == Some(&failure);
                 return (!is_known).then(|| Snapshot::of(BTreeMap::new(), Some(failure)));
             }
@@ -197,8 +200,7 @@ impl Snapshot {
             partitions.iter().map(|(number, file)| (*number, file.hash)).collect();
         let mut hasher = DefaultHasher::new();
         (&failure, &hashes).hash(&mut hasher);
-        let cells =
-            partitions.values().filter_map(|file| file.view.checkpoint.as_ref().ok()).flat_map(plot_cells);
+        let cells = partitions.values().filter_map(|file| file.checkpoint.as_ref()).flat_map(plot_cells);
         Snapshot {
             version: format!("{:016x}", hasher.finish()).into(),
             failure,
@@ -211,8 +213,8 @@ impl Snapshot {
     }
 
     /// The partitions in order.
-    pub fn views(&self) -> Vec<&View> {
-        self.partitions.values().map(|file| &file.view).collect()
+    pub fn views(&self, now: Timestamp) -> Vec<PartitionView<'_>> {
+        self.partitions.values().map(|file| file.facts.view(now)).collect()
     }
 }
 
@@ -229,19 +231,13 @@ impl File {
             Ok(None) => return None,
             Err(error) => (Vec::new(), Err(error)),
         };
-        let hash = match &checkpoint {
+        let (facts, _) = Facts::of_files(paths, checkpoint.as_ref());
+        let hash = match &facts.durable {
             Ok(_) => hash(&bytes),
-            Err(error) => hash(api::chain(error).as_bytes()),
+            Err(unread) => hash(unread.fact.as_bytes()),
         };
-        let modified = identities.0.as_ref().and_then(|identity| identity.modified.try_into().ok());
-        let view = View {
-            partition: paths.partition(),
-            bytes: checkpoint.is_ok().then_some(bytes.len() as u64),
-            checkpoint,
-            status: store::load_status(paths).ok().flatten(),
-            modified,
-        };
-        Some(File { view, answer: Answer::new("application/json", bytes), hash, identities })
+        let checkpoint = checkpoint.ok().filter(|_| facts.durable.is_ok());
+        Some(File { facts, checkpoint, answer: Answer::new("application/json", bytes), hash, identities })
     }
 }
 
@@ -324,7 +320,7 @@ mod tests {
 
         put(b"{");
         let broken = other.next(dir.path()).unwrap();
-        assert!(broken.partitions[&0].view.checkpoint.is_err());
+        assert!(broken.partitions[&0].facts.durable.is_err());
         assert_ne!(broken.version, other.version);
     }
 }

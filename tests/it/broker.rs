@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
 use almanac::broker::{Broker, BrokerError, Environment, HostPort, Listening, Member, Settings, who_listens};
+use almanac::failure::told;
 use tempfile::TempDir;
 
 use crate::support::{almanac, eventually, free_address, is_kafka};
@@ -139,7 +140,7 @@ fn a_property_that_kafka_refuses_is_told() {
     let dir = Dir::new();
     let mut settings = dir.settings();
     settings.set = vec![("num.io.threads".to_owned(), "many".to_owned())];
-    let error = start(&settings).unwrap_err().to_string();
+    let error = told(&start(&settings).unwrap_err());
     assert!(error.contains("Kafka ended before it answered"), "{error}");
     assert!(error.contains("Invalid value many for configuration num.io.threads"), "{error}");
     assert!(!error.contains("\tat "), "{error}");
@@ -151,7 +152,7 @@ fn a_used_port_is_told_and_what_uses_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let settings = Settings { listen: parse(&address), ..dir.settings() };
-    let error = start(&settings).unwrap_err().to_string();
+    let error = told(&start(&settings).unwrap_err());
     assert!(error.starts_with(&format!("{address} is in use\nhint: --listen")), "{error}");
     assert_eq!(who_listens(&settings.listen, &mut is_kafka), Listening::SomethingElse);
 }
@@ -160,7 +161,7 @@ fn a_used_port_is_told_and_what_uses_it() {
 fn one_data_directory_has_one_broker() {
     let dir = Dir::new();
     let broker = start(&dir.settings()).unwrap();
-    let error = start(&dir.settings()).unwrap_err().to_string();
+    let error = told(&start(&dir.settings()).unwrap_err());
     assert!(error.contains(&format!("is in use by pid {}\nhint: ", std::process::id())), "{error}");
     broker.stop().unwrap();
 }
@@ -176,12 +177,12 @@ fn another_clusters_data_is_refused_untouched() {
     };
     let meta = dir.read("logs/meta.properties").replace(&cluster_id, "someone-elses-cluster1");
     fs::write(dir.data.join("logs/meta.properties"), &meta).unwrap();
-    let error = start(&dir.settings()).unwrap_err().to_string();
+    let error = told(&start(&dir.settings()).unwrap_err());
     let both = format!("belongs to cluster {cluster_id}, but its logs to cluster someone-elses-cluster1");
     assert!(error.contains(&both), "{error}");
 
     fs::remove_file(dir.data.join("cluster-id")).unwrap();
-    let error = start(&dir.settings()).unwrap_err().to_string();
+    let error = told(&start(&dir.settings()).unwrap_err());
     assert!(error.contains("was not made by almanac; nothing was changed"), "{error}");
     assert_eq!(dir.read("logs/meta.properties"), meta);
     assert!(!dir.data.join("cluster-id").exists());
@@ -198,12 +199,12 @@ fn a_cluster_keeps_its_id() {
     let broker = start(&of("AAAAAAAAQACAAAAAAAAAAQ")).unwrap();
     assert_eq!(broker.cluster_id(), "AAAAAAAAQACAAAAAAAAAAQ");
     broker.stop().unwrap();
-    let error = start(&of("AAAAAAAAQACAAAAAAAAAAg")).unwrap_err().to_string();
+    let error = told(&start(&of("AAAAAAAAQACAAAAAAAAAAg")).unwrap_err());
     assert!(
         error.contains("belongs to cluster AAAAAAAAQACAAAAAAAAAAQ, not to AAAAAAAAQACAAAAAAAAAAg"),
         "{error}"
     );
-    let error = start(&dir.settings()).unwrap_err().to_string();
+    let error = told(&start(&dir.settings()).unwrap_err());
     assert!(error.contains("is of node 3, and this is node 1"), "{error}");
 }
 
@@ -245,7 +246,7 @@ fn an_old_java_is_told() {
     let home = dir.fake_program("jdk-11/bin/java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2");
     let mut settings = dir.settings();
     settings.env.java_home = Some(dir.temp.path().join("jdk-11"));
-    let error = start(&settings).unwrap_err().to_string();
+    let error = told(&start(&settings).unwrap_err());
     assert!(error.starts_with(&format!("{} is Java 11, and Apache Kafka", home.display())), "{error}");
     assert!(error.contains("needs Java 17 or later\nhint: sudo apt install openjdk-"), "{error}");
 }
@@ -255,12 +256,12 @@ fn no_java_is_told() {
     let dir = Dir::new();
     let mut settings = dir.settings();
     settings.env = Environment { path: Some(dir.temp.path().into()), ..Environment::default() };
-    let error = start(&settings).unwrap_err().to_string();
+    let error = told(&start(&settings).unwrap_err());
     assert!(error.starts_with("no Java found"), "{error}");
     assert!(error.contains("\nhint: sudo apt install openjdk-"), "{error}");
 
     settings.env.java_home = Some(dir.temp.path().join("nothing"));
-    let error = start(&settings).unwrap_err().to_string();
+    let error = told(&start(&settings).unwrap_err());
     assert!(error.contains("there is no bin/java in it"), "{error}");
 }
 
@@ -270,7 +271,7 @@ fn no_maven_is_told_where_it_is_needed() {
     let mut settings = dir.settings();
     settings.env =
         Environment { java_home: Some(java_home()), path: None, cache: Some(dir.temp.path().join("cache")) };
-    let error = start(&settings).unwrap_err().to_string();
+    let error = told(&start(&settings).unwrap_err());
     assert!(error.starts_with("no Maven found"), "{error}");
     assert!(error.ends_with("\nhint: sudo apt install maven"), "{error}");
 }
@@ -287,7 +288,7 @@ fn an_interrupted_download_does_not_count() {
         cache: Some(cache.clone()),
     };
     for _ in 0..2 {
-        let error = start(&settings).unwrap_err().to_string();
+        let error = told(&start(&settings).unwrap_err());
         assert!(error.contains("Maven could not get Apache Kafka"), "{error}");
         assert!(error.contains(": no route to host\nhint: its whole output is in"), "{error}");
     }

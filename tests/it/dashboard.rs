@@ -226,7 +226,7 @@ fn only_plain_files_of_dir_are_read() {
         assert!(answer.text().contains(reason), "{partition}: {}", answer.text());
         let shown = page.partition(partition);
         assert_eq!(shown["state"], "unreadable");
-        assert!(shown["failure"].as_str().unwrap().contains(reason), "{shown}");
+        assert!(shown["error"].as_str().unwrap().contains(reason), "{shown}");
     }
     assert_eq!(page.get("/partition-2.json").text(), CHECKPOINT);
     for partition in [6, 7] {

@@ -147,8 +147,7 @@ fn up_has_a_dashboard() {
     let line = up.stderr_line_with("dashboard at http://127.0.0.1:");
     let address = line.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned();
     eventually("all four partitions are ready", || {
-        get(&address, "/readyz").status == 200
-            && get(&address, "/api/partitions").text().matches("\"state\":\"running\"").count() == 4
+        get(&address, "/readyz").status == 200 && states(&address) == ["running"; 4]
     });
     // It is there until all is written.
     assert_eq!(up.terminate().code, Some(0), "{}", up.stderr());
@@ -158,6 +157,13 @@ fn up_has_a_dashboard() {
     up.stderr_line_with("days sent");
     assert_eq!(up.terminate().code, Some(0), "{}", up.stderr());
     assert!(!up.stderr().contains("http://"), "{}", up.stderr());
+}
+
+/// As the dashboard shows them.
+fn states(address: &str) -> Vec<String> {
+    let api: serde_json::Value = serde_json::from_str(&get(address, "/api/partitions").text()).unwrap();
+    let partitions = api["partitions"].as_array().unwrap().iter();
+    partitions.map(|partition| partition["state"].as_str().unwrap().to_owned()).collect()
 }
 
 /// The metrics of a text, each with its labels and all their values.
