@@ -76,8 +76,9 @@ impl Month {
 #[derive(Serialize)]
 pub struct Partitions<'a> {
     version: &'a str,
-    /// Why DIR can't be read.
+    /// Why DIR can't be read, and what to do.
     failure: Option<&'a str>,
+    hint: Option<&'a str>,
     partitions: Vec<PartitionView<'a>>,
 }
 
@@ -86,6 +87,7 @@ pub struct Partitions<'a> {
 pub struct Change<'a> {
     version: &'a str,
     failure: Option<&'a str>,
+    hint: Option<&'a str>,
     partitions: Vec<PartitionView<'a>>,
     /// Those that have no checkpoint any more.
     gone: Vec<i32>,
@@ -94,7 +96,8 @@ pub struct Change<'a> {
 pub fn partitions(snapshot: &Snapshot, now: Timestamp) -> Partitions<'_> {
     Partitions {
         version: &snapshot.version,
-        failure: snapshot.failure.as_deref(),
+        failure: snapshot.failure.as_ref().map(|failed| &*failed.fact),
+        hint: snapshot.failure.as_ref().and_then(|failed| failed.hint.as_deref()),
         partitions: snapshot.views(now),
     }
 }
@@ -114,7 +117,8 @@ pub fn change<'a>(snapshot: &'a Snapshot, told: &BTreeMap<i32, u64>, now: Timest
     let gone = told.keys().filter(|number| !snapshot.partitions.contains_key(number));
     Change {
         version: &snapshot.version,
-        failure: snapshot.failure.as_deref(),
+        failure: snapshot.failure.as_ref().map(|failed| &*failed.fact),
+        hint: snapshot.failure.as_ref().and_then(|failed| failed.hint.as_deref()),
         partitions: changed.map(|file| file.facts.view(now)).collect(),
         gone: gone.copied().collect(),
     }
@@ -128,7 +132,7 @@ pub fn to_json(value: &impl Serialize) -> String {
 /// Why what is counted does not keep up with what comes; nothing where it does.
 pub fn not_ready(snapshot: &Snapshot, stall_after: Duration, now: Timestamp) -> Vec<String> {
     if let Some(failure) = &snapshot.failure {
-        return vec![failure.to_string()];
+        return vec![failure.fact.clone()];
     }
     if snapshot.partitions.is_empty() {
         return vec!["there is no partition-N.json yet; 'almanac consumer' writes them".to_owned()];

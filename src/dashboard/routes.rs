@@ -23,13 +23,23 @@ use crate::store;
 
 const JSON: &str = "application/json";
 const SVG: &str = "image/svg+xml";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The page: paths, content types, and what is built into the binary.
-const ASSETS: [(&str, &str, &str); 5] = [
+const ASSETS: [(&str, &str, &str); 14] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/app.css", "text/css; charset=utf-8", include_str!("page/app.css")),
-    ("/app.js", "text/javascript; charset=utf-8", include_str!("page/app.js")),
+    ("/app.js", JAVASCRIPT, include_str!("page/app.js")),
+    ("/choice.js", JAVASCRIPT, include_str!("page/choice.js")),
+    ("/connection.js", JAVASCRIPT, include_str!("page/connection.js")),
+    ("/data.js", JAVASCRIPT, include_str!("page/data.js")),
+    ("/notices.js", JAVASCRIPT, include_str!("page/notices.js")),
+    ("/partitions.js", JAVASCRIPT, include_str!("page/partitions.js")),
+    ("/pictures.js", JAVASCRIPT, include_str!("page/pictures.js")),
+    ("/tooltip.js", JAVASCRIPT, include_str!("page/tooltip.js")),
+    ("/values.js", JAVASCRIPT, include_str!("page/values.js")),
+    ("/words.js", JAVASCRIPT, include_str!("page/words.js")),
     ("/icon.svg", SVG, include_str!("page/icon.svg")),
     ("/favicon.ico", SVG, include_str!("page/icon.svg")),
 ];

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::answer::{Answer, Kept};
 use super::events::Common;
 use crate::checkpoint::Checkpoint;
-use crate::failure::fact;
+use crate::failure::{Failure, fact};
 use crate::plot;
 use crate::stop::Stop;
 use crate::store::{self, Identity, Paths};
@@ -43,7 +43,7 @@ pub struct Snapshot {
     /// The same for the same checkpoints, whoever reads them and whenever.
     pub version: Arc<str>,
     /// Why DIR can't be read.
-    pub failure: Option<Arc<str>>,
+    pub failure: Option<Arc<Failed>>,
     pub partitions: BTreeMap<i32, Arc<File>>,
     /// Each month of each year once, in calendar order.
     pub cells: Arc<[plot::Cell]>,
@@ -52,6 +52,13 @@ pub struct Snapshot {
     /// What has been answered of this version.
     pub kept: Arc<Kept>,
     pub common: Arc<Common>,
+}
+
+/// An error's fact, and what to do.
+#[derive(Eq, Hash, PartialEq)]
+pub struct Failed {
+    pub fact: String,
+    pub hint: Option<String>,
 }
 
 /// What is known of one partition.
@@ -164,7 +171,7 @@ impl Snapshot {
         let numbers = match store::partitions_in(dir) {
             Ok(numbers) => numbers,
             Err(error) => {
-                let failure: Arc<str> = fact(&error).into();
+                let failure = Arc::new(Failed { fact: fact(&error), hint: error.hint() });
                 let is_known = self.failure.as_ref() == Some(&failure);
                 return (!is_known).then(|| Snapshot::of(BTreeMap::new(), Some(failure)));
             }
@@ -195,7 +202,7 @@ impl Snapshot {
         }
     }
 
-    fn of(partitions: BTreeMap<i32, Arc<File>>, failure: Option<Arc<str>>) -> Snapshot {
+    fn of(partitions: BTreeMap<i32, Arc<File>>, failure: Option<Arc<Failed>>) -> Snapshot {
         let hashes: BTreeMap<i32, u64> =
             partitions.iter().map(|(number, file)| (*number, file.hash)).collect();
         let mut hasher = DefaultHasher::new();

@@ -19,6 +19,16 @@ await steps({
     await notice('No day is counted yet');
     assert.equal(await page.locator('#partitions-table tbody tr').count(), 4);
   },
+  async 'records that are all rejected'() {
+    await ask('rejected');
+    await notice('All records of topic temperatures are rejected');
+    const text = await page.locator('#notices').innerText();
+    for (const words of ['Partition 2: ', 'malformed_protobuf', 'not a report', 'partition-2.rejected.jsonl']) {
+      assert.ok(text.includes(words), text);
+    }
+    await ask('running');
+    await notice('No day is counted yet');
+  },
   async 'the first days'() {
     for (let day = 0; day < 3; day += 1) await ask('replace');
     await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();

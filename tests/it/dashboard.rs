@@ -37,6 +37,7 @@ fn every_answer_has_its_headers() {
         ("/", 200, "text/html; charset=utf-8", true),
         ("/app.css", 200, "text/css; charset=utf-8", true),
         ("/app.js", 200, "text/javascript; charset=utf-8", true),
+        ("/connection.js", 200, "text/javascript; charset=utf-8", true),
         ("/icon.svg", 200, "image/svg+xml", true),
         ("/favicon.ico", 200, "image/svg+xml", true),
         ("/api/months", 200, "application/json", true),

@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use almanac::checkpoint::Checkpoint;
-use almanac::report::{MONTHS, Report};
+use almanac::report::{MONTHS, RejectReason, Report};
 use almanac::source::Synthetic;
-use almanac::store::{Claim, Paths, prepare};
+use almanac::store::{Claim, Paths, Rejected, prepare};
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -91,22 +91,27 @@ impl Weather {
     }
 
     /// Writes what the consumers say of themselves.
-    fn say(&mut self, state: &str) {
+    fn say(&mut self, told: &str) {
         let ago =
             |seconds| Timestamp::now().checked_sub(SignedDuration::from_secs(seconds)).unwrap().to_string();
         // Never old, however long the page takes: a consumer would say it again each second.
-        let written = ago(if state == "silent" { 60 } else { -3600 });
-        let (state, behind) = match state {
+        let written = ago(if told == "silent" { 60 } else { -3600 });
+        let (state, behind) = match told {
             "stalled" => ("stalled", 7),
-            "silent" => ("running", 0),
+            "silent" | "rejected" => ("running", 0),
             state => (state, 0),
         };
+        let is_rejected = told == "rejected";
         for (claim, checkpoint) in &mut self.partitions {
+            if is_rejected {
+                let record = Rejected::new(0, RejectReason::MalformedProtobuf, None, Some(b"no report"));
+                claim.reject(&[record]).unwrap();
+            }
             let status = json!({
                 "partition": checkpoint.partition, "topic": "temperatures", "state": state,
                 "offset": checkpoint.offset, "position": checkpoint.offset,
                 "high_watermark": checkpoint.offset + behind, "lag": behind, "rate": 10.0,
-                "counted": checkpoint.statistics.days(), "duplicates": 3, "rejected": 1,
+                "counted": checkpoint.statistics.days(), "duplicates": if is_rejected { 0 } else { 3 }, "rejected": 1,
                 "days": checkpoint.statistics.days(), "newest": null,
                 "last_durable": ago(40), "stalled_since": ago(40),
                 "checkpoint_seconds": 0.004, "owner": claim.owner(), "written": &written,

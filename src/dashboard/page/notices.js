@@ -1,0 +1,96 @@
+// What to look at: a notice for each thing that is wrong.
+
+import { hasDays, partitions, said } from './data.js';
+import { $, element, list, moment } from './words.js';
+
+export function showNotices(all) {
+  const found = notices(all).map(([tone, title, text]) => {
+    const paragraphs = text.split('\n').map((line) => element('p', {}, ...withCode(line)));
+    return element('div', { className: tone }, element('strong', { textContent: title }), ...paragraphs);
+  });
+  const place = $('notices');
+  const isSame = found.length === place.children.length
+    && found.every((notice, index) => notice.isEqualNode(place.children[index]));
+  // A screen reader would say it again.
+  if (!isSame) place.replaceChildren(...found);
+}
+
+/** As [tone, title, text]. Nothing in here counts seconds: it is read out whenever it changes. */
+function notices(all) {
+  if (said.failure) return [['bad', 'The directory can’t be read', withHint(said.failure, said.hint)]];
+  if (all.length === 0) {
+    return [['plain', 'Nothing is here yet', 'There is no checkpoint in the directory. `almanac consumer` writes them, '
+      + 'from what `almanac producer` sends; `almanac up` starts everything.']];
+  }
+  const unreadable = all.filter((row) => row.state === 'unreadable');
+  const found = unreadable.map((row) => ['bad', `Partition ${row.partition} can’t be read`, withHint(row.error, row.hint)]);
+  found.push(...rejections(all));
+  for (const [state, tone, title, text] of STANDSTILLS) {
+    const rows = all.filter((row) => row.state === state);
+    const numbers = list(rows.map((row) => row.partition));
+    const subject = rows.length === 1 ? `Partition ${numbers} is` : `Partitions ${numbers} are`;
+    if (rows.length > 0) found.push([tone, `${subject} ${title}`, text(rows)]);
+  }
+  if (found.length === 0 && !hasDays()) {
+    found.push(['plain', 'No day is counted yet', 'A consumer waits for records. `almanac producer` sends some.']);
+  }
+  return found;
+}
+
+function withHint(fact, hint) {
+  return hint ? `${fact}\nhint: ${hint}` : fact;
+}
+
+/** One notice of all partitions whose records are all rejected. */
+function rejections(all) {
+  const rows = all.filter((row) => row.all_rejected);
+  if (rows.length === 0) return [];
+  const whose = hasDays()
+    ? `partition${rows.length === 1 ? '' : 's'} ${list(rows.map((row) => row.partition))}`
+    : `topic ${rows[0].topic}`;
+  const lines = rows.map(({ partition, all_rejected: { first_reason: reason } }) => {
+    const first = reason ? `the first one as \`${reason}\`${REASONS[reason] ? `, since ${REASONS[reason]}` : ''}` : 'none counts';
+    return `Partition ${partition}: ${first}. \`partition-${partition}.rejected.jsonl\` has each record and its reason.`;
+  });
+  return [['bad', `All records of ${whose} are rejected`, lines.join('\n')]];
+}
+
+const REASONS = {
+  no_value: 'it has no value',
+  malformed_protobuf: 'its value is not a report in protobuf',
+  invalid_date: 'its date is not a day of the calendar',
+  invalid_degrees: 'its degrees are not a temperature',
+  invalid_offset: 'its batch does not say which offset it has',
+  too_large: 'its key or value is too large',
+  unreadable_batch: 'its batch can’t be decoded',
+};
+
+const STANDSTILLS = [
+  ['waiting', 'doubt', 'waiting', (rows) => `${causes(rows) || 'Nothing comes from Kafka'}. The consumer runs, and resumes by `
+    + 'itself once that is over.'],
+  ['stalled', 'doubt', 'stalled', (rows) => 'There is something to count, and no checkpoint of it'
+    + `${since(rows, 'stalled_since')}. ${causes(rows) || 'What the consumer says on its stderr has the reason'}.`],
+  ['silent', 'doubt', 'silent', (rows) => `The consumer has said nothing${since(rows, 'written')}: killed, paused, `
+    + `or without a disk. ${resume(rows)} goes on where the checkpoint ends.`],
+  ['stopped', 'plain', 'stopped', (rows) => `The consumer has ended in good order. ${resume(rows)} goes on.`],
+  ['unknown', 'plain', 'without a consumer', (rows) => `No consumer has said anything. ${resume(rows)} starts one.`],
+];
+
+function causes(rows) {
+  return list([...new Set(rows.map((row) => row.cause).filter(Boolean))]);
+}
+
+function since(rows, field) {
+  const first = rows.map((row) => row.consumer?.[field]).filter(Boolean).sort()[0];
+  return first ? ` since ${moment(first)}` : '';
+}
+
+function resume(rows) {
+  const numbers = rows.length === partitions.size ? '' : ` ${rows.map((row) => row.partition).join(' ')}`;
+  return `\`almanac consumer${numbers}\``;
+}
+
+/** What stands between backticks, as code. */
+function withCode(text) {
+  return text.split('`').map((part, index) => (index % 2 ? element('code', { textContent: part }) : part));
+}
