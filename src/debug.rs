@@ -1,13 +1,11 @@
 //! A record as one line of text, for people who watch a topic.
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::report::{Decoder, RejectReason, Report};
-use crate::text::escaped_json;
+use crate::text::{escaped_json, to_json};
 
 /// What `debug` shows of a record.
 #[derive(Debug)]
@@ -24,12 +22,12 @@ impl Line<'_> {
         push_key(&mut line, self.key);
         match decoder.decode(self.value) {
             Ok(Report { date, degrees }) => {
-                let _ = write!(line, ", 'date': '{date}', 'degrees': {}}}", python_float(degrees));
+                line += &format!(", 'date': '{date}', 'degrees': {}}}", python_float(degrees));
             }
             Err(reason) => {
                 let value =
                     self.value.map_or("None".to_owned(), |value| format!("'{}'", STANDARD.encode(value)));
-                let _ = write!(line, ", 'error': '{}', 'value': {value}}}", name(reason));
+                line += &format!(", 'error': '{reason}', 'value': {value}}}");
             }
         }
         line
@@ -59,22 +57,15 @@ impl Line<'_> {
             error: decoded.err(),
             value: decoded.err().map(|_| self.value.map(|value| STANDARD.encode(value))),
         };
-        escaped_json(&serde_json::to_string(&object).unwrap_or_default()).into_owned()
+        escaped_json(&to_json(&object)).into_owned()
     }
-}
-
-/// The name of a reason in the closed list, as the rejected file has it.
-fn name(reason: RejectReason) -> String {
-    serde_json::to_value(reason).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn push_key(line: &mut String, key: Option<&[u8]>) {
     match key.map(|key| (key, std::str::from_utf8(key))) {
         None => line.push_str("None"),
         Some((_, Ok(text))) => push_python_text(line, text),
-        Some((bytes, Err(_))) => {
-            let _ = write!(line, "b'{}'", bytes.escape_ascii());
-        }
+        Some((bytes, Err(_))) => *line += &format!("b'{}'", bytes.escape_ascii()),
     }
 }
 
@@ -93,7 +84,7 @@ fn push_python_text(line: &mut String, text: &str) {
             }
             // Line separators would break the line for readers that know them.
             _ if character.is_control() || ('\u{2028}'..='\u{2029}').contains(&character) => {
-                let _ = write!(line, "\\u{:04x}", u32::from(character));
+                *line += &format!("\\u{:04x}", u32::from(character));
             }
             _ => line.push(character),
         }

@@ -1,6 +1,6 @@
 //! What goes to stderr: notes, which are for everybody, and the log.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,10 +97,9 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // To write to a string does not fail.
-        let _ = match field.name() {
-            "message" => write!(self.text, "{value:?}"),
-            name => write!(self.text, " {name}={value:?}"),
+        self.text += &match field.name() {
+            "message" => format!("{value:?}"),
+            name => format!(" {name}={value:?}"),
         };
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers for Prometheus, in its text format. Values in, text out.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use jiff::Unit;
 use jiff::civil::Date;
@@ -40,9 +40,9 @@ impl Text {
             Counter => "counter",
             Gauge => "gauge",
         };
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        self.0 += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
         for (labels, value) in samples {
-            let _ = writeln!(self.0, "{name}{labels} {value}");
+            self.0 += &format!("{name}{labels} {value}\n");
         }
     }
 }

@@ -59,9 +59,12 @@ fn handle_path(found: &File) -> PathBuf {
 /// Creates the file that a dangling symbolic link leads to.
 fn create_target(link: &Path) -> io::Result<File> {
     let created = OpenOptions::new().write(true).create(true).truncate(false).open(link);
-    created.and_then(|_| find(link)).map_err(|error| {
-        let target = fs::read_link(link).unwrap_or_default();
-        io::Error::new(error.kind(), format!("it is a symbolic link to {}: {error}", target.display()))
+    created.and_then(|_| find(link)).map_err(|error| match fs::read_link(link) {
+        Ok(target) => {
+            let what = format!("it is a symbolic link to {}: {error}", target.display());
+            io::Error::new(error.kind(), what)
+        }
+        Err(_) => error,
     })
 }
 
@@ -144,6 +147,7 @@ fn replace(path: &Path, bytes: &[u8], former: Option<&Metadata>) -> io::Result<(
         fs::rename(&temp, path)
     };
     if let Err(error) = write() {
+        // The user hears of the first error; this one would only say that there is nothing to remove.
         let _ = fs::remove_file(&temp);
         return Err(error);
     }

@@ -309,8 +309,9 @@ impl Claim {
     /// Keeps the checkpoint and the rejected records of a former log; a checkpoint that counted nothing and
     /// rejected nothing is not worth keeping.
     fn archive(&self, topic_id: &str) -> Result<(), StoreError> {
-        let checkpoint = read_checkpoint(&self.paths)?.unwrap_or_default();
-        let counted_any = Checkpoint::from_json(&checkpoint).is_ok_and(|found| !found.statistics.is_empty());
+        let checkpoint = read_checkpoint(&self.paths)?.filter(|json| !json.is_empty());
+        let found = checkpoint.as_deref().map(Checkpoint::from_json);
+        let counted_any = found.is_some_and(|found| found.is_ok_and(|found| !found.statistics.is_empty()));
         let rejected = self.paths.rejected();
         let rejected_any = open_if_there(&rejected)?.map(|file| file.metadata().map(|found| found.len() > 0));
         let rejected_any = rejected_any.transpose().map_err(StoreError::io("read", &rejected))? == Some(true);
@@ -318,8 +319,7 @@ impl Claim {
             return Ok(());
         }
         let archive = self.paths.archive(topic_id);
-        for (source, is_any) in [(self.paths.checkpoint(), !checkpoint.is_empty()), (rejected, rejected_any)]
-        {
+        for (source, is_any) in [(self.paths.checkpoint(), checkpoint.is_some()), (rejected, rejected_any)] {
             if let Some(name) = source.file_name().filter(|_| is_any) {
                 self.epoch.keep(&source, &archive.join(name))?;
             }
@@ -411,6 +411,7 @@ impl Private<'_> {
         // Who was paused between choosing its number and making it may come after later owners: the highest directory is
         // never removed, so that is seen here.
         if all.iter().any(|other| *other > epoch) {
+            // The owner of the higher epoch removes it otherwise.
             let _ = home::remove_dir(&self.handle, &epoch.to_string());
             let owner = self.read_owner();
             return Err(StoreError::TakenOver { partition: self.paths.partition, owner });
@@ -760,11 +761,11 @@ impl Epoch {
             if is_same().map_err(StoreError::io("read", &place))? {
                 break;
             }
-            let extension = target.extension().unwrap_or_default().to_string_lossy();
+            let extension = target.extension().expect("what is archived has an extension").to_string_lossy();
             place = target.with_extension(format!("{number}.{extension}"));
         }
         target.parent().map_or(Ok(()), |dir| self.home.sync_dir(dir))?;
-        home::remove_file(&self.handle, Path::new(temp.file_name().unwrap_or_default()))
+        home::remove_file(&self.handle, name_of(&temp))
             .map_err(|error| self.write_error("remove", &temp, error))
     }
 
@@ -781,7 +782,7 @@ impl Epoch {
             return Err(self.write_error("write", target, io::ErrorKind::NotFound.into()));
         }
         // The suffix keeps what is temporary from being taken for a checkpoint.
-        let name = format!("{}.tmp", target.file_name().unwrap_or_default().to_string_lossy());
+        let name = format!("{}.tmp", name_of(target).display());
         let temp = self.dir().join(&name);
         let write = || -> Result<File, FillError> {
             let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
@@ -805,7 +806,7 @@ impl Epoch {
 
     /// Best effort: it also goes with the epoch's directory at the next claim.
     fn remove_temp(&self, temp: &Path) {
-        let _ = home::remove_file(&self.handle, Path::new(temp.file_name().unwrap_or_default()));
+        let _ = home::remove_file(&self.handle, name_of(temp));
     }
 
     /// Fails where the path from DIR on does not lead to this very file: the epoch's directory may have been moved away,
@@ -843,6 +844,10 @@ impl Epoch {
         }
         StoreError::Io { action, path: target.to_owned(), source }
     }
+}
+
+fn name_of(path: &Path) -> &Path {
+    Path::new(path.file_name().expect("the path of a file of a partition ends with its name"))
 }
 
 /// Compares two files piece by piece.

@@ -256,15 +256,19 @@ impl Display for PartitionState {
 }
 
 impl PartitionView<'_> {
+    /// 0 where it is in a state that has no time.
+    pub fn seconds_in_state(&self) -> u64 {
+        self.state_seconds.map_or(0, |time| time.as_secs())
+    }
+
     /// Why what is counted does not keep up with what comes; nothing where it does.
     pub fn hindrance(&self, stall_after: Duration) -> Option<String> {
-        let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs();
         match self.state {
             PartitionState::Unreadable => self.error.map(str::to_owned),
             PartitionState::Unknown => Some("no consumer has said anything of it".to_owned()),
             PartitionState::Stopped => Some("its consumer has stopped".to_owned()),
             PartitionState::Silent => {
-                Some(format!("its consumer has said nothing for {} s", seconds(self.state_seconds)))
+                Some(format!("its consumer has said nothing for {} s", self.seconds_in_state()))
             }
             PartitionState::Waiting => Some(self.cause.unwrap_or("its consumer waits").to_owned()),
             PartitionState::Running | PartitionState::Stalled => match (self.lag, self.freshness_seconds) {

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use std::fmt::Write;
 
 /// Whether a terminal could take this character for an order, or show the text around it in another order.
 fn is_active(character: char) -> bool {
@@ -49,7 +48,7 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(json.len() + 8);
     for character in json.chars() {
         if is_escaped(character) {
-            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+            escaped += &format!("\\u{:04x}", u32::from(character));
         } else {
             escaped.push(character);
         }
@@ -59,9 +58,14 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
 
 /// A value as JSON, on a line of its own.
 pub fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    let mut line = to_json(value).into_bytes();
     line.push(b'\n');
     line
+}
+
+/// A value of almanac as JSON. Only maps whose keys are no names would have none.
+pub fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("each value of almanac has names as keys, so it has a JSON")
 }
 
 #[cfg(test)]

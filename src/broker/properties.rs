@@ -1,7 +1,5 @@
 //! `server.properties`: ours, then what the user set.
 
-use std::fmt::Write;
-
 use super::BrokerError;
 use super::listeners::Listeners;
 
@@ -107,8 +105,7 @@ fn escape(text: &mut String, part: &str, is_key: bool) {
             ' '..='~' => text.push(c),
             _ => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String can't fail.
-                    let _ = write!(text, "\\u{unit:04x}");
+                    *text += &format!("\\u{unit:04x}");
                 }
             }
         }

@@ -79,8 +79,7 @@ fn page(mut command: Command) -> Page {
         }
         sections.to_writer(text)
     };
-    // Nothing can go wrong when writing to memory.
-    let _ = render(&mut text);
+    render(&mut text).expect("a vector takes all that is written to it");
     Page { name, text: String::from_utf8_lossy(&text).into_owned() }
 }
 

@@ -153,7 +153,8 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// Brokers and client properties, refused at once if they can't be used.
 fn connection(options: &cli::Kafka) -> Result<Connection> {
     let has_port_0 = |broker: &str| {
-        let address = broker.trim().rsplit("://").next().unwrap_or_default();
+        let broker = broker.trim();
+        let address = broker.rsplit_once("://").map_or(broker, |(_, address)| address);
         HostPort::parse(address, Some(BROKER_PORT)).is_ok_and(|address| address.port == 0)
     };
     if let Some(broker) = options.brokers.split(',').find(|broker| has_port_0(broker)) {

@@ -134,7 +134,8 @@ fn file_name(look: &Look, extension: &str) -> String {
 fn cells(dir: &Path, look: &Look) -> Result<Vec<Cell>> {
     let checkpoints = store::checkpoints_in(dir)?;
     let cells = checkpoints.iter().flat_map(|(path, checkpoint)| {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = path.file_name().expect("a checkpoint has the name that it was found by");
+        let file = file.to_string_lossy().into_owned();
         plot::cells(&checkpoint.statistics, &file)
     });
     let (cells, warnings) = plot::merge(cells);

@@ -1,6 +1,5 @@
 //! `almanac status`: how far each partition is, as its files say.
 
-use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use crate::cli::{self, Format};
 use crate::logging::{has_colour, is_in_foreground};
 use crate::status::Status;
 use crate::stop::Stop;
-use crate::text::escaped;
+use crate::text::{escaped, to_json};
 use crate::view::{AllRejected, Facts, PartitionState, PartitionView};
 
 const HEADINGS: [&str; 10] =
@@ -57,7 +56,7 @@ fn warn(view: &PartitionView) {
         PartitionState::Stalled => tracing::warn!(
             hint = "its consumer says why on stderr, with -v in full",
             "partition {number} has stalled: no checkpoint for {} s, lag {}{}",
-            view.state_seconds.unwrap_or_default().as_secs(),
+            view.seconds_in_state(),
             view.lag.map_or("unknown".to_owned(), |lag| lag.to_string()),
             view.cause.map_or(String::new(), |cause| format!("; {cause}"))
         ),
@@ -124,11 +123,11 @@ impl Screen {
 fn frame(table: &str, lines_max: usize, before: usize) -> (String, usize) {
     let mut text = "\x1b[?7l".to_owned();
     if before > 0 {
-        let _ = write!(text, "\x1b[{before}F");
+        text += &format!("\x1b[{before}F");
     }
     let mut lines = 0;
     for line in table.lines().take(lines_max) {
-        let _ = writeln!(text, "{line}\x1b[K");
+        text += &format!("{line}\x1b[K\n");
         lines += 1;
     }
     text.push_str("\x1b[J\x1b[?7h");
@@ -140,8 +139,7 @@ fn json(partitions: &[PartitionView]) -> String {
     struct Partitions<'a> {
         partitions: &'a [PartitionView<'a>],
     }
-    // Nothing in it can't be JSON: keys are names, and rates are finite.
-    serde_json::to_string(&Partitions { partitions }).unwrap_or_default() + "\n"
+    to_json(&Partitions { partitions }) + "\n"
 }
 
 /// Columns as wide as their widest cell.
@@ -158,9 +156,9 @@ fn table(views: &[PartitionView], has_colour: bool) -> String {
     };
     let mut text = String::new();
     let headings = line(&HEADINGS.map(str::to_owned));
-    let _ = match has_colour {
-        true => writeln!(text, "\x1b[1m{headings}\x1b[0m"),
-        false => writeln!(text, "{headings}"),
+    text += &match has_colour {
+        true => format!("\x1b[1m{headings}\x1b[0m\n"),
+        false => format!("{headings}\n"),
     };
     for (state, row) in &rows {
         let mut line = line(row);
@@ -171,7 +169,7 @@ fn table(views: &[PartitionView], has_colour: bool) -> String {
             line.insert_str(end, "\x1b[0m");
             line.insert_str(start, &format!("\x1b[{colour}m"));
         }
-        let _ = writeln!(text, "{line}");
+        text += &format!("{line}\n");
     }
     text
 }

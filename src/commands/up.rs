@@ -131,7 +131,9 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         self.stop.ask();
-        let _ = self.thread.take().map(JoinHandle::join);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the dashboard panicked; this is a bug");
+        }
     }
 }
 

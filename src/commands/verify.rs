@@ -14,6 +14,7 @@ use super::{Exit, Refusal};
 use crate::cli::{self, Format};
 use crate::kafka::{self, Account, Admin, Connection, Span, Topic, read_all_of_spans};
 use crate::store::{self, Gap, Paths, Rejected};
+use crate::text::to_json;
 use crate::verify::{Counts, Difference, Replay};
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -181,8 +182,7 @@ fn json(results: &[(i32, Result<Checked>)]) -> String {
         partitions: Vec<Partition<'a>>,
     }
     let partitions = results.iter().map(|(partition, result)| partition_of(*partition, result)).collect();
-    // Nothing in it can't be JSON: keys are names, and degrees are finite.
-    serde_json::to_string(&Partitions { partitions }).unwrap_or_default() + "\n"
+    to_json(&Partitions { partitions }) + "\n"
 }
 
 fn partition_of(partition: i32, result: &Result<Checked>) -> Partition<'_> {

@@ -124,11 +124,6 @@ pub fn change<'a>(snapshot: &'a Snapshot, told: &BTreeMap<i32, u64>, now: Timest
     }
 }
 
-pub fn to_json(value: &impl Serialize) -> String {
-    // Numbers, texts and lists of them always have a JSON.
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 /// Why what is counted does not keep up with what comes; nothing where it does.
 pub fn not_ready(snapshot: &Snapshot, stall_after: Duration, now: Timestamp) -> Vec<String> {
     if let Some(failure) = &snapshot.failure {

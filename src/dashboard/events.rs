@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch::Receiver;
 
 use super::{Snapshot, api};
+use crate::text::to_json;
 
 /// What a stream has told its client: little, as there may be a thousand of them.
 struct Told {
@@ -69,7 +70,7 @@ pub fn events(
 }
 
 fn event(snapshot: &Snapshot, told: &Told) -> Event {
-    let make = || api::to_json(&api::change(snapshot, &told.hashes, Timestamp::now())).into();
+    let make = || to_json(&api::change(snapshot, &told.hashes, Timestamp::now())).into();
     // Who comes later, with a version of long ago, is not told how fresh everything was when another asked the same.
     let json = match told.hashes.is_empty() {
         true => make(),

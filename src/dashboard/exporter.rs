@@ -79,7 +79,9 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.stop.ask();
         // What the numbers are made of goes with the thread, before the rest of the process does.
-        let _ = self.thread.take().map(JoinHandle::join);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the metrics panicked; this is a bug");
+        }
     }
 }
 

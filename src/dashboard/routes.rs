@@ -20,6 +20,7 @@ use crate::metrics;
 use crate::plot::{self, Kind, Look, Unit};
 use crate::report::MONTHS;
 use crate::store;
+use crate::text::to_json;
 
 const JSON: &str = "application/json";
 const SVG: &str = "image/svg+xml";
@@ -82,15 +83,15 @@ pub fn router(snapshots: Receiver<Arc<Snapshot>>, pulse: Pulse, stall_after: Dur
 
 async fn months(State(shared): State<Shared>, asked: HeaderMap) -> Response {
     let snapshot = shared.latest();
-    let make = || Some(Answer::new(JSON, api::to_json(&api::months(&snapshot))));
+    let make = || Some(Answer::new(JSON, to_json(&api::months(&snapshot))));
     snapshot.kept.get("/api/months", make).map_or_else(not_found, |answer| answer.respond(&asked))
 }
 
 async fn partitions(State(shared): State<Shared>, asked: HeaderMap) -> Response {
     let snapshot = shared.latest();
     let partitions = api::partitions(&snapshot, Timestamp::now());
-    let json = api::to_json(&partitions);
-    Answer::tagged(JSON, json, api::to_json(&partitions.without_ages()).as_bytes()).respond(&asked)
+    let json = to_json(&partitions);
+    Answer::tagged(JSON, json, to_json(&partitions.without_ages()).as_bytes()).respond(&asked)
 }
 
 #[derive(Deserialize)]

@@ -85,7 +85,8 @@ pub struct Watcher {
 impl Watcher {
     /// Looks at DIR once, so that the first answer is of what is there.
     pub fn new(dir: PathBuf) -> (Watcher, watch::Receiver<Arc<Snapshot>>, Pulse) {
-        let first = Snapshot::default().next(&dir).unwrap_or_default();
+        let first = Snapshot::default().next(&dir);
+        let first = first.expect("before the first look nothing is known, so what it finds is new");
         let (snapshots, receiver) = watch::channel(Arc::new(first));
         let pulse = Pulse::default();
         (Watcher { dir, snapshots, pulse: pulse.clone() }, receiver, pulse)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, read_plain, write_whole};
+use crate::text::to_json;
 
 const NAME: &str = "up.json";
 const BYTES_MAX: u64 = 1 << 20;
@@ -45,8 +46,8 @@ pub fn note_begun(dir: &Path, begun: &Begun) -> Result<(), StoreError> {
     let mut all = begun_in(dir)?;
     all.retain(|other| !other.is_about(&begun.cluster_id, &begun.topic));
     all.push(begun.clone());
-    let json = serde_json::to_vec(&all).unwrap_or_default();
-    write_whole(&file_in(dir), &json)
+    let json = to_json(&all);
+    write_whole(&file_in(dir), json.as_bytes())
 }
 
 fn file_in(dir: &Path) -> PathBuf {

@@ -158,6 +158,23 @@ fn nothing_is_taken_for_granted() {
     // An `expect` states why it cannot happen, whatever comes from outside.
     let words = [".unwrap()", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("];
     only_in(&[], &words, "what comes from a broker, a file or a user can't panic");
+    // Here nearly all comes from outside.
+    let parsers = ["core/source/", "core/protocol/", "core/log.rs", "core/rejected.rs", "kafka/response.rs"];
+    never_in(&parsers, &[], &[".expect("], "what comes from a broker, a file or a user can't panic");
+}
+
+#[test]
+fn each_expect_says_why_it_holds() {
+    let mut found = String::new();
+    for Source { name, code } in sources() {
+        for rest in code.split(".expect(").skip(1) {
+            let why = rest.trim_start().strip_prefix('"').and_then(|text| text.split('"').next());
+            if why.is_none_or(|why| why.split(' ').count() < 4) {
+                let _ = writeln!(found, "src/{name}: expect({}", rest.lines().next().unwrap_or_default());
+            }
+        }
+    }
+    assert!(found.is_empty(), "an internal invariant is stated in a sentence\n{found}");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 
-use crate::support::{Place, eventually, kafka};
+use crate::dashboard::get;
+use crate::support::{Place, Raw, eventually, kafka};
 
 const PARTITION: i32 = 2;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -224,6 +225,82 @@ fn encoded(date: &str, degrees: f64) -> Vec<u8> {
     bytes.push(0x11);
     bytes.extend(degrees.to_le_bytes());
     bytes
+}
+
+/// Records that are no reports, in partitions 0 and 2.
+fn send_rejected(place: &Place) {
+    let record = |partition| Raw { partition, key: None, value: Some(b"no report") };
+    place.send(&[record(0), record(2), record(2)]);
+}
+
+#[test]
+fn the_first_rejected_record_of_a_run_is_warned_of_once_for_each_partition() {
+    let place = Place::new();
+    create(&place);
+    let warnings = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.contains(" is rejected ("));
+        lines.map(|line| line.split(" is rejected").next().unwrap().to_owned()).collect()
+    };
+    for run in 0..2 {
+        let arguments = ["consumer", "0", "2", "--metrics", "127.0.0.1:0", "--checkpoint-every", "1ms"];
+        let mut consumer = place.almanac(&arguments).start();
+        let line = consumer.stderr_line_with("metrics at http://");
+        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        let metrics = |partition: i32| {
+            let sample = format!(
+                "almanac_rejected_records_total{{topic=\"{}\",partition=\"{partition}\"}} ",
+                place.topic
+            );
+            let text = get(&address, "/metrics").text();
+            text.lines().find_map(|line| line.strip_prefix(&sample)?.parse::<usize>().ok())
+        };
+        for sent in 1..=2 {
+            send_rejected(&place);
+            let all = run * 2 + sent;
+            eventually("the metrics have what the files have", || {
+                metrics(0) == Some(all) && metrics(2) == Some(2 * all) && rejected(&place).len() == 2 * all
+            });
+        }
+        let mut found = warnings(&consumer.terminate().stderr);
+        found.sort();
+        let (first, second) = (run * 2, run * 4);
+        assert_eq!(
+            found,
+            [
+                format!("almanac: warning: partition 0: the record at offset {first}"),
+                format!("almanac: warning: partition 2: the record at offset {second}"),
+            ]
+        );
+    }
+    let ended = place.almanac(&["status", "--format", "json"]).succeeds();
+    let warning = "partition 2: all 8 records that its consumer has read are rejected, the first as \
+                   malformed_protobuf\nhint: look at the reasons in partition-2.rejected.jsonl\n";
+    assert!(ended.stderr.contains(warning), "{}", ended.stderr);
+    let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let expected = json!({"records": 8, "first_reason": "malformed_protobuf"});
+    assert_eq!(json["partitions"][1]["all_rejected"], expected, "{json}");
+}
+
+/// The status is written more often than checkpoints are: it must not be ahead of the file.
+#[test]
+fn no_status_has_more_rejected_records_than_the_file() {
+    let place = Place::new();
+    create(&place);
+    let mut consumer = place.almanac(&["consumer", "2", "--checkpoint-every", "4s"]).start();
+    let status = || -> Option<Value> {
+        serde_json::from_slice(&fs::read(place.dir("files/.almanac/2/status.json")).ok()?).ok()
+    };
+    eventually("the partition is taken", || status().is_some());
+    send_rejected(&place);
+    let total = || status().unwrap()["rejected_total"].as_u64().unwrap();
+    eventually("a status has the records that are not durable yet", || {
+        let (told, found) = (total(), rejected(&place).len() as u64);
+        assert!(told <= found, "{told} of {found}");
+        status().unwrap()["position"] == 2
+    });
+    eventually("they are durable", || total() == 2);
+    assert_eq!(rejected(&place).len(), 2);
+    consumer.terminate();
 }
 
 fn rejected(place: &Place) -> Vec<Value> {
