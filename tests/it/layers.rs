@@ -154,6 +154,16 @@ fn only_commands_print() {
 }
 
 #[test]
+fn errors_and_warnings_hold_no_advice() {
+    let words = ["\\nhint:", "hint: {"];
+    only_in(
+        &["core/failure.rs", "logging.rs"],
+        &words,
+        "an error's hint() and a warning's field `hint` hold the advice, as JSON and /readyz show the facts",
+    );
+}
+
+#[test]
 fn nothing_is_taken_for_granted() {
     // An `expect` states why it cannot happen, whatever comes from outside.
     let words = [".unwrap()", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("];
