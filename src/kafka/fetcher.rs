@@ -31,6 +31,7 @@ const START_MAX: Duration = Duration::from_secs(3);
 /// How long a broker may send nothing while a response is due.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 const REFRESH_EVERY: Duration = Duration::from_millis(250);
+const OBSTACLE_REFRESH_EVERY: Duration = Duration::from_secs(1);
 /// How long a partition waits after an error that lasts.
 const FAILED_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How soon it is noticed that a thread has connected or has an answer.
@@ -207,13 +208,21 @@ impl Fetcher {
         }
         if known != topic.id {
             self.topic_id = Some(topic.id);
+            self.leaders.clear();
             let start = StartAt::Offset { next_offset: 0, leader_epoch: None };
             self.readings.values_mut().for_each(|reading| *reading = Reading::new(start));
         }
         let leader = |broker, epoch| Leader { broker, epoch };
         let led = topic.partitions.iter();
-        self.leaders =
+        let mut leaders: BTreeMap<i32, Leader> =
             led.filter_map(|led| Some((led.partition, leader(led.leader?, led.leader_epoch)))).collect();
+        for (partition, leader) in &mut leaders {
+            // A broker that was paused may still name the former leader.
+            let newer = self.leaders.get(partition).filter(|known| known.epoch > leader.epoch);
+            let is_served = self.readings.get(partition).is_some_and(Reading::is_served);
+            *leader = *newer.filter(|_| is_served).unwrap_or(leader);
+        }
+        self.leaders = leaders;
         for (partition, reading) in &mut self.readings {
             let leader = self.leaders.get(partition).map(|leader| leader.broker);
             if reading.link.is_some_and(|link| Some(link.broker) != leader) {
@@ -228,8 +237,15 @@ impl Fetcher {
     }
 
     fn refresh_if_wanted(&mut self) {
-        let is_due = self.refresh.last.is_none_or(|last| last.elapsed() >= REFRESH_EVERY);
-        if !self.refresh.is_wanted || !is_due || self.refresh.thread.is_some() {
+        // A leader that hangs stays the leader until the controller notices, after some seconds.
+        let has_obstacle = self.readings.values().any(|reading| reading.obstacle().is_some());
+        let every = match (self.refresh.is_wanted, has_obstacle) {
+            (true, _) => REFRESH_EVERY,
+            (false, true) => OBSTACLE_REFRESH_EVERY,
+            (false, false) => return,
+        };
+        let is_due = self.refresh.last.is_none_or(|last| last.elapsed() >= every);
+        if !is_due || self.refresh.thread.is_some() {
             return;
         }
         let (cluster, topic) = (Arc::clone(&self.cluster), self.topic.clone());

@@ -113,6 +113,11 @@ impl Reading {
         self.obstacle = None;
     }
 
+    /// Whether a broker answers its fetches.
+    pub(super) fn is_served(&self) -> bool {
+        self.link.is_some() && self.obstacle.is_none()
+    }
+
     /// Why nothing comes, if that is so for longer than a moment.
     pub(super) fn obstacle(&self) -> Option<&str> {
         let (since, reason) = self.obstacle.as_ref()?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Kafka, find_topic};
 use super::contact::Contact;
 use super::error::PipelineError;
-use super::facts::{ANSWER_MAX, Asking, Clients};
+use super::facts::{Asking, Clients, LEADER_ANSWER_MAX};
 use super::jumps::Jumps;
 use super::opening::{Awaited, Opening};
 use super::pace::Pace;
@@ -323,10 +323,8 @@ impl<'a> Consumer<'a> {
     fn find_silent_partition(&mut self) -> Option<Reconnect> {
         let is_answering = self.contact.is_answering();
         for (&number, partition) in &mut self.owned {
-            let is_quiet = partition.count_quiet() >= self.quiet_statuses
-                && is_answering
-                && !partition.is_damaged()
-                && self.kafka.reader.obstacle(number).is_none();
+            let is_quiet =
+                partition.count_quiet() >= self.quiet_statuses && is_answering && !partition.is_damaged();
             // A Kafka that was away may take some time to send records again.
             if is_quiet || !is_answering {
                 partition.reset_quiet();
@@ -335,14 +333,14 @@ impl<'a> Consumer<'a> {
                 continue;
             }
             let offset = partition.next_offset();
-            let has_more = match self.kafka.clients.first.watermarks(&self.settings.topic, number, ANSWER_MAX)
-            {
-                Ok((_, high)) => {
-                    partition.progress().note_high_watermark(Some(high));
-                    high > offset
-                }
-                Err(error) => error.is_of_epoch(),
-            };
+            let has_more =
+                match self.kafka.clients.first.watermarks(&self.settings.topic, number, LEADER_ANSWER_MAX) {
+                    Ok((_, high)) => {
+                        partition.progress().note_high_watermark(Some(high));
+                        high > offset
+                    }
+                    Err(error) => error.is_of_epoch(),
+                };
             if has_more {
                 self.quiet_statuses = (self.quiet_statuses * 2).min(QUIET_STATUSES_MAX);
                 return Some(Reconnect::Silent { partition: number, offset });

@@ -12,6 +12,9 @@ use crate::store::{Loaded, Log};
 /// How long the brokers may take to answer a request.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// How long a partition's leader may take to answer, while the other partitions wait.
+pub(super) const LEADER_ANSWER_MAX: Duration = Duration::from_secs(1);
+
 /// The topic of a cluster, as it was found when the consumer connected.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Identity {

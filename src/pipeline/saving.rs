@@ -4,15 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::consumer::Consumer;
 use super::error::PipelineError;
-use super::facts::ANSWER_MAX;
+use super::facts::{ANSWER_MAX, LEADER_ANSWER_MAX};
 use super::partition::Partition;
 use super::trust::{Interrupt, Reconnect, Said, Trust, trust};
 use super::writing::{Done, Write, Writing, write_all};
 use crate::kafka::KafkaError;
 use crate::store::LeaderEpoch;
-
-/// How long a partition's leader may take to answer, while the other partitions wait.
-const LEADER_ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// When a checkpoint is tried again that could not be confirmed.
 const RETRY_AFTER: Duration = Duration::from_secs(2);

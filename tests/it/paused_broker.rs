@@ -54,7 +54,7 @@ fn campaign() {
     let begun = producer(&all, "--recreate").ended();
     assert_eq!(begun.code, Some(0), "{}", begun.stderr);
     // Small responses, so that a pause comes in the middle of the counting.
-    let small = ["-X", "max.partition.fetch.bytes=2000"];
+    let small = ["-vv", "-X", "max.partition.fetch.bytes=2000"];
     let start = |dir: &str, more: &[&str]| {
         all.place.almanac_in(dir, &[&["consumer"][..], more, &small].concat()).start()
     };
@@ -69,8 +69,14 @@ fn campaign() {
             let begun = producer(&all, "--recreate").ended();
             assert_eq!(begun.code, Some(0), "{}", begun.stderr);
         }
+        println!("{:?} trial {number} done", std::time::SystemTime::now());
         days = if recreates || !has_sent { DAYS } else { days + DAYS };
-        counted(&all, days);
+        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| counted(&all, days))) {
+            for reader in &readers {
+                println!("=====STDERR\n{}", reader.stderr());
+            }
+            std::panic::resume_unwind(panic);
+        }
         for dir in DIRS {
             all.place.almanac_in(dir, &["verify"]).succeeds();
         }
@@ -256,7 +262,19 @@ fn counted(all: &Services, days: u64) {
         log.is_ok_and(|log| log.contains(&id))
     };
     for dir in DIRS {
+        let began = Instant::now();
         eventually("the log of now is counted", || {
+            if began.elapsed() > Duration::from_secs(60) {
+                for dir in DIRS {
+                    for partition in 0..4 {
+                        let path = format!("{dir}/.almanac/{partition}/status.json");
+                        println!("{:?}", fs::read_to_string(all.place.dir(&path)));
+                    }
+                }
+                println!("{end} {:?} {:?}", all.place.passed("files"), all.place.passed("group"));
+                println!("{:?}", all.partitions().iter().map(|p| (p.leader, p.in_sync)).collect::<Vec<_>>());
+                panic!("DEBUG");
+            }
             (0..4).all(|partition| is_of_it(dir, partition)) && all.place.passed(dir) == end
         });
         assert_eq!(all.place.days(dir), days, "{dir}");
