@@ -8,7 +8,7 @@ use super::decision::{Because, Decision, Facts, How, Reaches, decide};
 use super::error::PipelineError;
 use super::facts::{Answer, Asking, Question};
 use super::open::open;
-use super::opening::{Awaited, Opening};
+use super::opening::{Awaited, Files, Opening};
 use super::partition::Partition;
 use super::trust::{Interrupt, Reconnect};
 use crate::failure::{Failure, fact};
@@ -18,8 +18,8 @@ use crate::store::{self, Claim, Log, StoreError};
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
 
-/// When a partition is tried again that had to be left alone.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How often the files are checked of a partition that had to be left alone.
+const REFUSED_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 impl Consumer<'_> {
     /// Claims the partitions named, or joins the group.
@@ -73,8 +73,8 @@ impl Consumer<'_> {
     fn await_assigned(&mut self, partitions: &[i32]) -> Result<(), PipelineError> {
         let from = Instant::now();
         let wait = if self.take_over { Duration::ZERO } else { self.settings.handover_timeout };
-        let awaited = Awaited { from, force: from.checked_add(wait) };
-        self.awaited.extend(partitions.iter().map(|&partition| (partition, awaited)));
+        let awaited = Awaited { from, force: from.checked_add(wait), refused: None };
+        self.awaited.extend(partitions.iter().map(|&partition| (partition, awaited.clone())));
         // The rebalance continues; the partitions are added as they are opened.
         Ok(self.kafka.reader.add(&[])?)
     }
@@ -101,6 +101,11 @@ impl Consumer<'_> {
             let now = Instant::now();
             if now < awaited.from {
                 self.awaited.insert(number, awaited);
+                continue;
+            }
+            let files = || Files::of(&self.settings.dir, number);
+            if awaited.refused.as_ref().is_some_and(|refused| *refused == files()) {
+                self.awaited.insert(number, Awaited { from: now + REFUSED_CHECK_EVERY, ..awaited });
                 continue;
             }
             let take_over = awaited.force.is_some_and(|force| now >= force);
@@ -238,17 +243,20 @@ impl Consumer<'_> {
             self.given_up.push(number);
         }
         if let PipelineError::Store(StoreError::TakenOver { .. }) = error {
-            // This member was asleep, and the group assigned the partition to another one; or a user took it. It is taken back when it is free for longer than a new owner needs to lock it.
+            // This member was asleep, and the group assigned the partition to another one; or a user took it. It is taken
+            // back when it is free for longer than a new owner needs to lock it.
             tracing::warn!(hint = error.hint(), "{error}");
-            self.awaited.insert(number, Awaited { from: Instant::now() + TAKE_BACK_AFTER, force: None });
+            let from = Instant::now() + TAKE_BACK_AFTER;
+            self.awaited.insert(number, Awaited { from, force: None, refused: None });
         } else {
             let before = self.failures.get(&number).map(ToString::to_string);
             if before.is_none_or(|before| before != error.to_string()) {
                 tracing::error!(hint = error.hint(), "partition {number} is left alone: {}", fact(&error));
             }
             self.failures.insert(number, error);
-            // The user may recover it meanwhile.
-            self.awaited.insert(number, Awaited { from: Instant::now() + RETRY_AFTER, force: None });
+            let refused = Some(Files::of(&self.settings.dir, number));
+            let from = Instant::now() + REFUSED_CHECK_EVERY;
+            self.awaited.insert(number, Awaited { from, force: None, refused });
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! A partition before it is open: awaited from its former owner, then claimed while the brokers are asked what its log is.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::contact::Contact;
@@ -8,7 +9,7 @@ use super::facts::Question;
 use super::progress::{Moment, Obstacle, Progress, Seen, Tally};
 use super::settings::Settings;
 use crate::kafka::KafkaError;
-use crate::store::{self, Claim, Loaded, StoreError};
+use crate::store::{self, Claim, Identity, Loaded, Paths, StoreError};
 
 /// How soon the brokers are asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -17,12 +18,26 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 
 /// A partition that the group assigned, and that is not claimed yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Awaited {
     /// When it may be tried first.
     pub from: Instant,
     /// When it is taken from whoever still holds it: the group's word outranks the lock.
     pub force: Option<Instant>,
+    /// Its checkpoint and `log.json` when the partition had to be left alone: it is tried again once the user has changed
+    /// them.
+    pub refused: Option<Files>,
+}
+
+/// The checkpoint and the `log.json` of a partition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Files(Option<Identity>, Option<Identity>);
+
+impl Files {
+    pub(super) fn of(dir: &Path, partition: i32) -> Files {
+        let paths = Paths::new(dir, partition);
+        Files(Identity::of(&paths.checkpoint()), Identity::of(&paths.log()))
+    }
 }
 
 /// A partition that is claimed, while the brokers are asked what its log is.
