@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::{refuse_other_log, refuse_repartitioned};
 use super::consumer::Consumer;
+use super::contact::list;
 use super::decision::{Because, Decision, Facts, How, Reaches, decide};
 use super::error::PipelineError;
 use super::facts::{Answer, Asking, Question};
@@ -61,7 +62,15 @@ impl Consumer<'_> {
                     self.save(true)?;
                     self.release(&partitions)?;
                 }
-                RebalanceEvent::Lost(partitions) => self.release(&partitions)?,
+                RebalanceEvent::Lost(partitions) => {
+                    let cause = self.kafka.reader.take_error_text();
+                    tracing::warn!(
+                        "the group has taken {} from this member, as the group's coordinator did not hear of it in time{}; waiting for partitions",
+                        list(&partitions),
+                        cause.map_or(String::new(), |cause| format!(" ({cause})"))
+                    );
+                    self.release(&partitions)?;
+                }
             }
         }
         if !self.given_up.is_empty() {

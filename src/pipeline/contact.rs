@@ -76,7 +76,7 @@ impl Contact {
 }
 
 /// As in `partitions 0, 2`.
-fn list(partitions: &[i32]) -> String {
+pub(super) fn list(partitions: &[i32]) -> String {
     let numbers: Vec<String> = partitions.iter().map(ToString::to_string).collect();
     format!("partition{} {}", if partitions.len() == 1 { "" } else { "s" }, numbers.join(", "))
 }
