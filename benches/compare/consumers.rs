@@ -20,8 +20,6 @@ use crate::process::{Cores, Running, cpu_seconds, peak_memory_mib};
 
 /// How often the checkpoints are looked at; four short reads.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// As many as the consumer takes from librdkafka at a time.
-const BATCH_RECORDS_MAX: usize = 4096;
 /// How long a peer that is slow reads.
 const PEER_SECONDS: u32 = 20;
 
@@ -294,7 +292,7 @@ pub fn count(brokers: &str, topic: &str) -> Result<()> {
     let admin = almanac::kafka::Admin::new(&connection)?;
     let spans = almanac::kafka::extent(&admin, topic, PARTITIONS)?;
     let all = u64::try_from(spans.iter().map(|span| span.len()).sum::<i64>())?;
-    let mut batch = Received::with_capacity(BATCH_RECORDS_MAX);
+    let mut batch = Received::default();
     let (mut records, mut told, mut stdout) = (0, Instant::now(), std::io::stdout());
     while records < all {
         let is_first = records == 0;

@@ -12,7 +12,8 @@ use crate::note;
 use crate::stop::Stop;
 
 const WATCH_EVERY: Duration = Duration::from_millis(200);
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How long something on this machine may take to answer as a Kafka.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub fn run(options: &cli::Broker) -> Result<()> {
     if options.check {
@@ -94,7 +95,7 @@ pub(super) fn start(settings: &Settings, stop: &Stop) -> Result<Option<Broker>> 
 /// Whether a Kafka answers there, to a client with these properties.
 pub(super) fn is_kafka(bootstrap: &str, properties: &[Property]) -> bool {
     let connection = Connection { brokers: bootstrap.to_owned(), properties: properties.to_vec() };
-    Admin::new(&connection).and_then(|admin| admin.cluster_id(ANSWER_MAX)).is_ok()
+    Admin::new(&connection).and_then(|admin| admin.cluster_id(PROBE_TIMEOUT)).is_ok()
 }
 
 pub(super) fn refuse_dead(broker: &mut Broker) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::broker::HostPort;
 use crate::dashboard::{DashboardError, Exporter, Numbers};
-use crate::kafka::{Admin, Connection, REPEATED_REQUEST_TIMEOUT};
+use crate::kafka::{Admin, Connection, SHORT_REQUEST_TIMEOUT};
 use crate::metrics;
 use crate::note;
 use crate::producer::{Sender, Trouble};
@@ -75,7 +75,7 @@ impl Numbers for Producing {
         if acknowledged.days + acknowledged.repeats == 0 {
             return vec![format!("nothing has been sent yet; topic {} is being made ready", self.topic)];
         }
-        match self.admin.describe(&self.topic, REPEATED_REQUEST_TIMEOUT) {
+        match self.admin.describe(&self.topic, SHORT_REQUEST_TIMEOUT) {
             Ok(Some(_)) => Vec::new(),
             Ok(None) => vec![format!("topic {} is gone", self.topic)],
             Err(error) => vec![error.to_string()],

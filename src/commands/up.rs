@@ -16,7 +16,7 @@ use crate::broker::{Broker, BrokerError, HostPort, Listening, is_loopback, kafka
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::failure::{Failure, fact};
-use crate::kafka::{self, Admin, Connection};
+use crate::kafka::{self, Admin, Connection, REQUEST_TIMEOUT};
 use crate::note;
 use crate::pipeline::{self, PipelineError, Policy};
 use crate::producer::{self, TopicPlan, Trouble};
@@ -27,8 +27,6 @@ use crate::stop::Stop;
 use crate::store::{self, Begun};
 
 const PARTITIONS: i32 = 4;
-/// How long Kafka may take to answer a request.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often the status line and the plot are looked after.
 const REFRESH_EVERY: Duration = Duration::from_millis(500);
 /// How often the status is a line of its own, where there is no terminal to keep one line on.
@@ -272,7 +270,7 @@ struct Ownership<'a> {
 impl<'a> Ownership<'a> {
     fn new(options: &'a cli::Up, connection: &'a Connection, is_own_kafka: bool) -> Result<Ownership<'a>> {
         let admin = Admin::new(connection)?;
-        let cluster_id = admin.cluster_id(ANSWER_MAX)?;
+        let cluster_id = admin.cluster_id(REQUEST_TIMEOUT)?;
         let mut dirs = vec![options.dir.dir.join(".almanac")];
         if is_own_kafka {
             dirs.push(super::data_dir(&options.local)?);
@@ -283,7 +281,7 @@ impl<'a> Ownership<'a> {
     /// Refuses a topic of others. Notes that this one is to be created, if it is.
     fn check(&self) -> Result<()> {
         let topic = &self.options.kafka.topic;
-        let found = self.admin.describe(topic, ANSWER_MAX)?;
+        let found = self.admin.describe(topic, REQUEST_TIMEOUT)?;
         if let Some(found) = &found {
             let spans = kafka::extent(&self.admin, topic, found.partitions)?;
             let records: i64 = spans.iter().map(kafka::Span::len).sum();
@@ -312,7 +310,7 @@ impl<'a> Ownership<'a> {
 
     /// After the topic was created, and before anything is sent to it.
     fn note_created(&self) -> Result<()> {
-        let found = self.admin.describe(&self.options.kafka.topic, ANSWER_MAX)?;
+        let found = self.admin.describe(&self.options.kafka.topic, REQUEST_TIMEOUT)?;
         self.note(found.map(|found| found.id), false)
     }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -12,12 +11,11 @@ use serde::Serialize;
 use super::progress::{self, Reached};
 use super::{Exit, Refusal};
 use crate::cli::{self, Format};
-use crate::kafka::{self, Account, Admin, Connection, Span, Topic, read_all_of_spans};
+use crate::kafka::{self, Account, Admin, Connection, REQUEST_TIMEOUT, Span, Topic, read_all_of_spans};
 use crate::store::{self, Gap, Paths, Rejected};
 use crate::text::to_json;
 use crate::verify::{Counts, Difference, Replay};
 
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How many offsets are passed before the bar hears of it: the threads share its numbers.
 const OFFSETS_TOLD_AT_ONCE: i64 = 4096;
 
@@ -255,9 +253,9 @@ impl<'a> Log<'a> {
     fn find(connection: &'a Connection, name: &'a str) -> Result<Self> {
         let admin = Admin::new(connection)?;
         let topic = admin
-            .describe(name, ANSWER_MAX)?
+            .describe(name, REQUEST_TIMEOUT)?
             .ok_or_else(|| unverifiable(format!("topic {name} is not there")))?;
-        let cluster_id = admin.cluster_id(ANSWER_MAX)?;
+        let cluster_id = admin.cluster_id(REQUEST_TIMEOUT)?;
         Ok(Log { connection, admin, name, topic, cluster_id })
     }
 
@@ -280,7 +278,7 @@ impl<'a> Log<'a> {
                 .hint(format!("'almanac consumer {number}' goes on with that"))
                 .into());
         }
-        let (low, high) = self.admin.watermarks(self.name, number, ANSWER_MAX)?;
+        let (low, high) = self.admin.watermarks(self.name, number, REQUEST_TIMEOUT)?;
         let unchecked = unchecked(&log, low);
         let from = unchecked.as_ref().and_then(|unchecked| unchecked.from);
         let start = from.unwrap_or(log.first_offset);
@@ -324,7 +322,7 @@ impl<'a> Log<'a> {
 
     /// A topic from which Kafka removes records that were counted.
     fn is_compacted(&self) -> Option<Unchecked> {
-        let policy = self.admin.cleanup_policy(self.name, ANSWER_MAX);
+        let policy = self.admin.cleanup_policy(self.name, REQUEST_TIMEOUT);
         // Who may not see the topic's configuration sees what is missing by the account.
         policy.ok().flatten().filter(|policy| policy.contains("compact")).map(|policy| Unchecked {
             from: None,
@@ -337,7 +335,7 @@ impl<'a> Log<'a> {
 
     /// What was read counts only if the topic was the same all the time.
     fn refuse_changed(&self) -> Result<()> {
-        let now = self.admin.describe(self.name, ANSWER_MAX)?;
+        let now = self.admin.describe(self.name, REQUEST_TIMEOUT)?;
         if now.is_none_or(|now| now.id != self.topic.id) {
             return Err(
                 unverifiable(format!("topic {} was deleted or created again meanwhile", self.name)).into()

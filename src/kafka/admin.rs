@@ -274,7 +274,7 @@ impl Admin {
 
     /// Takes in what the client has to say of its connections. An admin client has no thread for that, and what
     /// nobody takes in is kept.
-    pub fn serve(&self) {
+    fn serve(&self) {
         if let Some(client) = self.client.get() {
             native::serve_events(client.inner());
         }

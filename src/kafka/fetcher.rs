@@ -24,7 +24,7 @@ use super::error::KafkaError;
 use super::links::{Arrived, Failure, LINKS_PER_BROKER, LinkId, Links, Requested};
 use super::reading::{Outcome, Reading};
 use super::response::{Part, Response};
-use super::timeouts::REPEATED_REQUEST_TIMEOUT;
+use super::timeouts::SHORT_REQUEST_TIMEOUT;
 
 /// How long the first request about the topic may take. A group waits for it.
 const START_MAX: Duration = Duration::from_secs(3);
@@ -249,7 +249,7 @@ impl Fetcher {
             return;
         }
         let (cluster, topic) = (Arc::clone(&self.cluster), self.topic.clone());
-        let ask = move || cluster.metadata(&topic, REPEATED_REQUEST_TIMEOUT);
+        let ask = move || cluster.metadata(&topic, SHORT_REQUEST_TIMEOUT);
         match thread::Builder::new().spawn(ask) {
             Ok(thread) => self.refresh.thread = Some(thread),
             Err(error) => self.count_error(error.to_string()),
@@ -265,8 +265,7 @@ impl Fetcher {
             match reading.resolving.take() {
                 None => {
                     let (cluster, topic) = (Arc::clone(&self.cluster), self.topic.clone());
-                    let ask =
-                        move || cluster.offset(&topic, partition, OffsetOf::End, REPEATED_REQUEST_TIMEOUT);
+                    let ask = move || cluster.offset(&topic, partition, OffsetOf::End, SHORT_REQUEST_TIMEOUT);
                     reading.resolving = thread::Builder::new().spawn(ask).ok();
                 }
                 Some(thread) if !thread.is_finished() => reading.resolving = Some(thread),

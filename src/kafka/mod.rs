@@ -46,4 +46,4 @@ pub use health::{Health, HealthCheck};
 pub use log::{Span, extent, read_all_of_spans, read_spans};
 pub use producer::{Deliveries, Producer};
 pub use received::{Item, Received};
-pub use timeouts::{POLL_TIMEOUT, REPEATED_REQUEST_TIMEOUT, REQUEST_TIMEOUT};
+pub use timeouts::{POLL_TIMEOUT, REQUEST_TIMEOUT, SHORT_REQUEST_TIMEOUT};

@@ -31,7 +31,6 @@ pub enum Item<'a> {
 /// What a poll brought, owned until the next one: a response, and messages from librdkafka up to a largest number.
 pub struct Received {
     messages: Vec<Message>,
-    capacity: usize,
     response: Response,
     decompression: Decompression,
     /// The partition of the batch that is being decompressed, and from which offset its records are wanted.
@@ -42,16 +41,8 @@ pub struct Received {
 
 impl Default for Received {
     fn default() -> Self {
-        Received::with_capacity(MESSAGES_MAX)
-    }
-}
-
-impl Received {
-    pub fn with_capacity(capacity: usize) -> Self {
-        let capacity = capacity.max(1);
         Received {
-            messages: Vec::with_capacity(capacity),
-            capacity,
+            messages: Vec::new(),
             response: Response::default(),
             decompression: decompression(),
             decompressing: (0, 0),
@@ -59,7 +50,9 @@ impl Received {
             next_message: 0,
         }
     }
+}
 
+impl Received {
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.response.is_empty()
     }
@@ -72,7 +65,7 @@ impl Received {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.messages.len() < self.capacity
+        self.messages.len() < MESSAGES_MAX
     }
 
     pub(super) fn has_messages(&self) -> bool {

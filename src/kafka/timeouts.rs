@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How long the brokers may take to answer, before a command gives up.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same where the request is made again anyway, and something else waits meanwhile.
-pub const REPEATED_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+pub const SHORT_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the brokers may bring nothing in the middle of a read.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a poll may wait for records, and so how soon a signal to stop is noticed.

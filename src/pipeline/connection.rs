@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::contact::Contact;
 use super::error::PipelineError;
-use super::facts::{ANSWER_MAX, Clients, Identity};
+use super::facts::{Clients, Identity};
 use super::settings::Settings;
 use super::trust::{Interrupt, Reconnect};
-use crate::kafka::{self, KafkaError, Topic};
+use crate::kafka::{self, KafkaError, SHORT_REQUEST_TIMEOUT, Topic};
 use crate::stop::Stop;
 use crate::store;
 
@@ -32,7 +32,7 @@ impl Kafka {
     /// configuration nothing is said.
     pub(super) fn warn_of_removal(&self, settings: &Settings) {
         let topic = &settings.topic;
-        match self.clients.first.cleanup_policy(topic, ANSWER_MAX) {
+        match self.clients.first.cleanup_policy(topic, SHORT_REQUEST_TIMEOUT) {
             Ok(Some(policy)) if policy.contains("compact") => tracing::warn!(
                 hint = format!(
                     "set cleanup.policy=delete with 'kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=delete'",
@@ -58,8 +58,8 @@ pub(super) fn find_topic(
     let (mut is_kafka_reported, mut is_topic_reported) = (false, false);
     let (admin, topic) = (&clients.first, &settings.topic);
     let find = || -> Result<Option<Identity>, KafkaError> {
-        let Some(topic) = admin.describe(topic, ANSWER_MAX)? else { return Ok(None) };
-        Ok(Some(Identity { cluster_id: admin.cluster_id(ANSWER_MAX)?, topic }))
+        let Some(topic) = admin.describe(topic, SHORT_REQUEST_TIMEOUT)? else { return Ok(None) };
+        Ok(Some(Identity { cluster_id: admin.cluster_id(SHORT_REQUEST_TIMEOUT)?, topic }))
     };
     while !stop.is_asked() {
         let asked = Instant::now();
@@ -107,7 +107,7 @@ pub(super) fn refuse_other_log(settings: &Settings, kafka: &Kafka) -> Result<(),
         return Ok(());
     };
     // A cluster's id may have been damaged on the way: another client is asked for it.
-    match kafka.clients.second.cluster_id(ANSWER_MAX) {
+    match kafka.clients.second.cluster_id(SHORT_REQUEST_TIMEOUT) {
         Ok(confirmed) if confirmed == *cluster_id => {
             let ours = format!("{topic} of cluster {cluster_id}");
             Err(settings.other_log(log.full_name(), ours).into())

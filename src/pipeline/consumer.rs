@@ -16,16 +16,10 @@ use super::settings::Settings;
 use super::trust::{Interrupt, Reconnect};
 use super::writing::Writing;
 use crate::failure::{Failure, fact};
-use crate::kafka::{Item, KafkaError, Received};
+use crate::kafka::{Item, KafkaError, POLL_TIMEOUT, Received};
 use crate::report::Decoder;
 use crate::stop::Stop;
 use crate::store::{Home, Paths, StoreError};
-
-/// How long a poll waits for a record; also how soon a wish to stop is seen.
-const POLL_MAX: Duration = Duration::from_millis(100);
-
-/// Records taken from librdkafka at a time, where it reads.
-const BATCH_RECORDS_MAX: usize = 4096;
 
 /// How soon the consumer sees that a checkpoint in flight is durable, or a request is answered, if no records come.
 const PENDING_CHECK_EVERY: Duration = Duration::from_millis(5);
@@ -161,7 +155,7 @@ impl<'a> Consumer<'a> {
     /// Takes the partitions, and counts their records until the process is to stop.
     fn consume(&mut self) -> Result<(), Interrupt> {
         self.begin()?;
-        let mut received = Received::with_capacity(BATCH_RECORDS_MAX);
+        let mut received = Received::default();
         while !self.stop.is_asked() {
             self.answer_group()?;
             self.claim_awaited()?;
@@ -181,9 +175,9 @@ impl<'a> Consumer<'a> {
         if self.writing.is_some() || self.asking.is_some() {
             PENDING_CHECK_EVERY
         } else if self.owned.values().any(Partition::is_ready) {
-            self.pace.until_due(Instant::now()).min(POLL_MAX)
+            self.pace.until_due(Instant::now()).min(POLL_TIMEOUT)
         } else {
-            POLL_MAX
+            POLL_TIMEOUT
         }
     }
 
@@ -309,7 +303,6 @@ impl<'a> Consumer<'a> {
         }
         self.write_status(false)?;
         self.publish_offsets();
-        self.kafka.clients.first.serve();
         match self.find_silent_partition() {
             Some(why) => {
                 self.save(true)?;
@@ -382,14 +375,9 @@ impl<'a> Consumer<'a> {
 
     /// Publishes offsets to the group, for lag displays; almanac never reads them.
     pub(super) fn publish_offsets(&mut self) {
-        let offsets: Vec<(i32, i64)> = self
-            .owned
-            .iter_mut()
-            .filter_map(|(&number, partition)| Some((number, partition.take_unpublished()?)))
-            .collect();
-        if !offsets.is_empty() {
-            self.kafka.reader.publish_offsets(&offsets);
-        }
+        let offset = |(&number, partition): (&i32, &Partition)| (number, partition.durable_offset());
+        let offsets: Vec<(i32, i64)> = self.owned.iter().map(offset).collect();
+        self.kafka.reader.publish_offsets(&offsets);
     }
 
     /// Drops what is not durable and connects to the brokers again. `false`: the process is to stop.

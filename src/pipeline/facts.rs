@@ -6,11 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::decision::{Facts, Reaches};
-use crate::kafka::{Admin, Connection, KafkaError, Topic};
+use crate::kafka::{Admin, Connection, KafkaError, SHORT_REQUEST_TIMEOUT, Topic};
 use crate::store::{Loaded, Log};
-
-/// How long the brokers may take to answer a request.
-pub(super) const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// How long a partition's leader may take to answer, while the other partitions wait.
 pub(super) const LEADER_ANSWER_MAX: Duration = Duration::from_secs(1);
@@ -64,13 +61,15 @@ impl Question {
     ) -> Result<Option<Facts>, KafkaError> {
         let admin = if self.is_second { &clients.second } else { &clients.first };
         let identity = match self.is_second {
-            true => match admin.describe(topic, ANSWER_MAX)? {
-                Some(found) => Identity { cluster_id: admin.cluster_id(ANSWER_MAX)?, topic: found },
+            true => match admin.describe(topic, SHORT_REQUEST_TIMEOUT)? {
+                Some(found) => {
+                    Identity { cluster_id: admin.cluster_id(SHORT_REQUEST_TIMEOUT)?, topic: found }
+                }
                 None => return Ok(None),
             },
             false => identity.clone(),
         };
-        let (first_offset, end) = admin.watermarks(topic, self.partition, ANSWER_MAX)?;
+        let (first_offset, end) = admin.watermarks(topic, self.partition, SHORT_REQUEST_TIMEOUT)?;
         let log = Log {
             cluster_id: identity.cluster_id,
             topic: topic.to_owned(),
@@ -90,7 +89,7 @@ impl Question {
         let requests = if self.is_second { 3 } else { 1 };
         let mut reaches = Reaches::Unknown;
         for _ in 0..requests {
-            let Some(end) = admin.epoch_end(topic, self.partition, epoch, ANSWER_MAX)? else {
+            let Some(end) = admin.epoch_end(topic, self.partition, epoch, SHORT_REQUEST_TIMEOUT)? else {
                 return Ok(Reaches::Unknown);
             };
             if end.epoch == epoch && end.end_offset >= offset {

@@ -31,7 +31,6 @@ pub(super) struct Partition {
     progress: Progress,
     /// A summary of the checkpoint's file.
     durable: Durable,
-    unpublished: Option<i64>,
     /// At how many statuses in a row the offset was the same, and that offset.
     quiet: (u32, i64),
     /// Its leader did not answer: no checkpoint is tried before.
@@ -65,7 +64,6 @@ impl Partition {
             is_log_dirty: log.leader_epochs.len() < noted,
             log,
             durable,
-            unpublished: Some(checkpoint.offset),
             progress: Progress::from(checkpoint.offset, before),
             quiet: (0, checkpoint.offset),
             held_until: None,
@@ -312,7 +310,6 @@ impl Partition {
         let Written { claim, durable, took, at } = written;
         self.claim = Some(claim);
         self.durable = durable?;
-        self.unpublished = Some(self.durable.offset);
         self.tally.last_durable = Some(timestamp(at));
         self.tally.checkpoint_seconds = took.as_secs_f64();
         self.tally.rejected_total = self.rejected_in_flight;
@@ -322,11 +319,6 @@ impl Partition {
 
     pub(super) fn progress(&mut self) -> &mut Progress {
         &mut self.progress
-    }
-
-    /// The durable offset, if the group has not heard of it yet.
-    pub(super) fn take_unpublished(&mut self) -> Option<i64> {
-        self.unpublished.take()
     }
 
     /// Shows the status on the board, then writes it. Not while its checkpoint is in flight.

@@ -6,12 +6,12 @@ use super::connection::{Kafka, find_topic, refuse_other_log, refuse_repartitione
 use super::contact::Contact;
 use super::decision::{Decision, Facts, How, decide};
 use super::error::PipelineError;
-use super::facts::{ANSWER_MAX, Clients, Question};
+use super::facts::{Clients, Question};
 use super::open::open;
 use super::settings::{OnGap, Settings};
 use super::trust::Interrupt;
 use crate::checkpoint::Checkpoint;
-use crate::kafka::{Item, KafkaError, Position, Received, StartAt};
+use crate::kafka::{Item, KafkaError, Position, Received, SHORT_REQUEST_TIMEOUT, StartAt};
 use crate::stop::Stop;
 use crate::store::{self, Claim, Gap, Home, LeaderEpoch, Loaded, Log, Paths, StoreError};
 
@@ -173,7 +173,8 @@ impl Recovery<'_> {
         };
         log.note_gap(batch);
         // The next start asks whether the log has the leader epoch of what was passed last.
-        let last = self.kafka.clients.first.leader_epoch(&self.settings.topic, partition, ANSWER_MAX)?;
+        let last =
+            self.kafka.clients.first.leader_epoch(&self.settings.topic, partition, SHORT_REQUEST_TIMEOUT)?;
         let noted = log.leader_epochs.last().map(|noted| noted.epoch);
         if let Some(epoch) = last.filter(|last| noted.is_none_or(|noted| noted < *last)) {
             log.leader_epochs.push(LeaderEpoch { epoch, first_offset: batch.to - 1 });
@@ -193,7 +194,7 @@ impl Recovery<'_> {
     fn damaged_batch(&mut self, partition: i32, offset: i64) -> Result<Option<Gap>, PipelineError> {
         let start = StartAt::Offset { next_offset: offset, leader_epoch: None };
         self.kafka.reader.add(&[Position { partition, start }])?;
-        let (deadline, mut seen, mut received) = (Instant::now() + BATCH_MAX, 0, Received::with_capacity(1));
+        let (deadline, mut seen, mut received) = (Instant::now() + BATCH_MAX, 0, Received::default());
         while Instant::now() < deadline && !self.stop.is_asked() {
             self.kafka.reader.poll(&mut received, ASK_EVERY);
             while let Some(item) = received.next() {

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::consumer::Consumer;
 use super::error::PipelineError;
-use super::facts::{ANSWER_MAX, LEADER_ANSWER_MAX};
+use super::facts::LEADER_ANSWER_MAX;
 use super::partition::Partition;
 use super::trust::{Interrupt, Reconnect, Said, Trust, trust};
 use super::writing::{Done, Write, Writing, write_all};
-use crate::kafka::KafkaError;
+use crate::kafka::{KafkaError, SHORT_REQUEST_TIMEOUT};
 use crate::store::LeaderEpoch;
 
 /// When a checkpoint is tried again that could not be confirmed.
@@ -93,7 +93,7 @@ impl Consumer<'_> {
         if numbers.is_empty() {
             return Ok(Vec::new());
         }
-        let is_same_topic = self.is_same_topic(ANSWER_MAX);
+        let is_same_topic = self.is_same_topic(SHORT_REQUEST_TIMEOUT);
         if is_same_topic == Said::Nothing {
             self.pace.put_off(Instant::now(), RETRY_AFTER);
         }
