@@ -2,7 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the map.
 
-pub use almanac_core::{arguments, checkpoint, choice, excerpt, failure, plot, report, stats, text};
+pub use almanac_core::{arguments, checkpoint, choice, excerpt, failure, metrics, plot, report, stats, text};
 
 pub mod broker;
 pub mod cli;
@@ -12,7 +12,6 @@ pub mod debug;
 pub mod kafka;
 pub mod limits;
 pub mod logging;
-pub mod metrics;
 pub mod output;
 pub mod pipeline;
 pub mod producer;

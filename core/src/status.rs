@@ -1,7 +1,10 @@
 //! `status.json`: what a consumer says of a partition, at most once a second.
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Checkpoint;
 use crate::owner::Owner;
 
 /// Whether a partition gets on.
@@ -66,4 +69,38 @@ pub struct Status {
     pub owner: Owner,
     /// When this was written, RFC 3339.
     pub written: String,
+}
+
+/// What the file of a checkpoint holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Durable {
+    /// The next offset to read.
+    pub offset: i64,
+    pub days: u64,
+    pub newest: Option<Date>,
+    pub bytes: u64,
+    /// When the file was replaced last.
+    pub written: Option<Timestamp>,
+}
+
+impl Durable {
+    pub fn of(checkpoint: &Checkpoint, bytes: u64, written: Option<Timestamp>) -> Durable {
+        let Checkpoint { offset, statistics, .. } = checkpoint;
+        Durable { offset: *offset, days: statistics.days(), newest: statistics.newest(), bytes, written }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_former_version_wrote_is_read() {
+        let status = crate::view::tests::facts(2).status.unwrap();
+        let mut json = serde_json::to_value(&status).unwrap();
+        for name in ["checkpoint_bytes", "rebalances", "broker_errors"] {
+            json.as_object_mut().unwrap().remove(name).unwrap();
+        }
+        assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+    }
 }

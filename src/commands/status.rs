@@ -13,7 +13,7 @@ use crate::logging::{has_colour, is_in_foreground};
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::text::{escaped, to_json};
-use crate::view::{AllRejected, Facts, PartitionState, PartitionView};
+use crate::view::{self, AllRejected, Facts, PartitionState, PartitionView};
 
 const HEADINGS: [&str; 10] =
     ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "REJECTED", "LAST DURABLE", "OWNER"];
@@ -26,7 +26,7 @@ pub fn run(options: &cli::Status) -> Result<()> {
     if let Some(every) = options.watch {
         return watch(dir, options.format, every);
     }
-    let (facts, failure) = Facts::read_all(dir)?;
+    let (facts, failure) = view::read_all(dir)?;
     if facts.is_empty() {
         return Err(super::no_checkpoints(dir).into());
     }
@@ -76,7 +76,7 @@ fn watch(dir: &Path, format: Format, every: Duration) -> Result<()> {
     let stop = Stop::on_signals()?;
     let mut screen = Screen::new();
     while !stop.is_asked() {
-        let (facts, _) = Facts::read_all(dir)?;
+        let (facts, _) = view::read_all(dir)?;
         let views = views(&facts, Timestamp::now());
         match format {
             Format::Json => super::print_json(&json(&views))?,

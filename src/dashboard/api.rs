@@ -138,20 +138,11 @@ pub fn not_ready(snapshot: &Snapshot, stall_after: Duration, now: Timestamp) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::Facts;
-    use crate::view::tests::{NOW, facts};
+    use crate::view::tests::NOW;
 
     #[test]
     fn a_dir_without_checkpoints_is_not_ready() {
         let none = not_ready(&Snapshot::default(), Duration::ZERO, NOW);
         assert_eq!(none, ["there is no partition-N.json yet; 'almanac consumer' writes them"]);
-    }
-
-    #[test]
-    fn a_partition_as_json() {
-        let known = facts(2);
-        insta::assert_snapshot!(serde_json::to_string_pretty(&known.view(NOW)).unwrap());
-        let unknown = Facts { status: None, ..facts(2) };
-        insta::assert_snapshot!(serde_json::to_string_pretty(&unknown.view(NOW)).unwrap());
     }
 }

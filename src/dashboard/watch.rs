@@ -17,7 +17,7 @@ use crate::failure::{Failure, fact};
 use crate::plot;
 use crate::stop::Stop;
 use crate::store::{self, Identity, Paths};
-use crate::view::{Facts, PartitionView};
+use crate::view::{self, Facts, PartitionView};
 
 /// How often DIR is looked at. That is one `stat`, as each replacement of a checkpoint changes DIR itself: with the looks
 /// at all files 0.4 % of a core for 4 partitions, 0.6 % for 100 (`cargo bench --bench events`). The kernel's notifications
@@ -239,7 +239,7 @@ impl File {
             Ok(None) => return None,
             Err(error) => (Vec::new(), Err(error)),
         };
-        let (facts, _) = Facts::of_files(paths, checkpoint.as_ref());
+        let (facts, _) = view::of_files(paths, checkpoint.as_ref());
         let hash = match &facts.durable {
             Ok(_) => hash(&bytes),
             Err(unread) => hash(unread.fact.as_bytes()),
