@@ -35,7 +35,7 @@ pub fn run(options: &cli::Plot) -> Result<()> {
     };
     match drawn {
         Some(bytes) => target.write(&bytes),
-        None => return Err(nothing_to_draw(dir, &look.months)?.into()),
+        None => Err(nothing_to_draw(dir, &look.months)?.into()),
     }
 }
 

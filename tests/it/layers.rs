@@ -15,7 +15,8 @@ struct Source {
 impl Source {
     fn is_in(&self, places: &[&str]) -> bool {
         places.iter().any(|place| match place.strip_suffix('/') {
-            Some(_) => self.name.starts_with(place),
+            // A module's directory, and the file above it.
+            Some(module) => self.name.starts_with(place) || self.name == format!("{module}.rs"),
             None => self.name == *place,
         })
     }
