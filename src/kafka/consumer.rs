@@ -14,7 +14,7 @@ use super::native::ConsumerClient;
 use super::reader::Reader;
 use super::received::Received;
 
-/// The [`Group`] says which partitions to read, the [`Reader`] reads them, and [`Received`] has what it brings. The
+/// The `Group` says which partitions to read, the `Reader` reads them, and [`Received`] has what it brings. The
 /// caller stands between the two: it decides from which offset to read what the group assigns.
 pub struct Consumer {
     group: Group,
