@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use almanac::checkpoint::Checkpoint;
 use almanac::source::Synthetic;
-use almanac::store::{self, Claim};
+use almanac::store::{self, LocalClaim};
 use anyhow::Result;
 use clap::Parser;
 use jiff::civil::date;
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
             checkpoint.statistics.cells().count(),
             json.len() / 1000
         );
-        let (mut claim, _) = Claim::new(dir.path(), partition, false)?;
+        let (mut claim, _) = LocalClaim::new(dir.path(), partition, false)?;
         measure("encode", options.rounds, || {
             checkpoint.offset += 1;
             black_box(checkpoint.to_json());
@@ -62,7 +62,7 @@ fn main() -> Result<()> {
         })?;
         measure("replace", options.rounds, || {
             checkpoint.offset += 1;
-            claim.replace(&checkpoint)?;
+            claim.write_checkpoint(&checkpoint)?;
             Ok(())
         })?;
         measure("read", options.rounds, || {

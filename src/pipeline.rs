@@ -21,7 +21,7 @@ mod writing;
 
 use crate::limits;
 use crate::stop::Stop;
-use crate::store::Home;
+use crate::store;
 use consumer::Consumer;
 
 pub use error::PipelineError;
@@ -30,13 +30,12 @@ pub use settings::{OnGap, Policy, STALL_AFTER, Settings};
 
 /// Keeps the checkpoints until asked to stop.
 pub fn run(settings: &Settings, stop: &Stop) -> Result<(), PipelineError> {
-    // Held for as long as the process runs: nothing is written to another directory that gets its name.
-    let home = Home::open(&settings.dir)?;
+    let store = store::open(&settings.dir)?;
     let named = settings.partitions.as_ref().map(|named| limits::Needed { partitions: named.len() });
     if let Some(needed) = named.filter(|needed| needed.is_out_of_reach()) {
         return Err(PipelineError::OpenFiles { what: "can't take all partitions".to_owned(), needed });
     }
-    match Consumer::connect(settings, &home, stop)? {
+    match Consumer::connect(settings, &*store, stop)? {
         Some(consumer) => consumer.run(),
         None => Ok(()),
     }

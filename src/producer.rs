@@ -20,6 +20,8 @@ pub use sender::{Acknowledged, Sender, Stuck, Undelivered};
 
 /// How long a deleted topic may take to be gone, and a new one to be there.
 const TOPIC_CHANGE_MAX: Duration = Duration::from_secs(60);
+/// How soon the first report is sent again.
+const RESEND_AFTER: Duration = Duration::from_millis(200);
 const TOPIC_POLL: Duration = Duration::from_millis(20);
 /// A topic's newest day is among its last records: repeats follow their original by 40 days at most.
 const TAIL_RECORDS: i64 = 1000;
@@ -314,17 +316,48 @@ pub fn send_all(
         if stop.is_asked() {
             break;
         }
+        if index == 0 {
+            if !send_first(sender, &sent, stop)? {
+                break;
+            }
+            continue;
+        }
         if !sender.send(&sent.report, sent.is_repeat, || stop.is_asked())? {
             break;
         }
-        if index == 0 {
-            flush(sender, stop)?;
-        } else if index % SENDS_PER_SERVE == 0 {
+        if index % SENDS_PER_SERVE == 0 {
             sender.poll(Duration::ZERO);
         }
         refuse_undelivered(sender)?;
     }
     flush(sender, stop)
+}
+
+/// Sends the first report alone. A broker that was paused may not know a topic that was just created; nothing came after the
+/// report, so it can be sent again.
+fn send_first(sender: &Sender, sent: &Sent, stop: &Stop) -> Result<bool, ProduceError> {
+    let deadline = Instant::now() + TOPIC_CHANGE_MAX;
+    loop {
+        let is_queued = sender.send(&sent.report, sent.is_repeat, || stop.is_asked());
+        let error: ProduceError = match is_queued.map_err(ProduceError::from).and_then(|is_queued| {
+            flush(sender, stop)?;
+            Ok(is_queued)
+        }) {
+            Ok(is_queued) => return Ok(is_queued),
+            Err(error) => error,
+        };
+        let is_topic_unknown = match &error {
+            ProduceError::Kafka(error) => error.is_unknown_topic(),
+            ProduceError::Undelivered(Dates(undelivered)) => undelivered.is_topic_unknown,
+            _ => false,
+        };
+        if !is_topic_unknown || Instant::now() >= deadline || stop.is_asked() {
+            return Err(error);
+        }
+        tracing::debug!(%error, "sending the first report again");
+        sender.forget_undelivered();
+        stop.wait(RESEND_AFTER);
+    }
 }
 
 fn wait_for_tick(sender: &Sender, due: Instant, stop: &Stop) {
@@ -365,7 +398,7 @@ pub struct Dates(Undelivered);
 impl fmt::Display for Dates {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         const NAMED_MAX: usize = 20;
-        let Undelivered { dates, repeats, reason } = &self.0;
+        let Undelivered { dates, repeats, reason, .. } = &self.0;
         let mut dates = dates.clone();
         dates.sort_unstable();
         dates.dedup();
@@ -388,7 +421,13 @@ mod tests {
     #[test]
     fn undelivered_dates_are_named_once_and_in_order() {
         let dates = [3, 1, 3, 2].map(|day| jiff::civil::date(2000, 1, day)).to_vec();
-        let message = Dates(Undelivered { dates, repeats: 1, reason: "timed out".to_owned() }).to_string();
+        let message = Dates(Undelivered {
+            dates,
+            repeats: 1,
+            reason: "timed out".to_owned(),
+            ..Undelivered::default()
+        })
+        .to_string();
         assert_eq!(
             message,
             "3 days and 1 repeats were not acknowledged: 2000-01-01, 2000-01-02, 2000-01-03 (timed out)"
@@ -398,7 +437,13 @@ mod tests {
     #[test]
     fn only_the_first_of_many_undelivered_dates_are_named() {
         let dates = (1..=31).map(|day| jiff::civil::date(2000, 1, day)).collect();
-        let message = Dates(Undelivered { dates, repeats: 0, reason: "timed out".to_owned() }).to_string();
+        let message = Dates(Undelivered {
+            dates,
+            repeats: 0,
+            reason: "timed out".to_owned(),
+            ..Undelivered::default()
+        })
+        .to_string();
         assert!(
             message.starts_with("31 days and 0 repeats were not acknowledged: 2000-01-01, "),
             "{message}"

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use almanac::checkpoint::Checkpoint;
 use almanac::report::Report;
-use almanac::store::{Claim, Paths};
+use almanac::store::{LocalClaim, Paths};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::civil::Date;
 use rustix::time::{ClockId, clock_gettime};
@@ -75,12 +75,12 @@ pub fn more_years(temp: &Path) -> Result<()> {
         let dir = fresh(&temp.join("years"))?;
         // That of the partition with the most months: with four partitions January, April, June and December.
         let mut checkpoint = filled(2, years)?;
-        let (mut claim, _) = Claim::new(&dir, 2, false)?;
+        let (mut claim, _) = LocalClaim::new(&dir, 2, false)?;
         let (mut cpu, mut wall, mut bytes) = (Vec::new(), Vec::new(), 0);
         for _ in 0..TIMES {
             checkpoint.offset += 1;
             let (start, cpu_before) = (Instant::now(), thread_cpu_ms());
-            bytes = claim.replace(&checkpoint)?;
+            bytes = claim.write_checkpoint(&checkpoint)?;
             cpu.push(thread_cpu_ms() - cpu_before);
             wall.push(start.elapsed().as_secs_f64() * 1000.0);
         }

@@ -228,6 +228,14 @@ impl Cluster {
             };
             match attempt {
                 Ok(answer) => return Ok(answer),
+                // A leader that was just chosen, or paused, may not know the topic yet.
+                Err(Failure::Final(error)) if matches!(to, To::LeaderOf(..)) && error.is_unknown_topic() => {
+                    self.known().topic = None;
+                    if Instant::now() + RETRY_AFTER >= deadline {
+                        return Err(error);
+                    }
+                    std::thread::sleep(RETRY_AFTER);
+                }
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Transient(error)) => {
                     // The leader may be another by now, also for whoever asks next.

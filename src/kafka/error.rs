@@ -203,6 +203,14 @@ impl KafkaError {
         KafkaError::code(format!("topic {topic} has another id"), Code::UnknownTopicId)
     }
 
+    /// The same, with what went wrong on a connection before.
+    pub(super) fn with_cause(mut self, cause: Option<String>) -> Self {
+        if let (KafkaError::Client { reason, .. }, Some(cause)) = (&mut self, cause) {
+            *reason = format!("{reason}; {cause}");
+        }
+        self
+    }
+
     /// Why it went wrong, without what did.
     pub fn reason(self) -> String {
         match self {

@@ -22,7 +22,7 @@ const PURGE_MAX: Duration = Duration::from_millis(100);
 pub trait Deliveries: Send + Sync + 'static {
     fn acknowledged(&self, tag: usize, partition: i32);
     /// The record did not reach the broker, or may not have.
-    fn failed(&self, tag: usize, reason: String);
+    fn failed(&self, tag: usize, error: KafkaError);
 }
 
 /// Sends the records of one topic.
@@ -117,12 +117,9 @@ impl<D: Deliveries> ProducerContext for Reports<D> {
         match result {
             Ok(message) => self.deliveries.acknowledged(tag, message.partition()),
             Err((error, _)) => {
-                let error = KafkaError::client(String::new(), error).reason();
-                let reason = match self.client.last_error() {
-                    Some(cause) => format!("{error}; {}", cause.reason),
-                    None => error,
-                };
-                self.deliveries.failed(tag, reason);
+                let error = KafkaError::client(String::new(), error);
+                self.deliveries
+                    .failed(tag, error.with_cause(self.client.last_error().map(|cause| cause.reason)));
             }
         }
     }

@@ -9,12 +9,12 @@ use super::decision::{Because, Decision, Facts, How, Reaches, decide};
 use super::error::PipelineError;
 use super::facts::{Answer, Asking, Question};
 use super::open::open;
-use super::opening::{Awaited, Files, Opening};
+use super::opening::{Awaited, Opening};
 use super::partition::Partition;
 use super::trust::{Interrupt, Reconnect};
 use crate::failure::{Failure, fact};
 use crate::kafka::RebalanceEvent;
-use crate::store::{self, Claim, Log, StoreError};
+use crate::store::{Log, StoreError};
 
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
@@ -25,8 +25,8 @@ const REFUSED_CHECK_EVERY: Duration = Duration::from_secs(1);
 impl Consumer<'_> {
     /// Claims the partitions named, or joins the group.
     pub(super) fn begin(&mut self) -> Result<(), Interrupt> {
-        refuse_other_log(self.settings, &self.kafka)?;
-        refuse_repartitioned(self.settings, &self.kafka)?;
+        refuse_other_log(self.settings, self.store, &self.kafka)?;
+        refuse_repartitioned(self.settings, self.store, &self.kafka)?;
         let Some(partitions) = &self.settings.partitions else { return Ok(self.kafka.reader.subscribe()?) };
         let has = self.kafka.identity.topic.partitions;
         if let Some(&partition) = partitions.iter().find(|partition| **partition >= has) {
@@ -35,7 +35,7 @@ impl Consumer<'_> {
         }
         // Before the first is claimed: a file that can't be read must cost no living owner another partition.
         for &partition in partitions {
-            store::check(&self.settings.dir, partition)?;
+            self.store.check(partition)?;
         }
         for &partition in partitions {
             self.claim(partition, self.take_over)?;
@@ -44,8 +44,8 @@ impl Consumer<'_> {
     }
 
     fn claim(&mut self, partition: i32, take_over: bool) -> Result<(), StoreError> {
-        let (claim, loaded) = Claim::take(self.home, partition, take_over)?;
-        let rejected_total = store::count_rejected(&self.settings.dir, partition)?;
+        let (claim, loaded) = self.store.claim(partition, take_over)?;
+        let rejected_total = claim.count_rejected()?;
         self.opening.insert(partition, Opening::new(claim, loaded, rejected_total));
         Ok(())
     }
@@ -93,12 +93,18 @@ impl Consumer<'_> {
         self.contact.forget(partitions);
         for partition in partitions {
             self.awaited.remove(partition);
-            self.opening.remove(partition);
+            self.opening.remove(partition).into_iter().for_each(|opening| opening.claim.release());
             self.truncations.remove(partition);
             self.progress.remove(partition);
         }
         let mut added = partitions.to_vec();
-        added.retain(|partition| self.owned.remove(partition).is_some() || self.given_up.contains(partition));
+        added.retain(|partition| match self.owned.remove(partition) {
+            Some(owned) => {
+                owned.release();
+                true
+            }
+            None => self.given_up.contains(partition),
+        });
         self.given_up.retain(|partition| !added.contains(partition));
         Ok(self.kafka.reader.remove(&added)?)
     }
@@ -112,7 +118,7 @@ impl Consumer<'_> {
                 self.awaited.insert(number, awaited);
                 continue;
             }
-            let files = || Files::of(&self.settings.dir, number);
+            let files = || self.store.version(number);
             if awaited.refused.as_ref().is_some_and(|refused| *refused == files()) {
                 self.awaited.insert(number, Awaited { from: now + REFUSED_CHECK_EVERY, ..awaited });
                 continue;
@@ -201,16 +207,16 @@ impl Consumer<'_> {
         };
         self.report_opening(number, &how, &facts.log);
         let (is_begun, is_resumed) = (how == How::Begin, matches!(how, How::Resume(_) | How::ResumeWith(_)));
-        let (log, checkpoint) = match open(how, &mut claim, loaded, &facts.log) {
+        let (log, checkpoint) = match open(how, &mut *claim, loaded, &facts.log) {
             Ok(opened) => opened,
             Err(error) => return Ok(self.fail(number, error.into())?),
         };
         if !is_resumed {
-            rejected_total = store::count_rejected(&self.settings.dir, number)?;
+            rejected_total = claim.count_rejected()?;
             self.truncations.remove(&number);
         }
         let before = self.progress.remove(&number);
-        let durable = store::durable_of(&self.settings.dir, &checkpoint);
+        let durable = claim.durable(&checkpoint);
         let partition = Partition::new(claim, log, checkpoint, rejected_total, durable, before);
         match self.kafka.reader.add(&[partition.position()]) {
             Err(error) if error.is_transient() => return Err(Reconnect::NotStarted(error).into()),
@@ -219,7 +225,7 @@ impl Consumer<'_> {
         self.owned.insert(number, partition);
         self.failures.remove(&number);
         // Two that begin in a fresh DIR at the same time see each other's logs by now.
-        if is_begun { refuse_other_log(self.settings, &self.kafka) } else { Ok(()) }
+        if is_begun { refuse_other_log(self.settings, self.store, &self.kafka) } else { Ok(()) }
     }
 
     /// Warns of what is done beyond continuing; of another topic once for all partitions of this process.
@@ -263,7 +269,7 @@ impl Consumer<'_> {
                 tracing::error!(hint = error.hint(), "partition {number} is left alone: {}", fact(&error));
             }
             self.failures.insert(number, error);
-            let refused = Some(Files::of(&self.settings.dir, number));
+            let refused = Some(self.store.version(number));
             let from = Instant::now() + REFUSED_CHECK_EVERY;
             self.awaited.insert(number, Awaited { from, force: None, refused });
         }

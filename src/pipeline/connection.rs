@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::trust::{Interrupt, Reconnect};
 use crate::kafka::{self, KafkaError, SHORT_REQUEST_TIMEOUT, Topic};
 use crate::stop::Stop;
-use crate::store;
+use crate::store::Store;
 
 /// How soon the brokers are asked again for a topic that is not there.
 const FIND_EVERY: Duration = Duration::from_millis(100);
@@ -96,13 +96,17 @@ pub(super) fn find_topic(
 
 /// DIR belongs to one topic of one cluster, whichever of its partitions are to be read. This is known before the first
 /// is claimed, so that no living owner loses one to a consumer that then refuses.
-pub(super) fn refuse_other_log(settings: &Settings, kafka: &Kafka) -> Result<(), Interrupt> {
+pub(super) fn refuse_other_log(
+    settings: &Settings,
+    store: &dyn Store,
+    kafka: &Kafka,
+) -> Result<(), Interrupt> {
     let Identity { cluster_id, .. } = &kafka.identity;
-    let (dir, topic) = (&settings.dir, &settings.topic);
+    let topic = &settings.topic;
     if settings.policy.accept_new_log {
         return Ok(());
     }
-    let logs = store::logs_in(dir);
+    let logs = store.logs();
     let Some(log) = logs.iter().find(|log| (&log.cluster_id, &log.topic) != (cluster_id, topic)) else {
         return Ok(());
     };
@@ -120,12 +124,16 @@ pub(super) fn refuse_other_log(settings: &Settings, kafka: &Kafka) -> Result<(),
 
 /// A duplicate of a day is recognised only in the partition that counted the day. So this concerns all of DIR, whichever
 /// partitions are to be read.
-pub(super) fn refuse_repartitioned(settings: &Settings, kafka: &Kafka) -> Result<(), PipelineError> {
+pub(super) fn refuse_repartitioned(
+    settings: &Settings,
+    store: &dyn Store,
+    kafka: &Kafka,
+) -> Result<(), PipelineError> {
     let Topic { id, partitions: now } = &kafka.identity.topic;
     if settings.policy.allow_repartition {
         return Ok(());
     }
-    let logs = store::logs_in(&settings.dir);
+    let logs = store.logs();
     match logs.iter().find(|log| log.topic_id == *id && log.partitions != *now) {
         None => Ok(()),
         Some(log) => Err(PipelineError::Repartitioned {

@@ -19,7 +19,7 @@ use crate::failure::{Failure, fact};
 use crate::kafka::{Item, KafkaError, POLL_TIMEOUT, Received};
 use crate::report::Decoder;
 use crate::stop::Stop;
-use crate::store::{Home, Paths, StoreError};
+use crate::store::{Paths, Store, StoreError};
 
 /// How soon the consumer sees that a checkpoint in flight is durable, or a request is answered, if no records come.
 const PENDING_CHECK_EVERY: Duration = Duration::from_millis(5);
@@ -41,7 +41,7 @@ const QUIET_STATUSES_MAX: u32 = 120;
 /// All that a consumer knows.
 pub(super) struct Consumer<'a> {
     pub settings: &'a Settings,
-    pub home: &'a Home,
+    pub store: &'a dyn Store,
     pub stop: &'a Stop,
     /// Replaced when it reconnects.
     pub kafka: Kafka,
@@ -87,7 +87,7 @@ impl<'a> Consumer<'a> {
     /// Waits until there is a Kafka, and the topic in it. `None`: the process is to stop.
     pub(super) fn connect(
         settings: &'a Settings,
-        home: &'a Home,
+        store: &'a dyn Store,
         stop: &'a Stop,
     ) -> Result<Option<Self>, PipelineError> {
         let clients = Clients::new(&settings.connection)?;
@@ -100,7 +100,7 @@ impl<'a> Consumer<'a> {
         kafka.warn_of_removal(settings);
         Ok(Some(Consumer {
             settings,
-            home,
+            store,
             stop,
             kafka,
             awaited: BTreeMap::new(),
@@ -440,8 +440,8 @@ impl<'a> Consumer<'a> {
         let finished = self.finish_writing();
         self.publish_offsets();
         self.progress.extend(self.owned.iter_mut().map(|(&number, owned)| (number, *owned.progress())));
-        self.owned.clear();
-        self.opening.clear();
+        std::mem::take(&mut self.owned).into_values().for_each(Partition::release);
+        std::mem::take(&mut self.opening).into_values().for_each(|opening| opening.claim.release());
         self.awaited.clear();
         self.given_up.clear();
         self.asking = None;

@@ -9,7 +9,7 @@ use crate::store::{Claim, Gap, Loaded, Log, StoreError};
 /// Opens the partition in the way that was decided. Gives the log and the checkpoint that the files then hold.
 pub(super) fn open(
     how: How,
-    claim: &mut Claim,
+    claim: &mut dyn Claim,
     loaded: Loaded,
     now: &Log,
 ) -> Result<(Log, Checkpoint), StoreError> {
@@ -29,22 +29,16 @@ pub(super) fn open(
     }
 }
 
-/// Continues at the nearest offset that the log holds. The gap is noted first: a note of what did not happen after all,
-/// because of a crash in between, is harmless, and the next start makes it true. The leader epochs stay until there is the
-/// checkpoint, as they show the truncation as long as the offset does not.
+/// Continues at the nearest offset that the log holds.
 fn jump(
-    claim: &mut Claim,
+    claim: &mut dyn Claim,
     mut log: Log,
     mut checkpoint: Checkpoint,
     gap: Gap,
 ) -> Result<(Log, Checkpoint), StoreError> {
     log.note_gap(gap);
-    claim.set_log(&log)?;
-    if gap.to < gap.from {
-        claim.rewind(&log, gap.to)?;
-    }
     checkpoint.offset = gap.to;
-    claim.replace(&checkpoint)?;
+    claim.jump(&log, &checkpoint, gap)?;
     Ok((log, checkpoint))
 }
 

@@ -1,6 +1,5 @@
 //! A partition before it is open: awaited from its former owner, then claimed while the brokers are asked what its log is.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::contact::Contact;
@@ -9,7 +8,7 @@ use super::facts::Question;
 use super::progress::{Moment, Obstacle, Progress, Seen, Tally};
 use super::settings::Settings;
 use crate::kafka::KafkaError;
-use crate::store::{self, Claim, Identity, Loaded, Paths, StoreError};
+use crate::store::{Claim, Loaded, StoreError, Version};
 
 /// How soon the brokers are asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -26,23 +25,12 @@ pub(super) struct Awaited {
     pub force: Option<Instant>,
     /// Its checkpoint and `log.json` when the partition had to be left alone: it is tried again once the user has changed
     /// them.
-    pub refused: Option<Files>,
-}
-
-/// The checkpoint and the `log.json` of a partition.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Files(Option<Identity>, Option<Identity>);
-
-impl Files {
-    pub(super) fn of(dir: &Path, partition: i32) -> Files {
-        let paths = Paths::new(dir, partition);
-        Files(Identity::of(&paths.checkpoint()), Identity::of(&paths.log()))
-    }
+    pub refused: Option<Version>,
 }
 
 /// A partition that is claimed, while the brokers are asked what its log is.
 pub(super) struct Opening {
-    pub claim: Claim,
+    pub claim: Box<dyn Claim>,
     pub loaded: Loaded,
     /// How many rejected records its file holds.
     pub rejected_total: u64,
@@ -55,7 +43,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(claim: Claim, loaded: Loaded, rejected_total: u64) -> Opening {
+    pub(super) fn new(claim: Box<dyn Claim>, loaded: Loaded, rejected_total: u64) -> Opening {
         let now = Instant::now();
         Opening { claim, loaded, rejected_total, since: now, ask_at: now, first: None, obstacle: None }
     }
@@ -96,7 +84,7 @@ impl Opening {
         let Some(checkpoint) = &self.loaded.checkpoint else { return Ok(()) };
         let progress = Progress::from(checkpoint.offset, None);
         let owner = self.claim.owner();
-        let durable = store::durable_of(&settings.dir, checkpoint);
+        let durable = self.claim.durable(checkpoint);
         let seen = Seen {
             partition: checkpoint.partition,
             topic: &settings.topic,

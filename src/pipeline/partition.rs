@@ -18,7 +18,7 @@ const REJECTED_BYTES_MAX: usize = 8 << 20;
 pub(super) struct Partition {
     number: i32,
     /// None while a checkpoint is in flight.
-    claim: Option<Claim>,
+    claim: Option<Box<dyn Claim>>,
     log: Log,
     checkpoint: Checkpoint,
     is_dirty: bool,
@@ -48,7 +48,7 @@ pub(super) struct Partition {
 impl Partition {
     /// `rejected_total`: how many rejected records the file holds.
     pub(super) fn new(
-        claim: Claim,
+        claim: Box<dyn Claim>,
         mut log: Log,
         checkpoint: Checkpoint,
         rejected_total: u64,
@@ -77,6 +77,13 @@ impl Partition {
             rejected: Vec::new(),
             rejected_bytes: 0,
             tally: Tally { rejected_total, ..Tally::default() },
+        }
+    }
+
+    /// Lets the next owner claim it at once. Records that are not durable are dropped.
+    pub(super) fn release(self) {
+        if let Some(claim) = self.claim {
+            claim.release();
         }
     }
 
@@ -347,7 +354,7 @@ mod tests {
     use super::*;
     use crate::kafka::Record;
     use crate::report::Report;
-    use crate::store::{self, Paths};
+    use crate::store::{self, LocalClaim, Paths};
 
     const NUMBER: i32 = 2;
 
@@ -404,10 +411,10 @@ mod tests {
     impl Case {
         fn new() -> Case {
             let dir = tempfile::tempdir().unwrap();
-            let (mut claim, loaded) = Claim::new(dir.path(), NUMBER, false).unwrap();
+            let (mut claim, loaded) = LocalClaim::new(dir.path(), NUMBER, false).unwrap();
             let checkpoint = claim.start_over(loaded.log.as_ref(), &log()).unwrap();
             let durable = Durable::of(&checkpoint, 0, None);
-            let partition = Partition::new(claim, log(), checkpoint, 0, durable, None);
+            let partition = Partition::new(Box::new(claim), log(), checkpoint, 0, durable, None);
             Case { dir, partition, values: Vec::new(), epochs: Vec::new() }
         }
 
@@ -487,7 +494,7 @@ mod tests {
         let mut case = Case::new();
         case.apply(1, 0);
         let on_its_way = case.partition.hand_over().unwrap();
-        let (_owner, loaded) = Claim::new(case.dir.path(), NUMBER, true).unwrap();
+        let (_owner, loaded) = LocalClaim::new(case.dir.path(), NUMBER, true).unwrap();
         assert_eq!(loaded.checkpoint.unwrap().offset, 0);
         let error = case.partition.take_back(on_its_way.run()).unwrap_err();
         assert!(matches!(error, StoreError::TakenOver { .. }), "{error}");

@@ -13,7 +13,7 @@ use super::trust::Interrupt;
 use crate::checkpoint::Checkpoint;
 use crate::kafka::{Item, KafkaError, Position, Received, SHORT_REQUEST_TIMEOUT, StartAt};
 use crate::stop::Stop;
-use crate::store::{self, Claim, Gap, Home, LeaderEpoch, Loaded, Log, Paths, StoreError};
+use crate::store::{self, Claim, Gap, LeaderEpoch, Loaded, Log, Store, StoreError};
 
 /// How long a living owner may take to release a partition: a member of a group that tries a partition again holds it so
 /// long.
@@ -42,7 +42,7 @@ pub struct Recovered {
 
 /// Recovers the partitions named in the settings, or all in DIR, as the policy says.
 pub fn recover(settings: &Settings, stop: &Stop) -> Result<Vec<Recovered>, PipelineError> {
-    let home = Home::open(&settings.dir)?;
+    let store = &*store::open(&settings.dir)?;
     let clients = Clients::new(&settings.connection)?;
     let Some(identity) = find_topic(settings, &clients, &mut Contact::default(), stop, |_| Ok(()))? else {
         return Ok(Vec::new());
@@ -50,21 +50,21 @@ pub fn recover(settings: &Settings, stop: &Stop) -> Result<Vec<Recovered>, Pipel
     let has = identity.topic.partitions;
     let kafka = Kafka::new(settings, clients, identity)?;
     loop {
-        match refuse_other_log(settings, &kafka) {
+        match refuse_other_log(settings, store, &kafka) {
             Ok(()) => break,
             Err(Interrupt::Fail(error)) => return Err(error),
             Err(Interrupt::Reconnect(_)) if stop.wait(ASK_EVERY) => return Ok(Vec::new()),
             Err(Interrupt::Reconnect(_)) => {}
         }
     }
-    refuse_repartitioned(settings, &kafka)?;
-    let all = store::partitions_in(&settings.dir)?;
+    refuse_repartitioned(settings, store, &kafka)?;
+    let all = store.partitions()?;
     let partitions = settings.partitions.as_ref().unwrap_or(&all);
     if let Some(&partition) = partitions.iter().find(|partition| **partition >= has) {
         let topic = settings.topic.clone();
         return Err(PipelineError::NoSuchPartition { topic, partition, partitions: has });
     }
-    let mut recovery = Recovery { settings, home: &home, stop, kafka };
+    let mut recovery = Recovery { settings, store, stop, kafka };
     let mut recovered = Vec::new();
     for &partition in partitions {
         match recovery.recover(partition) {
@@ -83,7 +83,7 @@ pub fn recover(settings: &Settings, stop: &Stop) -> Result<Vec<Recovered>, Pipel
 
 struct Recovery<'a> {
     settings: &'a Settings,
-    home: &'a Home,
+    store: &'a dyn Store,
     stop: &'a Stop,
     kafka: Kafka,
 }
@@ -91,7 +91,7 @@ struct Recovery<'a> {
 impl Recovery<'_> {
     fn recover(&mut self, partition: i32) -> Result<Recovered, PipelineError> {
         let nothing = Recovered { partition, done: None, offset: None };
-        let loaded = store::load(&Paths::new(&self.settings.dir, partition))?;
+        let loaded = self.store.load(partition)?;
         let identity = &self.kafka.identity;
         let is_of_topic =
             |log: &Log| (&log.cluster_id, &log.topic) == (&identity.cluster_id, &self.settings.topic);
@@ -109,7 +109,7 @@ impl Recovery<'_> {
         };
         let is_as_before = matches!(how, How::Resume(_));
         let said = how.describe(partition, &facts.log);
-        let (log, checkpoint) = open(how, &mut claim, loaded, &facts.log)?;
+        let (log, checkpoint) = open(how, &mut *claim, loaded, &facts.log)?;
         if is_as_before && self.settings.policy.on_gap == OnGap::Continue {
             return self.leave_out(claim, log, checkpoint);
         }
@@ -117,10 +117,10 @@ impl Recovery<'_> {
     }
 
     /// Waits until a living owner has released it, unless it is to be taken over.
-    fn claim(&self, partition: i32) -> Result<(Claim, Loaded), PipelineError> {
+    fn claim(&self, partition: i32) -> Result<(Box<dyn Claim>, Loaded), PipelineError> {
         let deadline = Instant::now() + RELEASE_MAX;
         loop {
-            match Claim::take(self.home, partition, self.settings.take_over) {
+            match self.store.claim(partition, self.settings.take_over) {
                 Err(StoreError::Held { .. })
                     if self.settings.partitions.is_some() && Instant::now() < deadline =>
                 {
@@ -163,7 +163,7 @@ impl Recovery<'_> {
     /// Leaves out the next batch if it can't be read.
     fn leave_out(
         &mut self,
-        mut claim: Claim,
+        mut claim: Box<dyn Claim>,
         mut log: Log,
         mut checkpoint: Checkpoint,
     ) -> Result<Recovered, PipelineError> {
@@ -179,9 +179,8 @@ impl Recovery<'_> {
         if let Some(epoch) = last.filter(|last| noted.is_none_or(|noted| noted < *last)) {
             log.leader_epochs.push(LeaderEpoch { epoch, first_offset: batch.to - 1 });
         }
-        claim.set_log(&log)?;
         checkpoint.offset = batch.to;
-        claim.replace(&checkpoint)?;
+        claim.jump(&log, &checkpoint, batch)?;
         let done = format!(
             "partition {partition}: offsets {} to {} are left out; noted in log.json",
             batch.from,

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::checkpoint::Checkpoint;
 use crate::status::Durable;
-use crate::store::{Claim, Log, Rejected, StoreError};
+use crate::store::{Change, Claim, Log, Rejected, StoreError};
 
 /// Checkpoints that are written at the same time.
 const WRITERS_MAX: usize = 8;
 
 /// One checkpoint to write, with the claim, which comes back when it is durable.
 pub(super) struct Write {
-    pub claim: Claim,
+    pub claim: Box<dyn Claim>,
     pub checkpoint: Checkpoint,
     pub rejected: Vec<Rejected>,
     /// If it has leader epochs that are new to `log.json`.
@@ -23,7 +23,7 @@ pub(super) struct Write {
 
 /// The result of one write.
 pub(super) struct Written {
-    pub claim: Claim,
+    pub claim: Box<dyn Claim>,
     /// A summary of the file as it is now.
     pub durable: Result<Durable, StoreError>,
     pub took: Duration,
@@ -31,22 +31,12 @@ pub(super) struct Written {
 }
 
 impl Write {
-    /// Rejected records and leader epochs come before the checkpoint that passes them.
     pub(super) fn run(mut self) -> Written {
         let start = Instant::now();
-        let mut write = || {
-            if !self.rejected.is_empty() {
-                self.claim.reject(&self.rejected)?;
-            }
-            if let Some(log) = &self.log {
-                self.claim.set_log(log)?;
-            }
-            self.claim.replace(&self.checkpoint)
-        };
-        let bytes = write();
+        let change =
+            Change { checkpoint: &self.checkpoint, rejected: &self.rejected, log: self.log.as_ref() };
+        let durable = self.claim.replace(&change);
         let at = Instant::now();
-        let written = Some(jiff::Timestamp::now());
-        let durable = bytes.map(|bytes| Durable::of(&self.checkpoint, bytes, written));
         Written { claim: self.claim, durable, took: at - start, at }
     }
 }
@@ -129,13 +119,14 @@ impl Writing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{self, Paths};
+    use crate::store::{self, LocalClaim, Paths};
 
     const PARTITIONS: i32 = WRITERS_MAX as i32 * 2 + 3;
 
     fn writes(dir: &std::path::Path) -> Vec<Write> {
         let claim = |partition| {
-            let (claim, _) = Claim::new(dir, partition, false).unwrap();
+            let (claim, _) = LocalClaim::new(dir, partition, false).unwrap();
+            let claim = Box::new(claim);
             let checkpoint = Checkpoint::empty(partition, 7);
             Write { claim, checkpoint, rejected: Vec::new(), log: None }
         };
@@ -161,7 +152,7 @@ mod tests {
         for partition in 0..PARTITIONS {
             let found = store::load_checkpoint(&Paths::new(dir.path(), partition)).unwrap();
             assert_eq!(found.map(|found| found.offset), Some(7));
-            Claim::new(dir.path(), partition, false).expect("free again");
+            LocalClaim::new(dir.path(), partition, false).expect("free again");
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Undelivered {
     pub dates: Vec<Date>,
     pub repeats: u64,
     pub reason: String,
+    /// Whether the broker did not know the topic.
+    pub is_topic_unknown: bool,
 }
 
 /// What Kafka has acknowledged.
@@ -114,6 +116,13 @@ impl Sender {
         has_failed.then(|| locked(&tally.undelivered).clone())
     }
 
+    /// Forgets what could not be delivered, to send it again.
+    pub fn forget_undelivered(&self) {
+        let tally = self.tally();
+        *locked(&tally.undelivered) = Undelivered::default();
+        tally.failed.store(0, Ordering::Relaxed);
+    }
+
     fn tally(&self) -> &Tally {
         self.producer.deliveries()
     }
@@ -195,7 +204,7 @@ impl Deliveries for Tally {
         *newest = (*newest).max(Some(date));
     }
 
-    fn failed(&self, tag: usize, reason: String) {
+    fn failed(&self, tag: usize, error: KafkaError) {
         let (date, is_repeat) = from_tag(tag);
         self.lane(date).settled(self.now());
         let mut undelivered = locked(&self.undelivered);
@@ -204,7 +213,8 @@ impl Deliveries for Tally {
             false => undelivered.dates.push(date),
         }
         if undelivered.reason.is_empty() {
-            undelivered.reason = reason;
+            undelivered.is_topic_unknown = error.is_unknown_topic();
+            undelivered.reason = error.reason();
         }
         drop(undelivered);
         self.failed.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, read_plain, write_whole};
+use super::error::StoreError;
+use super::files::{read_plain, write_whole};
 use crate::text::to_json;
 
 const NAME: &str = "up.json";

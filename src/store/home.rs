@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::{self as at, AtFlags, Mode, OFlags, Stat};
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// As the umask has it.
 const FILE_MODE: u32 = 0o666;
@@ -30,7 +30,7 @@ impl Home {
     /// is read.
     pub fn open(dir: &Path) -> Result<Home, StoreError> {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        super::create_dir_durably(dir)?;
+        super::files::create_dir_durably(dir)?;
         let handle = open_dir(at::CWD, dir).map_err(StoreError::io("open", dir))?;
         let home = Home(Arc::new(Inner { path: dir.to_owned(), handle }));
         home.create_dir(&dir.join(".almanac"))?;

@@ -1,11 +1,18 @@
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use jiff::civil::date;
 use tempfile::TempDir;
 
+use super::epoch::*;
+use super::files::*;
 use super::*;
+use crate::checkpoint::Checkpoint;
+use crate::failure::Failure;
 use crate::report::{Decoder, RejectReason, Report};
 
 /// A DIR, looked at as other programs do.
@@ -20,12 +27,12 @@ impl Dir {
         self.0.path()
     }
 
-    fn claim(&self) -> (Claim, Loaded) {
-        Claim::new(self.path(), 2, false).unwrap()
+    fn claim(&self) -> (LocalClaim, Loaded) {
+        LocalClaim::new(self.path(), 2, false).unwrap()
     }
 
-    fn take_over(&self) -> (Claim, Loaded) {
-        Claim::new(self.path(), 2, true).unwrap()
+    fn take_over(&self) -> (LocalClaim, Loaded) {
+        LocalClaim::new(self.path(), 2, true).unwrap()
     }
 
     fn read(&self, path: &str) -> String {
@@ -68,7 +75,7 @@ impl Dir {
     }
 }
 
-fn private_of(claim: &Claim) -> Private<'_> {
+fn private_of(claim: &LocalClaim) -> Private<'_> {
     let handle = claim.epoch.home.open_dir(&claim.paths.private()).unwrap();
     Private { paths: &claim.paths, handle }
 }
@@ -115,7 +122,7 @@ fn a_claim_finds_what_the_one_before_left() {
         assert!(loaded.log.is_none() && loaded.checkpoint.is_none());
         assert_eq!(claim.start_over(None, &log("one-------------------")).unwrap(), Checkpoint::empty(2, 0));
         claim.reject(&[rejected(0), rejected(1)]).unwrap();
-        claim.replace(&counted(5)).unwrap();
+        claim.write_checkpoint(&counted(5)).unwrap();
     }
     let (_claim, loaded) = dir.claim();
     assert_eq!(loaded.log, Some(log("one-------------------")));
@@ -134,9 +141,9 @@ fn a_claim_finds_what_the_one_before_left() {
 fn a_living_owner_is_named() {
     let dir = Dir::new();
     let (mut claim, _) = dir.claim();
-    claim.replace(&counted(1)).unwrap();
+    claim.write_checkpoint(&counted(1)).unwrap();
     let before = dir.tree();
-    let error = Claim::new(dir.path(), 2, false).unwrap_err();
+    let error = LocalClaim::new(dir.path(), 2, false).unwrap_err();
     assert!(
         matches!(&error, StoreError::Held { partition: 2, owner, .. } if owner == claim.owner()),
         "{error}"
@@ -146,9 +153,9 @@ fn a_living_owner_is_named() {
     assert!(error.to_string().contains(&names), "{error}");
     assert!(error.hint().unwrap().contains("--take-over"), "{error}");
     assert_eq!(dir.tree(), before, "nothing was touched");
-    claim.replace(&counted(2)).unwrap();
+    claim.write_checkpoint(&counted(2)).unwrap();
     // Another partition is another's to own.
-    Claim::new(dir.path(), 3, false).unwrap();
+    LocalClaim::new(dir.path(), 3, false).unwrap();
 }
 
 #[test]
@@ -156,20 +163,20 @@ fn a_former_owner_overwrites_nothing() {
     let dir = Dir::new();
     let (mut former, _) = dir.claim();
     former.start_over(None, &log("one-------------------")).unwrap();
-    former.replace(&counted(3)).unwrap();
+    former.write_checkpoint(&counted(3)).unwrap();
 
     let (mut now, loaded) = dir.take_over();
     assert_eq!(loaded.checkpoint, Some(counted(3)));
     now.reject(&[rejected(3)]).unwrap();
-    now.replace(&counted(5)).unwrap();
+    now.write_checkpoint(&counted(5)).unwrap();
     let before = dir.tree();
 
     // Its rejected records go to a file that has no name any more.
     former.reject(&[rejected(3), rejected(4)]).unwrap();
     for error in [
-        former.replace(&counted(4)).unwrap_err(),
-        former.set_log(&log("two-------------------")).unwrap_err(),
-        former.set_status(&1).unwrap_err(),
+        former.write_checkpoint(&counted(4)).unwrap_err(),
+        former.write_log(&log("two-------------------")).unwrap_err(),
+        former.write_status(&1).unwrap_err(),
         former.start_over(Some(&log("one-------------------")), &log("two-------------------")).unwrap_err(),
         former.start_over(None, &log("two-------------------")).unwrap_err(),
     ] {
@@ -179,7 +186,7 @@ fn a_former_owner_overwrites_nothing() {
         );
     }
     assert_eq!(dir.tree(), before);
-    now.replace(&counted(6)).unwrap();
+    now.write_checkpoint(&counted(6)).unwrap();
 }
 
 #[test]
@@ -188,8 +195,8 @@ fn a_taken_partition_is_held_once_its_former_owner_is_gone() {
     let (former, _) = dir.claim();
     let (mut now, _) = dir.take_over();
     drop(former);
-    now.replace(&counted(1)).unwrap();
-    let error = Claim::new(dir.path(), 2, false).unwrap_err();
+    now.write_checkpoint(&counted(1)).unwrap();
+    let error = LocalClaim::new(dir.path(), 2, false).unwrap_err();
     assert!(matches!(error, StoreError::Held { .. }), "{error}");
 }
 
@@ -213,12 +220,12 @@ fn takeovers_from_an_owner_that_writes_all_the_time() {
     let dir = Dir::new();
     let (mut claim, _) = dir.claim();
     for number in 0..TAKEOVERS {
-        claim.replace(&Checkpoint::empty(2, number)).unwrap();
+        claim.write_checkpoint(&Checkpoint::empty(2, number)).unwrap();
         let is_writing = AtomicBool::new(false);
         claim = thread::scope(|scope| {
             let former = scope.spawn(|| {
                 loop {
-                    if let Err(error) = claim.replace(&Checkpoint::empty(2, number)) {
+                    if let Err(error) = claim.write_checkpoint(&Checkpoint::empty(2, number)) {
                         return error;
                     }
                     is_writing.store(true, Ordering::Relaxed);
@@ -229,7 +236,7 @@ fn takeovers_from_an_owner_that_writes_all_the_time() {
             }
             let (mut now, loaded) = dir.take_over();
             assert_eq!(loaded.checkpoint, Some(Checkpoint::empty(2, number)));
-            now.replace(&Checkpoint::empty(2, number + 1)).unwrap();
+            now.write_checkpoint(&Checkpoint::empty(2, number + 1)).unwrap();
             let error = former.join().unwrap();
             assert!(matches!(error, StoreError::TakenOver { .. }), "{error:?}");
             now
@@ -245,7 +252,7 @@ fn what_a_crash_left_is_cleaned_up() {
     {
         let (mut claim, _) = dir.claim();
         claim.start_over(None, &log("one-------------------")).unwrap();
-        claim.replace(&counted(5)).unwrap();
+        claim.write_checkpoint(&counted(5)).unwrap();
     }
     dir.write(".almanac/2/1/partition-2.json.tmp", "{\"partition\":2,\"off");
     dir.write(".almanac/2/7/status.json.tmp", "");
@@ -268,7 +275,7 @@ fn an_append_that_a_power_cut_left_holes_in_is_read_again() {
     {
         let (mut claim, _) = dir.claim();
         claim.start_over(None, &log("one-------------------")).unwrap();
-        claim.replace(&counted(5)).unwrap();
+        claim.write_checkpoint(&counted(5)).unwrap();
     }
     let hole = "\0".repeat(20) + &line(5)[20..];
     dir.write(REJECTED, &(line(1) + &hole + &line(6)));
@@ -280,7 +287,7 @@ fn an_append_that_a_power_cut_left_holes_in_is_read_again() {
     // What the checkpoint has passed was synced: here the disk is at fault.
     let text = line(1) + &hole + &line(4);
     dir.write(REJECTED, &text);
-    let error = Claim::new(dir.path(), 2, false).unwrap_err();
+    let error = LocalClaim::new(dir.path(), 2, false).unwrap_err();
     assert!(error.to_string().contains("line 2: zero bytes before the entry of offset 4"), "{error}");
     assert_eq!(dir.read(REJECTED), text);
 }
@@ -292,7 +299,7 @@ fn a_rejected_file_that_is_not_ours_is_refused_by_line() {
     for foreign in ["no JSON\n", "{\"offset\":1}\n", "\n"] {
         let text = line(1) + foreign + &line(2);
         dir.write(REJECTED, &text);
-        let error = Claim::new(dir.path(), 2, false).unwrap_err();
+        let error = LocalClaim::new(dir.path(), 2, false).unwrap_err();
         assert!(
             matches!(&error, StoreError::Unreadable { path, .. } if path.ends_with(REJECTED)),
             "{error:?}"
@@ -313,7 +320,7 @@ fn unreadable_files_are_refused_and_left_as_they_are() {
     ] {
         let dir = Dir::new();
         dir.write(path, text);
-        let error = Claim::new(dir.path(), 2, false).unwrap_err();
+        let error = LocalClaim::new(dir.path(), 2, false).unwrap_err();
         assert!(
             matches!(&error, StoreError::Unreadable { path: named, .. } if named.ends_with(path)),
             "{error:?}"
@@ -331,11 +338,11 @@ fn more_days_than_offsets_are_refused_unless_the_log_was_cut() {
     dir.write(CHECKPOINT, &String::from_utf8(checkpoint.to_json()).unwrap());
     let paths = Paths::new(dir.path(), 2);
     for gap in [None, Some(Gap { from: 0, to: 2 })] {
-        claim.set_log(&Log { gaps: gap.into_iter().collect(), ..log("one-------------------") }).unwrap();
+        claim.write_log(&Log { gaps: gap.into_iter().collect(), ..log("one-------------------") }).unwrap();
         let error = load_checkpoint(&paths).unwrap_err().to_string();
         assert!(error.contains("5 days can't have been counted before offset 4"), "{error}");
     }
-    claim.set_log(&Log { gaps: vec![Gap { from: 9, to: 4 }], ..log("one-------------------") }).unwrap();
+    claim.write_log(&Log { gaps: vec![Gap { from: 9, to: 4 }], ..log("one-------------------") }).unwrap();
     assert_eq!(load_checkpoint(&paths).unwrap(), Some(checkpoint));
 }
 
@@ -345,7 +352,7 @@ fn dir_of_one() -> Dir {
     let (mut claim, _) = dir.claim();
     claim.start_over(None, &log("one-------------------")).unwrap();
     claim.reject(&[rejected(2)]).unwrap();
-    claim.replace(&counted(5)).unwrap();
+    claim.write_checkpoint(&counted(5)).unwrap();
     drop(claim);
     dir
 }
@@ -371,7 +378,7 @@ fn another_log_starts_over_and_the_former_is_archived() {
     let fresh = claim.start_over(loaded.log.as_ref(), &log("two-------------------")).unwrap();
     assert_started_over(&dir, &fresh);
     claim.reject(&[rejected(0)]).unwrap();
-    claim.replace(&Checkpoint::empty(2, 1)).unwrap();
+    claim.write_checkpoint(&Checkpoint::empty(2, 1)).unwrap();
     drop(claim);
     assert_eq!(dir.claim().1.log, Some(log("two-------------------")));
     assert_eq!(dir.read(REJECTED), line(0));
@@ -379,7 +386,7 @@ fn another_log_starts_over_and_the_former_is_archived() {
 
 #[test]
 fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
-    type Step = fn(&mut Claim);
+    type Step = fn(&mut LocalClaim);
     let steps: [Step; 6] = [
         |claim| create_dir_durably(&claim.paths.archive("one-------------------")).unwrap(),
         |claim| {
@@ -391,9 +398,9 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
             claim.epoch.put_bytes(&claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
         |claim| {
-            claim.replace(&Checkpoint::empty(2, 0)).unwrap();
+            claim.write_checkpoint(&Checkpoint::empty(2, 0)).unwrap();
         },
-        |claim| claim.set_log(&log("two-------------------")).unwrap(),
+        |claim| claim.write_log(&log("two-------------------")).unwrap(),
     ];
     for crash_after in 0..=steps.len() {
         let dir = dir_of_one();
@@ -414,23 +421,27 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
 
 #[test]
 fn counting_the_same_log_again_is_finished_after_a_crash_between_any_two_steps() {
-    type Step = fn(&mut Claim);
+    type Step = fn(&mut LocalClaim);
     let later = || Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one-------------------") };
     let steps: [Step; 5] = [
         |claim| {
             let under_way = Log { first_offset: 7, is_starting_over: true, ..log("one-------------------") };
-            claim.set_log(&under_way).unwrap();
+            claim.write_log(&under_way).unwrap();
         },
         |claim| claim.archive("one-------------------").unwrap(),
         |claim| {
             claim.epoch.put_bytes(&claim.paths.rejected(), b"", Durability::Synced).unwrap();
         },
         |claim| {
-            claim.replace(&Checkpoint::empty(2, 7)).unwrap();
+            claim.write_checkpoint(&Checkpoint::empty(2, 7)).unwrap();
         },
         |claim| {
             claim
-                .set_log(&Log { first_offset: 7, leader_epochs: Vec::new(), ..log("one-------------------") })
+                .write_log(&Log {
+                    first_offset: 7,
+                    leader_epochs: Vec::new(),
+                    ..log("one-------------------")
+                })
                 .unwrap();
         },
     ];
@@ -499,7 +510,7 @@ fn the_checkpoint_never_vanishes_while_starting_over() {
         });
         for _ in 0..50 {
             claim.start_over(loaded.log.as_ref(), &log("two-------------------")).unwrap();
-            claim.replace(&counted(5)).unwrap();
+            claim.write_checkpoint(&counted(5)).unwrap();
         }
         done.store(true, Ordering::Relaxed);
         reader.join().unwrap();
@@ -511,7 +522,7 @@ fn nothing_in_the_archive_is_ever_overwritten() {
     let dir = dir_of_one();
     let (mut claim, _) = dir.claim();
     for days in [6, 7, 6] {
-        claim.replace(&counted(days)).unwrap();
+        claim.write_checkpoint(&counted(days)).unwrap();
         claim.start_over(Some(&log("one-------------------")), &log("two-------------------")).unwrap();
     }
     let archived = ["partition-2.2.json", "partition-2.json"];
@@ -540,9 +551,9 @@ fn files_are_as_readable_as_the_umask_says() {
     let by_umask = fs::metadata(&probe).unwrap().mode();
     let (mut claim, _) = dir.claim();
     claim.start_over(None, &log("one-------------------")).unwrap();
-    claim.replace(&counted(1)).unwrap();
+    claim.write_checkpoint(&counted(1)).unwrap();
     claim.reject(&[rejected(0)]).unwrap();
-    claim.set_status(&1).unwrap();
+    claim.write_status(&1).unwrap();
     claim.start_over(Some(&log("one-------------------")), &log("two-------------------")).unwrap();
     crate::output::write(&dir.path().join("month.svg"), b"<svg/>").unwrap();
     for path in [
@@ -580,7 +591,7 @@ fn checkpoints_are_found_by_their_exact_names_in_the_order_of_partitions() {
 fn a_failed_write_leaves_the_old_file_and_nothing_temporary() {
     let dir = Dir::new();
     let (mut claim, _) = dir.claim();
-    claim.replace(&counted(1)).unwrap();
+    claim.write_checkpoint(&counted(1)).unwrap();
     // A directory can't be replaced by a file, whoever asks.
     fs::create_dir(dir.path().join("month.svg")).unwrap();
     let error = crate::output::write(&dir.path().join("month.svg"), b"<svg/>").unwrap_err();
@@ -600,7 +611,7 @@ fn a_file_where_dir_should_be_is_named() {
 #[test]
 fn a_late_epoch_yields_to_a_higher_one() {
     let dir = tempfile::tempdir().unwrap();
-    let (claim, _) = Claim::new(dir.path(), 0, false).unwrap();
+    let (claim, _) = LocalClaim::new(dir.path(), 0, false).unwrap();
     let private = claim.paths.private();
     fs::create_dir(private.join("5")).unwrap();
     fs::create_dir(private.join("6")).unwrap();
@@ -616,7 +627,7 @@ fn who_was_paused_since_it_named_itself_does_not_take_the_partition_back() {
     let (claim, _) = dir.claim();
     let paused = Owner { pid: 1, host: "elsewhere".to_owned(), since: String::new() };
     let error = private_of(&claim).next_epoch(&paused).unwrap_err();
-    assert!(matches!(&error, StoreError::TakenOver { owner, .. } if *owner == claim.owner), "{error}");
+    assert!(matches!(&error, StoreError::TakenOver { owner, .. } if *owner == *claim.owner()), "{error}");
     assert_eq!(dir.names(".almanac/2"), ["1", "lock"]);
 }
 
@@ -668,18 +679,18 @@ fn whatever_becomes_of_its_directories_an_owner_writes_into_no_other() {
     for (number, removal) in removals.into_iter().enumerate() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("files");
-        let (mut former, _) = Claim::new(&dir, 2, false).unwrap();
+        let (mut former, _) = LocalClaim::new(&dir, 2, false).unwrap();
         former.start_over(None, &log("one-------------------")).unwrap();
-        former.replace(&counted(3)).unwrap();
+        former.write_checkpoint(&counted(3)).unwrap();
         removal(&dir);
         for name in [CHECKPOINT, REJECTED] {
             let _ = fs::remove_file(dir.join(name));
         }
-        let (mut now, loaded) = Claim::new(&dir, 2, false).unwrap();
+        let (mut now, loaded) = LocalClaim::new(&dir, 2, false).unwrap();
         assert!(loaded.checkpoint.is_none() && loaded.log.is_none(), "removal {number}");
         now.start_over(None, &log("two-------------------")).unwrap();
-        now.replace(&counted(5)).unwrap();
-        now.set_status(&2).unwrap();
+        now.write_checkpoint(&counted(5)).unwrap();
+        now.write_status(&2).unwrap();
         let files = || {
             let names =
                 [CHECKPOINT, REJECTED, ".almanac/2/log.json", ".almanac/2/status.json", ".almanac/2/lock"];
@@ -689,9 +700,9 @@ fn whatever_becomes_of_its_directories_an_owner_writes_into_no_other() {
         let before = files();
         let _ = former.reject(&[rejected(3)]);
         for error in [
-            former.replace(&counted(4)).unwrap_err(),
-            former.set_log(&log("two-------------------")).unwrap_err(),
-            former.set_status(&1).unwrap_err(),
+            former.write_checkpoint(&counted(4)).unwrap_err(),
+            former.write_log(&log("two-------------------")).unwrap_err(),
+            former.write_status(&1).unwrap_err(),
             former
                 .start_over(Some(&log("one-------------------")), &log("three-----------------"))
                 .unwrap_err(),
@@ -704,7 +715,7 @@ fn whatever_becomes_of_its_directories_an_owner_writes_into_no_other() {
             );
         }
         assert_eq!(files(), before, "removal {number}");
-        now.replace(&counted(6)).unwrap();
+        now.write_checkpoint(&counted(6)).unwrap();
     }
 }
 
@@ -715,11 +726,11 @@ fn a_link_that_leads_elsewhere_now_is_another_dir() {
     fs::create_dir(&one).unwrap();
     fs::create_dir(&two).unwrap();
     std::os::unix::fs::symlink(&one, &dir).unwrap();
-    let (mut claim, _) = Claim::new(&dir, 2, false).unwrap();
-    claim.replace(&counted(3)).unwrap();
+    let (mut claim, _) = LocalClaim::new(&dir, 2, false).unwrap();
+    claim.write_checkpoint(&counted(3)).unwrap();
     fs::remove_file(&dir).unwrap();
     std::os::unix::fs::symlink(&two, &dir).unwrap();
-    let error = claim.replace(&counted(4)).unwrap_err();
+    let error = claim.write_checkpoint(&counted(4)).unwrap_err();
     assert!(matches!(error, StoreError::DirGone { .. }), "{error:?}");
     assert_eq!(fs::read_dir(&two).unwrap().count(), 0);
 }

@@ -20,7 +20,7 @@ use std::thread;
 use almanac::checkpoint::{Checkpoint, Outcome};
 use almanac::kafka::{Admin, Record, extent, read_spans};
 use almanac::report::Decoder;
-use almanac::store::{self, Claim, Log, Paths, Rejected};
+use almanac::store::{self, LocalClaim, Log, Paths, Rejected};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -275,7 +275,7 @@ impl<'a> Scenario<'a> {
     /// Takes the partition in this process, as the next start does, and holds what comes of it against the log. Gives
     /// back the offset that counting goes on from.
     fn assert_recovers(&self, dir: &Path) -> i64 {
-        let (mut claim, loaded) = Claim::new(dir, 0, false).unwrap();
+        let (mut claim, loaded) = LocalClaim::new(dir, 0, false).unwrap();
         let found = Log {
             cluster_id: String::new(),
             topic: self.place.topic.clone(),

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use almanac::checkpoint::Checkpoint;
 use almanac::report::{MONTHS, RejectReason, Report};
 use almanac::source::Synthetic;
-use almanac::store::{Claim, Paths, Rejected, prepare};
+use almanac::store::{Claim, LocalClaim, Paths, Rejected, prepare};
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -30,7 +30,7 @@ const LOST: Date = date(1905, 5, 10);
 /// A DIR that is written as a consumer does it, a day at a time.
 struct Weather {
     dir: TempDir,
-    partitions: Vec<(Claim, Checkpoint)>,
+    partitions: Vec<(LocalClaim, Checkpoint)>,
     next: Date,
 }
 
@@ -50,7 +50,7 @@ impl Weather {
             weather.count();
         }
         for (claim, checkpoint) in &mut weather.partitions {
-            claim.replace(checkpoint).unwrap();
+            claim.write_checkpoint(checkpoint).unwrap();
         }
         weather.say("stopped");
         weather
@@ -61,9 +61,9 @@ impl Weather {
         prepare(self.dir.path()).unwrap();
         self.partitions = (0..4)
             .map(|partition| {
-                let (mut claim, _) = Claim::new(self.dir.path(), partition, false).unwrap();
+                let (mut claim, _) = LocalClaim::new(self.dir.path(), partition, false).unwrap();
                 let checkpoint = Checkpoint::empty(partition, 0);
-                claim.replace(&checkpoint).unwrap();
+                claim.write_checkpoint(&checkpoint).unwrap();
                 (claim, checkpoint)
             })
             .collect();
@@ -84,7 +84,7 @@ impl Weather {
     fn replace(&mut self) -> i64 {
         let partition = self.count();
         let (claim, checkpoint) = &mut self.partitions[partition];
-        claim.replace(checkpoint).unwrap();
+        claim.write_checkpoint(checkpoint).unwrap();
         // A rename changes the inode, while the time after it would leave out the syncing.
         let metadata = self.checkpoint(partition).metadata().unwrap();
         metadata.ctime() * 1000 + metadata.ctime_nsec() / 1_000_000
@@ -116,7 +116,7 @@ impl Weather {
                 "last_durable": ago(40), "stalled_since": ago(40),
                 "checkpoint_seconds": 0.004, "owner": claim.owner(), "written": &written,
             });
-            claim.set_status(&status).unwrap();
+            claim.write_status(&status).unwrap();
         }
     }
 
@@ -132,7 +132,7 @@ impl Weather {
             "break" => fs::write(self.checkpoint(2), "{\"partition\":2,").unwrap(),
             "mend" => {
                 let (claim, checkpoint) = &mut self.partitions[2];
-                claim.replace(checkpoint).unwrap();
+                claim.write_checkpoint(checkpoint).unwrap();
             }
             "empty" => (0..4).for_each(|partition| fs::remove_file(self.checkpoint(partition)).unwrap()),
             state => self.say(state),

@@ -187,7 +187,7 @@ fn layers_point_one_way() {
     for (layer, upper) in [
         ("core/report.rs", &["crate::stats", "crate::checkpoint"][..]),
         ("core/stats.rs", &["crate::checkpoint"]),
-        ("store.rs", &["crate::pipeline", "crate::kafka", "crate::commands", "crate::cli"]),
+        ("store/", &["crate::pipeline", "crate::kafka", "crate::commands", "crate::cli"]),
         (
             "kafka/",
             &[

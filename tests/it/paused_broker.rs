@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use rustix::process::Signal;
 
 use crate::compose::{Services, TOPIC};
-use crate::support::{Campaign, Kafka, Random, Running, eventually};
+use crate::support::{Campaign, Kafka, Random, Running, eventually, eventually_or};
 
 /// Of the consumer with partitions named, and of the group's member.
 const DIRS: [&str; 2] = ["files", "group"];
@@ -54,12 +54,12 @@ fn campaign() {
     let begun = producer(&all, "--recreate").ended();
     assert_eq!(begun.code, Some(0), "{}", begun.stderr);
     // Small responses, so that a pause comes in the middle of the counting.
-    let small = ["-vv", "-X", "max.partition.fetch.bytes=2000"];
+    let small = ["-v", "-X", "max.partition.fetch.bytes=2000"];
     let start = |dir: &str, more: &[&str]| {
         all.place.almanac_in(dir, &[&["consumer"][..], more, &small].concat()).start()
     };
     let mut readers = [start(DIRS[0], &["0", "1", "2", "3"]), start(DIRS[1], &[])];
-    counted(&all, DAYS);
+    counted(&all, &readers, DAYS);
     let (mut seen, mut days) = (Seen::default(), DAYS);
     for number in 0..campaign.size {
         let recreates = number % 3 == 1;
@@ -69,14 +69,8 @@ fn campaign() {
             let begun = producer(&all, "--recreate").ended();
             assert_eq!(begun.code, Some(0), "{}", begun.stderr);
         }
-        println!("{:?} trial {number} done", std::time::SystemTime::now());
         days = if recreates || !has_sent { DAYS } else { days + DAYS };
-        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| counted(&all, days))) {
-            for reader in &readers {
-                println!("=====STDERR\n{}", reader.stderr());
-            }
-            std::panic::resume_unwind(panic);
-        }
+        counted(&all, &readers, days);
         for dir in DIRS {
             all.place.almanac_in(dir, &["verify"]).succeeds();
         }
@@ -254,7 +248,7 @@ fn offset(all: &Services, dir: &str, partition: usize) -> Option<i64> {
 
 /// Waits until both readers have counted the topic of now to its end, and have these days.
 #[track_caller]
-fn counted(all: &Services, days: u64) {
+fn counted(all: &Services, readers: &[Running; 2], days: u64) {
     let admin = Admin::new(&all.connection()).unwrap();
     let id = admin.describe(TOPIC, Duration::from_secs(30)).unwrap().unwrap().id;
     let id = format!("\"topic_id\":\"{id}\"");
@@ -264,21 +258,11 @@ fn counted(all: &Services, days: u64) {
         log.is_ok_and(|log| log.contains(&id))
     };
     for dir in DIRS {
-        let began = Instant::now();
-        eventually("the log of now is counted", || {
-            if began.elapsed() > Duration::from_secs(60) {
-                for dir in DIRS {
-                    for partition in 0..4 {
-                        let path = format!("{dir}/.almanac/{partition}/status.json");
-                        println!("{:?}", fs::read_to_string(all.place.dir(&path)));
-                    }
-                }
-                println!("{end} {:?} {:?}", all.place.passed("files"), all.place.passed("group"));
-                println!("{:?}", all.partitions().iter().map(|p| (p.leader, p.in_sync)).collect::<Vec<_>>());
-                panic!("DEBUG");
-            }
-            (0..4).all(|partition| is_of_it(dir, partition)) && all.place.passed(dir) == end
-        });
+        eventually_or(
+            "the log of now is counted",
+            || readers.each_ref().map(Running::stderr).join("\n"),
+            || (0..4).all(|partition| is_of_it(dir, partition)) && all.place.passed(dir) == end,
+        );
         assert_eq!(all.place.days(dir), days, "{dir}");
     }
     let dates: BTreeSet<Date> = Kafka::dates_at(&all.connection(), TOPIC).into_iter().collect();

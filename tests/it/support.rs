@@ -98,6 +98,16 @@ pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
     eventually_within(PATIENCE, what, condition);
 }
 
+/// The same; `said` is printed if it does not come to that.
+#[track_caller]
+pub fn eventually_or(what: &str, said: impl Fn() -> String, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within {} s\n{}", PATIENCE.as_secs(), said());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[track_caller]
 pub fn eventually_within(time: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + time;

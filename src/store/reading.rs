@@ -1,0 +1,215 @@
+//! Reads what is kept of a partition, without a claim.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use almanac_core::log::Log;
+use almanac_core::rejected::{Entries, LINE_BYTES_MAX, LineError, Rejected, each_passed};
+
+use super::error::StoreError;
+use super::files::{
+    open_if_there, open_plain, read_bounded, read_if_there, read_lines, read_plain, size_and_time,
+};
+use super::paths::Paths;
+use crate::checkpoint::Checkpoint;
+use crate::report::RejectReason;
+use crate::status::{Durable, Status};
+
+/// What a checkpoint may have; what is longer is none, and must not fill the memory.
+///
+/// The largest one has every month of the years 1 to 9999, each with its first and last day only, so that 26 to 29 days
+/// are missing, and numbers of 24 characters: below 69 MB as almanac writes it. Twice as much also holds what somebody
+/// indented.
+pub const CHECKPOINT_BYTES_MAX: u64 = 128 << 20;
+
+/// The same of `status.json`, which has one line.
+pub(super) const STATUS_BYTES_MAX: u64 = 64 << 10;
+
+/// What a claim found in DIR.
+#[derive(Debug)]
+pub struct Loaded {
+    pub log: Option<Log>,
+    pub checkpoint: Option<Checkpoint>,
+}
+
+pub fn load(paths: &Paths) -> Result<Loaded, StoreError> {
+    Ok(Loaded { log: load_log(paths)?, checkpoint: load_checkpoint(paths)? })
+}
+
+/// Whether a claim could read a partition's files. Takes nothing, and changes nothing.
+pub fn check(dir: &Path, partition: i32) -> Result<(), StoreError> {
+    let paths = Paths::new(dir, partition);
+    each_passed_rejected(&paths, passed(&load(&paths)?), |error| error, |_| Ok(()))
+}
+
+/// The offset that the rejected file's entries must lie below. Where the checkpoint was moved away, all are kept until
+/// it is decided what becomes of the partition.
+pub(super) fn passed(loaded: &Loaded) -> i64 {
+    loaded.checkpoint.as_ref().map_or(i64::MAX, |checkpoint| checkpoint.offset)
+}
+
+/// `log.json`, if there is one.
+pub fn load_log(paths: &Paths) -> Result<Option<Log>, StoreError> {
+    let path = paths.log();
+    let Some(json) = read_if_there(&path)? else { return Ok(None) };
+    Log::from_json(&json).map(Some).map_err(|error| StoreError::unreadable(&path, error))
+}
+
+/// Every `log.json` in DIR that can be read; the others are refused when their partition is taken.
+pub fn logs_in(dir: &Path) -> Vec<Log> {
+    let Ok(entries) = fs::read_dir(dir.join(".almanac")) else { return Vec::new() };
+    let partitions = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    partitions.filter_map(|partition| load_log(&Paths::new(dir, partition)).ok().flatten()).collect()
+}
+
+/// The topics, each with its cluster, that the logs of DIR are of; one, unless something went wrong.
+pub fn topics_in(dir: &Path) -> BTreeSet<(String, String)> {
+    logs_in(dir).into_iter().map(|log| (log.topic, log.cluster_id)).collect()
+}
+
+/// The rejected records of a partition, one after the other, without a last line that is still being written. An error
+/// is the last item.
+pub fn rejected_in(
+    paths: &Paths,
+) -> Result<impl Iterator<Item = Result<Rejected, StoreError>> + use<>, StoreError> {
+    let path = paths.rejected();
+    let entries = Entries::new(read_lines(&path)?);
+    Ok(entries.map(move |entry| entry.map_err(|error| error_of_line(&path, error))))
+}
+
+/// All of them at once.
+pub fn load_rejected(paths: &Paths) -> Result<Vec<Rejected>, StoreError> {
+    rejected_in(paths)?.collect()
+}
+
+fn error_of_line(path: &Path, error: LineError) -> StoreError {
+    match error {
+        LineError::Io(source) => StoreError::io("read", path)(source),
+        LineError::Bad(reason) => StoreError::unreadable(path, reason),
+    }
+}
+
+/// Why the first record in the rejected file was rejected; nothing where there is none, or none that can be read.
+pub fn first_reason(paths: &Paths) -> Option<RejectReason> {
+    let file = open_plain(&paths.rejected()).ok()??;
+    let mut line = String::new();
+    BufReader::new(file.take(LINE_BYTES_MAX as u64)).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).map(|rejected: Rejected| rejected.reason).ok()
+}
+
+/// How many lines a partition's rejected file has.
+pub fn count_rejected(dir: &Path, partition: i32) -> Result<u64, StoreError> {
+    let path = Paths::new(dir, partition).rejected();
+    let Some(mut file) = open_if_there(&path)? else { return Ok(0) };
+    let (mut bytes, mut lines) = (vec![0; 64 << 10], 0);
+    loop {
+        let count = file.read(&mut bytes).map_err(StoreError::io("read", &path))?;
+        if count == 0 {
+            return Ok(lines);
+        }
+        lines += bytes.iter().take(count).filter(|byte| **byte == b'\n').count() as u64;
+    }
+}
+
+/// The checkpoint of a partition, if there is one.
+pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> {
+    let Some(json) = read_checkpoint(paths)? else { return Ok(None) };
+    checkpoint_of(paths, &json).map(Some)
+}
+
+/// The checkpoint of a partition with the very bytes of its file, for whoever passes them on: of a plain file in DIR
+/// only, not of what a symbolic link leads to.
+pub fn load_checkpoint_as_is(paths: &Paths) -> Result<Option<(Vec<u8>, Checkpoint)>, StoreError> {
+    let Some(json) = read_plain(&paths.checkpoint(), CHECKPOINT_BYTES_MAX)? else { return Ok(None) };
+    let checkpoint = checkpoint_of(paths, &json)?;
+    Ok(Some((json, checkpoint)))
+}
+
+/// What the file of a partition holds, of which this checkpoint was loaded, or which was just replaced by it.
+pub fn durable_of(dir: &Path, checkpoint: &Checkpoint) -> Durable {
+    let path = Paths::new(dir, checkpoint.partition).checkpoint();
+    let (bytes, written) = size_and_time(&path, true);
+    Durable::of(checkpoint, bytes.unwrap_or(0), written)
+}
+
+/// The bytes of a partition's checkpoint, if there is one.
+pub(super) fn read_checkpoint(paths: &Paths) -> Result<Option<Vec<u8>>, StoreError> {
+    let path = paths.checkpoint();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io("read", &path)(error)),
+    };
+    read_bounded(&file, &path, CHECKPOINT_BYTES_MAX).map(Some)
+}
+
+/// What the bytes of a partition's checkpoint say.
+fn checkpoint_of(paths: &Paths, json: &[u8]) -> Result<Checkpoint, StoreError> {
+    let path = paths.checkpoint();
+    let checkpoint = Checkpoint::from_json(json).map_err(|error| StoreError::unreadable(&path, error))?;
+    if checkpoint.partition != paths.partition() {
+        let reason = format!("it is the checkpoint of partition {}", checkpoint.partition);
+        return Err(StoreError::unreadable(&path, reason));
+    }
+    let (days, offset) = (checkpoint.statistics.days(), checkpoint.offset);
+    // Each day counted was a record below the offset, and offsets begin at 0.
+    if days > offset.unsigned_abs() && !load_log(paths)?.is_some_and(|log| log.may_go_back()) {
+        let reason = format!("{days} days can't have been counted before offset {offset}");
+        return Err(StoreError::unreadable(&path, reason));
+    }
+    Ok(checkpoint)
+}
+
+/// What the consumer said last of a partition; nothing where it has said nothing, or nothing that can be read.
+pub fn load_status(paths: &Paths) -> Result<Option<Status>, StoreError> {
+    match read_plain(&paths.status(), STATUS_BYTES_MAX) {
+        Ok(json) => Ok(json.and_then(|json| serde_json::from_slice(&json).ok())),
+        Err(StoreError::Unreadable { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The partitions that have a checkpoint in DIR, in order.
+pub fn partitions_in(dir: &Path) -> Result<Vec<i32>, StoreError> {
+    let names = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::NotFound => StoreError::NoDir { dir: dir.to_owned() },
+            _ => StoreError::io("read directory", dir)(error),
+        }
+    })?;
+    // Only the name that a checkpoint of ours has: `partition-02.json` is not another partition 2.
+    let partition_of = |name: &str| -> Option<i32> {
+        let digits = name.strip_prefix("partition-")?.strip_suffix(".json")?;
+        digits.parse().ok().filter(|partition: &i32| *partition >= 0 && partition.to_string() == digits)
+    };
+    let mut partitions: Vec<i32> =
+        names.iter().filter_map(|entry| partition_of(entry.file_name().to_str()?)).collect();
+    partitions.sort_unstable();
+    Ok(partitions)
+}
+
+/// Every checkpoint in DIR, with the path it was read from, in the order of partitions.
+pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreError> {
+    let mut found = Vec::new();
+    for partition in partitions_in(dir)? {
+        let paths = Paths::new(dir, partition);
+        if let Some(checkpoint) = load_checkpoint(&paths)? {
+            found.push((paths.checkpoint(), checkpoint));
+        }
+    }
+    Ok(found)
+}
+
+/// Gives each line of the rejected file that a checkpoint with this offset has passed to `keep`.
+pub(super) fn each_passed_rejected<E>(
+    paths: &Paths,
+    offset: i64,
+    failed: impl Fn(StoreError) -> E,
+    keep: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let path = paths.rejected();
+    let lines = read_lines(&path).map_err(&failed)?;
+    each_passed(lines, offset, |error| failed(error_of_line(&path, error)), keep)
+}
