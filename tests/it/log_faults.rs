@@ -435,8 +435,18 @@ const DIRS: [&str; 2] = ["files", "group"];
 
 impl Scene {
     fn producer(&self, arguments: &[&str]) -> Running {
-        let stream =
-            ["producer", "--interval", "1ms", "--duplicates", "0.3", "--duplicate-degrees", "1000000"];
+        // Removed records leave a gap, which is filled.
+        let stream = [
+            "producer",
+            "--interval",
+            "1ms",
+            "--duplicates",
+            "0.3",
+            "--duplicate-degrees",
+            "1000000",
+            "--gap-max",
+            "9999",
+        ];
         self.place.almanac(&[&stream[..], arguments].concat()).start()
     }
 
