@@ -1,4 +1,5 @@
-//! What can be typed: text in, values within their bounds out. An error says what is wrong, without what was typed.
+//! Values that a user types: text in, values within their bounds out. An error names the reason, and leaves it to clap
+//! to repeat the text.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -28,7 +29,7 @@ impl HostPort {
         self.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())
     }
 
-    /// Where this machine's own clients find who listens here.
+    /// The address by which clients on this machine connect.
     pub fn reachable(&self) -> HostPort {
         let host = match self.host.as_str() {
             "::" => "::1",
@@ -149,8 +150,8 @@ impl FromStr for Property {
     }
 }
 
-/// As the client reads them: it takes `PROTOCOL://` before a broker, and 9092 where there is no port, but any number for a
-/// port, and what it can't read it leaves out.
+/// Accepts brokers as librdkafka does: with or without `PROTOCOL://`, and at port 9092 by default. librdkafka also takes
+/// any number for a port, and skips a broker that it can't parse; here these are errors.
 pub fn parse_brokers(text: &str) -> Result<String, String> {
     const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
     for broker in text.split(',').map(str::trim) {
@@ -225,7 +226,7 @@ pub fn parse_partition(text: &str) -> Result<i32, String> {
         .ok_or_else(|| "a partition is a number from 0 on".to_owned())
 }
 
-/// Kafka takes others, too, until something reads them as the 16 bytes that they are meant to be.
+/// Kafka also accepts other texts, until one of its parts reads them as 16 bytes.
 pub fn parse_cluster_id(text: &str) -> Result<String, String> {
     match URL_SAFE_NO_PAD.decode(text) {
         // It would be read as an option.

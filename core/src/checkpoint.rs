@@ -1,4 +1,4 @@
-//! What one `partition-N.json` holds: the month cells and the offset together. Bytes in, values out; no IO.
+//! The content of one `partition-N.json`: the month cells and the offset together. Bytes in, values out; no IO.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use crate::report::{Decoder, MONTHS, RejectReason, is_valid_degrees, parse_date};
 use crate::stats::{MonthCell, Statistics};
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
     Counted,

@@ -1,9 +1,8 @@
-//! What is kept of bytes that may be too long to be kept whole: the first of them, their number and their hash. No IO.
+//! Excerpts of bytes that may be too long to keep: the first bytes, their number and their hash. No IO.
 
 use sha2::{Digest, Sha256};
 
-/// How many bytes of a rejected key or value are kept. What is longer is kept as so many first bytes, its length and
-/// its SHA-256.
+/// How many bytes of a rejected key or value are kept. Of a longer one, the excerpt also has its length and SHA-256.
 pub const KEPT_BYTES_MAX: usize = 4096;
 
 /// Bytes, or what identifies them where there are more than [`KEPT_BYTES_MAX`].
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_short_is_kept_whole() {
+    fn short_bytes_are_kept_whole() {
         for length in [0, 1, KEPT_BYTES_MAX] {
             let bytes = vec![b'x'; length];
             let expected = Excerpt { first: bytes.clone(), length: length as u64, sha256: None };
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_known_by_its_length_and_hash() {
+    fn long_bytes_are_known_by_its_length_and_hash() {
         let mut bytes = vec![b'a'; 1_000_000];
         let excerpt = Excerpt::of(&bytes);
         assert_eq!((excerpt.first.len(), excerpt.length), (KEPT_BYTES_MAX, 1_000_000));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de};
 
-/// Which log the offsets of a checkpoint belong to: `log.json`.
+/// The log that the offsets of a checkpoint belong to: `log.json`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
@@ -16,10 +16,10 @@ pub struct Log {
     pub first_offset: i64,
     /// In rising order.
     pub leader_epochs: Vec<LeaderEpoch>,
-    /// Where counting went on without what was gone from the log, in the order in which that happened.
+    /// Gaps that the user accepted: records that were gone from the log, in the order in which almanac noticed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
-    /// What was counted of this log is on its way to the archive: the checkpoint may still be the former one.
+    /// almanac is archiving the checkpoint of this log: the file may still be the former one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_starting_over: bool,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Who owns a partition, as its lock file says.
+/// The owner of a partition, as its lock file names it.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Owner {
     pub pid: u32,

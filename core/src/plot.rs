@@ -1,10 +1,9 @@
 //! Pictures of what was counted: values in, SVG, PNG or text out. No IO.
 //!
-//! The SVG is written here and not by plotters 0.3.7, tried for the same picture: its text carries stray
-//! whitespace into what is selected and turns only by right angles, its coordinates are whole pixels, and it
-//! has no `role`, `title` or `desc`.
+//! The SVG is written here, not by plotters 0.3.7, which was tried for the same picture. Its text has stray whitespace
+//! and turns only by right angles. Its coordinates are whole pixels. It has no `role`, `title` or `desc`.
 //!
-//! A page that shows a picture may restyle it by CSS classes, each beside the attribute that it overrides.
+//! A page that shows a picture may restyle it by CSS classes. The table has the attribute that each overrides.
 //! There is no `style` in the SVG, which a strict content security policy would refuse.
 //!
 //! | class | on | attribute |
@@ -15,7 +14,7 @@
 //! | `rule`, `grid` | lines | `stroke` |
 //! | `warm`, `cold` | bars | `fill` |
 //! | `heat`, `stripe` | cells of a colour scale, the same on any ground | `fill` |
-//! | `empty`, `hatching` | where there is no data | `fill`, `stroke` |
+//! | `empty`, `hatching` | days without data | `fill`, `stroke` |
 //! | `partial` | a year with too few months | `fill` |
 //! | `band`, `point` | the history's range and averages | `fill` |
 //! | `line` | between averages | `stroke` |
@@ -52,7 +51,7 @@ use std::collections::BTreeSet;
 use crate::choice::Choice;
 use crate::report::MONTHS;
 
-/// What is drawn.
+/// The kind of picture.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     Months,
@@ -101,7 +100,7 @@ impl Unit {
     }
 }
 
-/// What to draw, and how.
+/// The content and the style of a picture.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Look {
     pub kind: Kind,
@@ -166,8 +165,8 @@ pub fn drawn(cells: &[Cell], look: &Look) -> BTreeSet<(u16, usize)> {
     is_seen.into_iter().map(|cell| (cell.year, cell.month)).collect()
 }
 
-/// The picture in text, in lines of at most `columns` characters (40 at the least), with the colours of a terminal
-/// where they are wished for; `None` where no cell is to be drawn.
+/// The picture as text, in lines of at most `columns` characters, but never below 40. `colour` adds the colours of a
+/// terminal. `None` if there is no cell to draw.
 pub fn text(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> Option<String> {
     let cells = cells::chosen(cells, look);
     (!cells.is_empty()).then(|| text::picture(&cells, look, columns, colour))

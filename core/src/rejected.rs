@@ -11,8 +11,8 @@ use crate::protocol::batches::Refused;
 use crate::report::RejectReason;
 use crate::text::json_line;
 
-/// What a line may have at most. Ours have about 11 kB at most; but a former version kept keys and values whole, of
-/// up to a mebibyte with Kafka's defaults, which Base64 makes a third longer.
+/// The largest line. almanac writes at most 11 kB or so. A former version kept keys and values whole, of up to a
+/// mebibyte with Kafka's defaults, which Base64 makes a third longer.
 pub const LINE_BYTES_MAX: usize = 4 << 20;
 
 /// The most characters of Base64 that stand for what is kept whole.
@@ -56,7 +56,7 @@ impl Rejected {
         Rejected { offset, reason, key, value, key_bytes, key_sha256, value_bytes, value_sha256 }
     }
 
-    /// What a reader refused.
+    /// A record that a reader refused.
     pub fn of(refused: &Refused) -> Self {
         let offset = refused.offset();
         match refused {
@@ -70,7 +70,7 @@ impl Rejected {
         }
     }
 
-    /// What it takes in memory, about.
+    /// About how much memory it takes.
     pub fn size(&self) -> usize {
         let strings = [&self.key, &self.value, &self.key_sha256, &self.value_sha256];
         size_of::<Rejected>() + strings.into_iter().flatten().map(String::len).sum::<usize>()
@@ -224,7 +224,7 @@ pub fn each_passed<R: BufRead, E>(
             Some(Line::Hole) => hole = hole.or(Some(number)),
             Some(Line::Entry(mut entry, line)) if entry.offset < offset => {
                 if let Some(hole) = hole {
-                    // It was synced with all that came before it: this is no power cut's work.
+                    // It was synced with all lines before it, so this is not the effect of a power cut.
                     let reason =
                         format!("line {hole}: zero bytes before the entry of offset {}", entry.offset);
                     return Err(failed(LineError::Bad(reason)));
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_former_version_kept_whole_is_shortened() {
+    fn long_lines_of_a_former_version_are_shortened() {
         let value = vec![7; 1_000_000];
         let whole = Rejected { value: Some(STANDARD.encode(&value)), ..rejected(3, b"") };
         let lines = [line(&rejected(1, b"x")), line(&whole)].concat();

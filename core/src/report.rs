@@ -127,7 +127,7 @@ impl Observation {
     }
 }
 
-/// Decodes record values. What is kept from one to the next makes it faster, and changes nothing of what comes out.
+/// Decodes record values. Its memory of earlier ones makes it faster, and never changes a result.
 #[derive(Debug, Default)]
 pub struct Decoder {
     wire: Wire,
@@ -251,7 +251,7 @@ fn frame_number(bytes: &mut &[u8]) -> Option<u32> {
 /// before, and found to be right.
 #[derive(Clone, Copy, Debug, Default)]
 struct KnownMonth {
-    /// What its dates begin with, `yyyy-mm-`.
+    /// The beginning of its dates, `yyyy-mm-`.
     front: [u8; 8],
     year: u16,
     /// 0 is January.
@@ -302,7 +302,7 @@ pub fn parse_date(text: &[u8]) -> Option<Date> {
 /// Whether any of eight bytes is more than it may be, which is below 128.
 fn exceeds(bytes: u64, most: [u8; 8]) -> bool {
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-    // The high bit of a byte is there already, or comes to be by what the byte is too much.
+    // The high bit of a byte that is too large is set, either before or by the addition.
     (bytes | bytes.wrapping_add(!HIGH_BITS - u64::from_le_bytes(most))) & HIGH_BITS != 0
 }
 

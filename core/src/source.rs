@@ -1,7 +1,7 @@
-//! Where reports come from: synthetic weather, and the files in which real weather is kept.
+//! Sources of reports: synthetic weather, and the files in which real weather is kept.
 //!
-//! A file is read as a whole before its first report is handed on, so that a bad one costs nothing. Its parsers take
-//! bytes; who opens it is elsewhere.
+//! A file is read as a whole before its first report is handed on, so a bad file costs nothing. The parsers take
+//! bytes; other modules open the files.
 
 mod csv;
 mod error;
@@ -84,7 +84,7 @@ impl Unit {
     }
 }
 
-/// What is known of a file beside its bytes.
+/// Properties of a file, apart from its bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The format; recognised by content and name if none is given.

@@ -1,4 +1,4 @@
-//! `status.json`: what a consumer says of a partition, at most once a second.
+//! `status.json`: a consumer writes the status of each partition, at most once a second.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::Checkpoint;
 use crate::owner::Owner;
 
-/// Whether a partition gets on.
+/// Whether a partition makes progress.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -35,7 +35,7 @@ pub struct Status {
     pub lag: Option<i64>,
     /// Records per second since the last status.
     pub rate: f64,
-    /// What became of the records since `owner` took the partition.
+    /// The outcomes of the records since `owner` took the partition.
     pub counted: u64,
     pub duplicates: u64,
     pub rejected: u64,
@@ -71,7 +71,7 @@ pub struct Status {
     pub written: String,
 }
 
-/// What the file of a checkpoint holds.
+/// A summary of a checkpoint's file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Durable {
     /// The next offset to read.
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_former_version_wrote_is_read() {
+    fn the_status_of_a_former_version_is_read() {
         let status = crate::view::tests::facts(2).status.unwrap();
         let mut json = serde_json::to_value(&status).unwrap();
         for name in ["checkpoint_bytes", "rebalances", "broker_errors"] {

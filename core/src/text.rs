@@ -1,4 +1,4 @@
-//! Text from brokers, files and users on its way to a terminal.
+//! Text from brokers, files and users, made safe for a terminal.
 
 use std::borrow::Cow;
 

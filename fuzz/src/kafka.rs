@@ -1,4 +1,4 @@
-//! What a broker sends once more, from the text of Kafka's protocol: Metadata in version 12, Fetch in version 13, record
+//! A second reader of a broker's responses, written from the text of Kafka's protocol: Metadata in version 12, Fetch in version 13, record
 //! batches of magic 2. Slow and plain, to hold the fast readers against.
 
 /// As [`almanac_core::protocol::wire::Metadata`]: brokers as (id, host, port), the cluster's id, the topic's id, and each partition as
@@ -105,7 +105,7 @@ pub fn fetched<'a>(mut answer: &'a [u8], topic_id: &[u8; 16]) -> Option<Vec<Part
     (error_code == 0).then(|| topics.into_iter().flatten().collect())
 }
 
-/// What is between a batch's checksum and its records, and its records.
+/// The fields between a batch's checksum and its records, and the records.
 pub struct Batch<'a> {
     pub base_offset: i64,
     pub partition_leader_epoch: i32,

@@ -1,4 +1,4 @@
-//! What the fuzzers run. See `README.md`.
+//! The targets of the fuzzers. See `README.md`.
 
 mod kafka;
 pub mod targets;

@@ -1,6 +1,6 @@
-//! What is fuzzed: each function takes any bytes, and panics if what almanac makes of them breaks a promise.
+//! The fuzz targets: each function takes any bytes, and panics if almanac breaks a promise with them.
 //!
-//! The fuzzers run these by way of `fuzz_targets/`; the tests run them, too, on the committed inputs.
+//! The fuzzers run these by way of `fuzz_targets/`; the tests also run them, on the committed inputs.
 
 use std::io::{BufReader, Write};
 
@@ -48,7 +48,7 @@ pub fn record(value: &[u8]) {
     let mut decoder = Decoder::default();
     let found = decoder.decode(Some(value)).map(exact);
     assert_eq!(found, protobuf::decode(value).map(exact));
-    // Nothing of a record is left for the next.
+    // A record leaves no trace in the next.
     assert_eq!(decoder.decode(Some(b"")), Err(RejectReason::InvalidDate));
     assert_eq!(decoder.decode(Some(value)).map(exact), found);
     assert_eq!(decoder.observe(Some(value)).map(exact_in_numbers), found);
@@ -99,7 +99,7 @@ pub fn fetch(answer: &[u8]) {
 /// The topic that the committed answers are of.
 const TOPIC_ID: &[u8; 16] = b"0123456789abcdef";
 
-/// What the answer was asked by: it is an answer to any request.
+/// The correlation id of the response, so that it answers any request.
 fn correlation(answer: &[u8]) -> i32 {
     answer.first_chunk().map_or(0, |first| i32::from_be_bytes(*first))
 }
@@ -209,7 +209,7 @@ fn same_records(found: Batch, batch: &kafka::Batch) {
     }
 }
 
-/// A checkpoint that is accepted says what its text says, is written again without loss, and can be gone on with.
+/// A checkpoint that is accepted says what its text says, is written again without loss, and can be continued.
 pub fn checkpoint(json: &[u8]) {
     let Ok(found) = Checkpoint::from_json(json) else { return };
     assert!(found.partition >= 0 && found.offset >= 0);
@@ -388,10 +388,10 @@ fn read(bytes: &[u8], options: &Options) -> Result<Vec<(String, u64)>, String> {
     at_once
 }
 
-/// What a terminal can take; a file, and a field of it, can be far longer.
+/// The longest message for a terminal; a file, and a field of it, can be far longer.
 const MESSAGE_LENGTH_MAX: usize = 4096;
 
-/// What can be typed: taken within its bounds, or refused.
+/// Values that a user types are within their bounds, or refused.
 pub fn arguments(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Ok(property) = text.parse::<Property>() {
@@ -403,7 +403,7 @@ pub fn arguments(bytes: &[u8]) {
     }
     if let Ok(time) = arguments::parse_duration(text) {
         assert!(time.as_secs() <= 100 * 366 * 24 * 60 * 60);
-        // What a deadline is made with.
+        // As a deadline is computed.
         assert!(std::time::Instant::now().checked_add(time).is_some());
     }
     if let Ok(rate) = arguments::parse_rate(text) {
@@ -435,7 +435,7 @@ mod protobuf {
 
     pub fn decode(value: &[u8]) -> Result<Report, RejectReason> {
         let (date, degrees) = message(value).and_then(fields).ok_or(RejectReason::MalformedProtobuf)?;
-        // Which dates are days is decided here once more; only the type is the library's.
+        // A second decision which dates are days; only the type is the library's.
         calendar_day(date).ok_or(RejectReason::InvalidDate)?;
         let date = parse_date(date).ok_or(RejectReason::InvalidDate)?;
         if !degrees.is_finite() || !(-DEGREES_MAX..=DEGREES_MAX).contains(&degrees) {
@@ -468,7 +468,7 @@ mod protobuf {
         (year > 0 && (1..=days).contains(&day)).then_some((year, month, day))
     }
 
-    /// What a Schema Registry's frame is around, if there is one: 0, schema id, a list of message indexes. Its numbers are
+    /// The message inside a Schema Registry's frame, if there is a frame: 0, schema id, a list of message indexes. Its numbers are
     /// zigzag varints of 32 bits.
     fn message(value: &[u8]) -> Option<&[u8]> {
         let mut rest = value;
@@ -523,7 +523,7 @@ mod protobuf {
                 }
             },
             5 => take(rest, 4).map(drop),
-            // The end of a group that was not begun, and what is no wire type.
+            // The end of a group that did not begin, and numbers that are not wire types.
             _ => None,
         }
     }

@@ -140,7 +140,7 @@ fn few_days(count: u32, sum: f64, min: f64, max: f64) -> String {
 }
 
 #[test]
-fn what_the_fold_could_not_have_written_is_refused_by_reason() {
+fn files_that_no_fold_writes_are_refused_by_reason() {
     assert!(Checkpoint::from_json(altered("", "").as_bytes()).is_ok(), "the cell itself is good");
     assert!(Checkpoint::from_json(few_days(1, 2.5, 2.5, 2.5).as_bytes()).is_ok());
     assert!(Checkpoint::from_json(few_days(1, 0.0, -0.0, -0.0).as_bytes()).is_ok());

@@ -39,7 +39,7 @@ impl Axis {
         decimal(tick, self.decimals)
     }
 
-    /// Where `value` lies: 0 at the lowest tick, 1 at the highest.
+    /// The position of `value`: 0 at the lowest tick, 1 at the highest.
     pub fn fraction(&self, value: f64) -> f64 {
         (value / self.step - f64::from(self.first)) / f64::from(self.last - self.first)
     }

@@ -1,4 +1,4 @@
-//! What is drawn: one cell of each month and year, whichever files they come from.
+//! The cells to draw: one of each month and year, whichever files they come from.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -66,8 +66,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// One cell of each month and year, in the order of time: of several files that hold it the one that counted
-/// up to the later day, or comes first by name where they end alike. Each other file gives a warning.
+/// One cell of each month and year, in the order of time. If several files hold one, the cell with the later last day
+/// is drawn; if they end on the same day, that of the first file by name. Each other file gives a warning.
 pub fn merge(cells: impl IntoIterator<Item = Cell>) -> (Vec<Cell>, Vec<Warning>) {
     let mut cells: Vec<Cell> = cells.into_iter().collect();
     // The cell to draw comes first of its month and year, and its rivals right after it.
@@ -97,7 +97,7 @@ fn precedence(cell: &Cell) -> (u16, usize, Reverse<Date>, &str) {
 
 /// The cells that a picture is drawn from, in its unit and in the order of time: those of the months asked for.
 ///
-/// What no report can have is left out, so that a picture has numbers only, and its axes an end.
+/// Numbers that no report can have are left out, so that the axes are finite.
 pub(super) fn chosen(cells: &[Cell], look: &Look) -> Vec<Cell> {
     let is_drawn = |cell: &&Cell| {
         cell.month < MONTHS.len()

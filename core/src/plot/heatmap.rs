@@ -16,7 +16,7 @@ use super::{Look, MONTHS, Unit, mark};
 const COLUMN_MIN: f64 = 5.0;
 const COLUMN_MAX: f64 = 64.0;
 const ROW: f64 = 22.0;
-/// What the years get in all where they are rows, unless a row would be too low or too high.
+/// The height of all years together if they are rows, unless a row would be too low or too high.
 const TALL_HEIGHT: f64 = 900.0;
 const NAME_WIDTH: f64 = 34.0;
 const YEAR_WIDTH: f64 = 40.0;

@@ -1,4 +1,4 @@
-//! What colours and marks mean, below a picture.
+//! The legend below a picture: the meaning of colours and marks.
 
 use super::mark;
 use super::page::{Page, SMALL_SIZE, faint, text_width};

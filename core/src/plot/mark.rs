@@ -1,4 +1,4 @@
-//! What a mark says of itself, and the dot that shows that days are missing.
+//! The words of a mark, and the dot that shows that days are missing.
 
 use super::cells::Cell;
 use super::numbers::short;

@@ -26,7 +26,7 @@ const LABEL_WIDTH: f64 = 118.0;
 /// The largest values that `short` writes out need this much side by side.
 const BAND: f64 = 70.0;
 const BAR_WIDTH_MAX: f64 = 72.0;
-/// What a bar that is too low to be seen is drawn as.
+/// The height at which a bar is drawn that is too low to see.
 const FLAT: f64 = 4.0;
 const ROW: f64 = 28.0;
 const DOT: f64 = 3.0;
@@ -231,7 +231,7 @@ fn axis_of(cells: &[&Cell]) -> Axis {
     }
 }
 
-/// Where a bar from `zero` to `end` begins and ends, so long that it is seen.
+/// The beginning and the end of a bar from `zero` to `end`, long enough to see.
 fn extent(zero: f64, end: f64) -> (f64, f64) {
     if (zero - end).abs() < FLAT {
         (zero - FLAT / 2.0, zero + FLAT / 2.0)

@@ -3,7 +3,7 @@
 /// The minus sign of print, which screen readers say where they skip a hyphen.
 const MINUS: &str = "\u{2212}";
 
-/// `value` with `decimals` places, its thousands grouped by commas. What rounds to zero has no sign.
+/// `value` with `decimals` places, its thousands grouped by commas. A value that rounds to zero has no sign.
 pub fn decimal(value: f64, decimals: usize) -> String {
     let digits = format!("{:.decimals$}", value.abs());
     let negative = value < 0.0 && digits.bytes().any(|byte| !matches!(byte, b'0' | b'.'));

@@ -1,4 +1,4 @@
-//! What the pictures share: title and rules above, legend and source below, and how wide text is.
+//! The parts that pictures share: title and rules above, legend and source below, and how wide text is.
 
 use super::Unit;
 use super::svg::{self, Element};
@@ -7,7 +7,7 @@ pub const INK: &str = "#222222";
 pub const FAINT: &str = "#595959";
 pub const GRID: &str = "#e3e3e3";
 pub const PAPER: &str = "#ffffff";
-/// Where there is no data; no colour of a scale.
+/// For cells without data; not a colour of any scale.
 pub const EMPTY: &str = "#ececec";
 pub const HATCHING: &str = "#bdbdbd";
 

@@ -5,13 +5,13 @@ use super::axis::Axis;
 /// As SVG writes it: `#440154`.
 pub struct Colour(pub String);
 
-/// viridis of matplotlib (CC0), by van der Walt and Smith: equal steps look equal, lightness rises all the way, so
-/// that it can be read in grey and with any kind of colour vision. Rainbows, which weather maps like, do neither.
+/// viridis of matplotlib (CC0), by van der Walt and Smith. Equal steps look equal, and lightness rises all the way, so
+/// it can be read in grey and with any kind of colour vision. The rainbows of weather maps do neither.
 const VIRIDIS: [u32; 9] =
     [0x440154, 0x472d7b, 0x3b528b, 0x2c728e, 0x21918c, 0x28ae80, 0x5ec962, 0xaddc30, 0xfde725];
 
-/// ColorBrewer's (Apache-2.0) blues and reds, as in Ed Hawkins' stripes: blue and red of the same distance are of
-/// the same lightness, and no kind of colour vision mixes them up.
+/// ColorBrewer's (Apache-2.0) blues and reds, as in Ed Hawkins' stripes. A blue and a red at the same distance have the
+/// same lightness, and no kind of colour vision mixes them up.
 const STRIPES: [u32; 16] = [
     0x08306b, 0x08519c, 0x2171b5, 0x4292c6, 0x6baed6, 0x9ecae1, 0xc6dbef, 0xdeebf7, 0xfee0d2, 0xfcbba1,
     0xfc9272, 0xfb6a4a, 0xef3b2c, 0xcb181d, 0xa50f15, 0x67000d,
@@ -47,7 +47,7 @@ impl Scale {
         (self.low, self.high)
     }
 
-    /// Where `value` lies: 0 at the low end, 1 at the high.
+    /// The position of `value`: 0 at the low end, 1 at the high.
     pub fn fraction(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }

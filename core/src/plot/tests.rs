@@ -197,7 +197,7 @@ fn a_png_has_the_size_of_its_svg_times_its_scale() {
 }
 
 #[test]
-fn what_is_no_svg_is_no_png() {
+fn text_that_is_not_svg_gives_no_png() {
     assert!(matches!(png("<svg", 1.0), Err(PngError::Svg(_))));
     let svg = svg(&samples::years(), &look(Kind::Months)).unwrap();
     assert!(matches!(png(&svg, 1e9), Err(PngError::Size { .. })));

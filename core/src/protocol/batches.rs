@@ -306,7 +306,7 @@ impl Transactions {
         Transactions { to_come: aborted, aborting: Vec::new() }
     }
 
-    /// What the records of the next batch are to a reader of committed records.
+    /// How a reader of committed records treats the records of the next batch.
     ///
     /// | batch                                                      | kind      |
     /// |------------------------------------------------------------|-----------|
@@ -351,7 +351,7 @@ pub struct Run<'a> {
     is_odd: bool,
 }
 
-/// Which offset the next record of a batch has.
+/// The offset of the next record of a batch.
 ///
 /// Kafka does not check the deltas of an uncompressed batch, but it does check that the header's count and last delta
 /// agree, and goes by these. So they decide. `delta` is the record's offset compared with the batch's first.
@@ -363,9 +363,9 @@ pub struct Run<'a> {
 /// | compacted                    | any other                          | unknown: kept aside         |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Place {
-    /// Where no record is missing: twice the delta of the next one, as the record has it, whose lowest bit is the sign.
+    /// In a batch without gaps: twice the delta of the next record, as the record has it. Its lowest bit is the sign.
     usual: u32,
-    /// Where compaction has removed records: the next one is here or above,
+    /// In a batch from which compaction removed records: the next one is here or above,
     from: u32,
     /// and here at most.
     last: u32,
@@ -477,8 +477,8 @@ impl<'a> Run<'a> {
         Some(record)
     }
 
-    /// Takes a record that is as most are: with its length no more than 64 bytes, in which no number has more than three,
-    /// with a value, and at the delta that its place gives it. Takes nothing if any of that is otherwise.
+    /// Takes a record that is like most: at most 64 bytes with its length, no number longer than three bytes, a value,
+    /// and the delta that its place gives it. Takes nothing if it differs in any of these.
     ///
     /// It lies in a window of fixed size, which leaves few bounds to be checked.
     #[inline(always)]
@@ -554,7 +554,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What is said of a batch from its next record on, which can't be decoded.
+    /// The rest of a batch, from a record on that can't be decoded.
     pub fn unreadable(&self) -> Refused<'static> {
         let at = self.place.least();
         let offset = |delta: u32| self.base_offset.saturating_add(i64::from(delta));

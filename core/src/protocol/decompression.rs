@@ -13,7 +13,7 @@ const PIECE_BYTES: usize = 256 << 10;
 /// The longest number in bytes.
 const NUMBER_BYTES_MAX: usize = 10;
 
-/// What is decompressed, as it is read.
+/// A reader of decompressed bytes.
 pub type Decoder = Box<dyn Read + Send>;
 
 /// Decompresses one batch after the other.
@@ -30,7 +30,7 @@ struct Current {
     decoder: Decoder,
     /// Nothing follows what is in the buffer.
     is_over: bool,
-    /// Where the next record belongs.
+    /// The place of the next record.
     run: Run<'static>,
     /// How many records are still to come, those of the piece included.
     left: u32,
@@ -38,7 +38,7 @@ struct Current {
 }
 
 enum Piece {
-    /// Nothing is known yet.
+    /// The first piece is not decompressed yet.
     Start,
     /// So many whole records at the front of the buffer, in so many bytes.
     Records(u32, usize),
@@ -66,7 +66,7 @@ impl Decompression {
         Decompression { zstd, current: None, buffer: Vec::new(), start: 0, end: 0 }
     }
 
-    /// Turns to another batch. Nothing is decompressed yet.
+    /// Turns to another batch, without decompressing it yet.
     pub fn begin(&mut self, batch: &Batch, codec: Codec) {
         self.buffer.resize(PIECE_BYTES, 0);
         (self.start, self.end) = (0, 0);
@@ -187,7 +187,7 @@ impl Decompression {
                 Ok(0) => current.is_over = true,
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // What came before the damage counts.
+                // Bytes before the damage count.
                 Err(error) => {
                     tracing::debug!(%error, "can't decompress a batch");
                     current.is_over = true;

@@ -13,7 +13,7 @@ const DESCRIBE_CONFIGS_VERSION: i16 = 4;
 /// Kafka's number for a request that comes from a client and not from a replica.
 const CLIENT: i32 = -1;
 
-/// Which offset of a partition is asked for.
+/// The offset of a partition that a request is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OffsetOf {
     /// The first that the log holds.
@@ -196,7 +196,7 @@ fn config(reader: &mut Reader) -> Result<(String, String), Malformed> {
     Ok((name, value))
 }
 
-/// Which versions of each request a broker has. Every broker understands this version of the request.
+/// Requests the versions of each request that a broker has. Every broker understands this version of the request.
 pub fn api_versions_request(correlation: i32, client_id: &str) -> Vec<u8> {
     let mut request = Request::new(API_VERSIONS, 0, correlation, client_id);
     // The one request whose header has no tags here.

@@ -55,7 +55,7 @@ pub struct PartitionMetadata {
     pub leader_epoch: i32,
 }
 
-/// What is asked of one partition.
+/// The part of a fetch request for one partition.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     pub partition: i32,
@@ -74,7 +74,7 @@ pub struct Limits {
     pub partition_bytes: i32,
 }
 
-/// What came of one partition.
+/// The part of a fetch response for one partition.
 #[derive(Debug)]
 pub struct Fetched<'a> {
     pub partition: i32,
@@ -373,7 +373,7 @@ impl<'a> Reader<'a> {
         Err(Malformed)
     }
 
-    /// The same for numbers below zero, too: the sign is the lowest bit.
+    /// The same, also for numbers below zero: the sign is the lowest bit.
     #[inline(always)]
     pub fn signed(&mut self) -> Result<i64, Malformed> {
         let number = self.unsigned()?;
@@ -443,7 +443,7 @@ pub mod tests {
         answer.0
     }
 
-    /// What a broker says of one partition.
+    /// A broker's response for one partition.
     #[derive(Clone, Default)]
     pub struct Said {
         pub partition: i32,

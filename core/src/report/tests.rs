@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A message put together by hand, field by field, so that the wire format is held to more than prost.
+/// A message put together field by field, so that the wire format is held to more than prost.
 #[derive(Clone, Default)]
 struct Bytes(Vec<u8>);
 
@@ -117,7 +117,7 @@ fn each_byte_of_a_date_is_looked_at() {
 }
 
 #[test]
-fn all_months_and_days_of_two_digits_are_told_apart() {
+fn all_months_and_days_of_two_digits_differ() {
     for year in [0, 1, 4, 100, 400, 1900, 2000, 2001, 9999] {
         for (month, day) in (0..=99).flat_map(|month| (0..=99).map(move |day| (month, day))) {
             let expected = jiff::civil::Date::new(year, month, day).ok().filter(|_| year > 0);
@@ -140,7 +140,7 @@ fn degrees_are_finite_and_bounded() {
 }
 
 #[test]
-fn what_is_absent_is_the_default() {
+fn absent_fields_have_their_defaults() {
     assert_eq!(bytes().date("2000-12-25").decode(), christmas(0.0));
     assert_eq!(bytes().degrees(1.0).decode(), Err(RejectReason::InvalidDate));
     assert_eq!(bytes().decode(), Err(RejectReason::InvalidDate), "an empty value is an empty message");
@@ -196,7 +196,7 @@ fn another_wire_type_on_a_known_field_is_malformed() {
 }
 
 #[test]
-fn what_is_no_message_is_malformed() {
+fn other_bytes_are_malformed() {
     let whole = bytes().date("2000-12-25").degrees(2.0).0;
     // Cut between its two fields, what is left is a whole message.
     for length in (1..whole.len()).filter(|length| *length != 12) {
@@ -316,7 +316,7 @@ fn of_a_month_that_is_known_each_two_bytes_are_a_day_or_none() {
 }
 
 #[test]
-fn months_that_are_known_are_told_apart_from_all_others() {
+fn months_that_are_known_differ_from_all_others() {
     let mut decoder = Decoder::default();
     let (one, other) = (*b"1991-01-31", *b"1991-11-30");
     for date in [one, other] {
@@ -330,7 +330,7 @@ fn months_that_are_known_are_told_apart_from_all_others() {
             }
         }
     }
-    // What is kept of no month yet begins with these.
+    // An entry without a month begins with these.
     hold_against_fresh(
         &mut Decoder::default(),
         &bytes().length_delimited(1, b"\0\0\0\0\0\0\0\x0001").degrees(1.0),
@@ -467,7 +467,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_decoder_keeps_changes_nothing(values in proptest::collection::vec(
+    fn the_memory_of_a_decoder_changes_nothing(values in proptest::collection::vec(
         (prop_oneof![
             3 => "(199[19]|2000)-(0[12]|1[012])-([0-2][0-9]|3[01])",
             1 => "[0-9]{4}-[01][0-9]-[0-9]{2}",
@@ -490,7 +490,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded(days in 0_i64..3_652_059, degrees in -DEGREES_MAX..=DEGREES_MAX) {
+    fn encoded_reports_are_decoded(days in 0_i64..3_652_059, degrees in -DEGREES_MAX..=DEGREES_MAX) {
         let date = date(1, 1, 1) + jiff::Span::new().days(days);
         let report = Report { date, degrees };
         let decoded = report.decoded();

@@ -7,7 +7,7 @@ use super::stations::Stations;
 use super::{Options, SourceError, Unit};
 use crate::report::Report;
 
-/// What has to be said about a CSV; nothing of it is guessed, since a wrong guess would go unnoticed.
+/// The columns of a CSV, as the user names them. almanac guesses none: nobody would notice a wrong guess.
 struct Columns<'a> {
     date: &'a str,
     degrees: &'a str,

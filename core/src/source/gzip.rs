@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_compressed_data_is_ignored() {
+    fn bytes_after_the_compressed_data_are_ignored() {
         let whole = [compressed(MAY), compressed(JUNE)].concat();
         for rest in [
             &b"\0"[..],
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_before_what_is_wrong_in_the_file() {
+    fn damage_is_reported_before_errors_in_the_file() {
         let bad = compressed(b"XX000000001,20240501,TMAX,hot,,,Z,\n");
         let refused = read_bytes("x", &*bad, &Options::default()).unwrap_err();
         assert!(matches!(refused, SourceError::Invalid { .. }), "{refused:?}");

@@ -4,8 +4,8 @@ use std::io::{BufRead, Read};
 
 use super::SourceError;
 
-/// The longest line, or record of several lines, that is read. The longest header known has 2,000 bytes; what is far
-/// longer is no weather, and compressed it could fill the memory from a small file.
+/// The longest line, or record of several lines, that is read. The longest header known has 2,000 bytes. A far
+/// longer line is not weather, and a small compressed file could fill the memory with one.
 pub(super) const LINE_LENGTH_MAX: usize = 1 << 20;
 
 /// Reads lines one after the other.

@@ -1,6 +1,6 @@
 //! Open-Meteo's answers to a request for `daily=temperature_2m_max`, as CSV and as JSON.
 //!
-//! Both declare the unit beside the values. An answer for several places gives each a `location_id`, which stands for
+//! Both declare the unit next to the values. An answer for several places gives each a `location_id`, which stands for
 //! the station; a single place is location 0.
 
 use std::fmt;

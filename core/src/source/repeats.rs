@@ -1,4 +1,4 @@
-//! What an at-least-once feed does to a stream: some reports come again, later.
+//! The effect of an at-least-once feed on a stream: some reports come again, later.
 
 use std::collections::VecDeque;
 use std::iter::Fuse;
@@ -9,7 +9,7 @@ use crate::report::Report;
 /// How many reports later a repeat comes at most; with a report a day, days.
 pub const DELAY_MAX: u64 = 40;
 
-/// A report on its way to the topic.
+/// A report to send to the topic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sent {
     pub report: Report,
@@ -19,7 +19,7 @@ pub struct Sent {
 
 /// A stream with repeats: every report once in its place, and its repeats at most [`DELAY_MAX`] reports after it.
 ///
-/// What is still to be repeated when the reports end comes then.
+/// Repeats that are left when the reports end come then.
 #[derive(Debug)]
 pub struct Repeats<I> {
     reports: Fuse<I>,

@@ -1,7 +1,7 @@
 //! The records of a CSV file (RFC 4180), with the line that each begins on.
 //!
-//! The `csv` crate takes a quote that is never closed for closed at the end of the file, and so a file that was cut off
-//! for whole; and it counts lines wrongly where they end in CR LF or are blank. Both matter here.
+//! The `csv` crate takes a quote that is never closed for closed at the end of the file, so it does not notice a file
+//! that was cut off. It also counts lines wrongly if they end in CR LF or are blank. Both matter here.
 
 use std::io::BufRead;
 
@@ -20,7 +20,7 @@ pub(super) struct Rows<'a, R> {
     lines: Lines<'a, R>,
     /// The fields of the current record behind each other, unquoted.
     text: Vec<u8>,
-    /// Where in `text` each field ends.
+    /// The end of each field in `text`.
     ends: Vec<usize>,
 }
 

@@ -52,7 +52,7 @@ fn columns(date: &str, degrees: &str, unit: Unit) -> Options {
     }
 }
 
-/// What a file holds, as `2024-02-28 -1.5, 2024-02-29 10.7`; or the message of its error.
+/// The reports of a file, as `2024-02-28 -1.5, 2024-02-29 10.7`; or the message of its error.
 fn text_of((name, bytes): (&str, &[u8]), options: &Options) -> String {
     match read(name, bytes, options) {
         Ok(reports) => {
@@ -453,7 +453,7 @@ fn endless(start: &str, byte: u8, options: &Options) -> String {
 }
 
 #[test]
-fn what_has_no_end_does_not_fill_the_memory() {
+fn endless_lines_do_not_fill_the_memory() {
     let of = |format| Options { format: Some(format), ..Options::default() };
     let long = |line| {
         format!(

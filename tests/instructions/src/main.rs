@@ -132,7 +132,7 @@ fn read_batch(rounds: u32) -> usize {
     reports.len()
 }
 
-/// What a replay does for each record, from the bytes of an answer to the cell.
+/// The work of the bulk reader for each record, from the bytes of a response to the cell.
 fn count_batch(rounds: u32) -> usize {
     let mut reports: Vec<Report> = reports(16).flat_map(|report| [report; 5]).collect();
     reports.reverse();
@@ -168,7 +168,7 @@ fn read(rounds: u32) -> usize {
     1
 }
 
-/// What has counted all but some days of `years` years.
+/// A checkpoint that has counted all but some days of `years` years.
 fn counted(years: i16) -> Checkpoint {
     let mut checkpoint = Checkpoint::empty(2, 0);
     for (number, report) in reports(years).enumerate() {
