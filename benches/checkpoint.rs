@@ -1,9 +1,9 @@
-//! What one replacement of a checkpoint costs in processor time (user and system), and the reading of it at a start.
+//! The processor time (user and system) of one replacement of a checkpoint, and of reading it at a start.
 //!
 //!     cargo bench --bench checkpoint
 //!     cargo bench --bench checkpoint -- --years 155
 //!
-//! The files are those of two of four partitions, as the synthetic weather fills them. Nothing is asserted.
+//! The files are those of two of four partitions, as the synthetic weather fills them. The bench asserts nothing.
 
 #![allow(clippy::print_stdout, reason = "that is what a bench is for")]
 
@@ -73,7 +73,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What has counted `years` years of some months.
+/// A checkpoint that has counted `years` years of some months.
 fn filled(partition: i32, months: &[i8], years: i16) -> Checkpoint {
     let mut checkpoint = Checkpoint::empty(partition, 0);
     let weather = Synthetic::new(1);

@@ -33,7 +33,7 @@ struct Options {
     /// For how long the dashboard is watched while nothing changes
     #[arg(long, default_value_t = 20)]
     idle_seconds: u64,
-    /// What cargo gives to every bench
+    /// Given by cargo to every bench
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -50,7 +50,7 @@ impl Subject {
     }
 }
 
-/// What reading a log took, from the first checkpoint to the last.
+/// The cost of reading a log, from the first checkpoint to the last.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
     pub rate: f64,
@@ -61,7 +61,7 @@ pub struct Measured {
     pub memory: f64,
 }
 
-/// Who is measured, in turn, and what came of it.
+/// The programs to measure, in turn, and their results.
 pub struct Comparison {
     rows: Vec<(Cores, Subject, Vec<Measured>)>,
 }
@@ -161,13 +161,13 @@ impl Comparison {
             (Subject::Peer("kafka-python"), 50.0),
         ] {
             if let Some(all) = self.of(cores, subject) {
-                let name = format!("records/s beside {}", subject.name());
+                let name = format!("records/s compared with {}", subject.name());
                 target(&name, ratio(almanac, all, |m| m.rate), ">=", wanted, " ×");
             }
         }
         if let Some(streams) = self.of(cores, Subject::Peer("kafka-streams")) {
             let records_per_cpu = 1.0 / ratio(almanac, streams, |m| m.cpu);
-            target("records a CPU second beside kafka-streams", records_per_cpu, ">=", 20.0, " ×");
+            target("records a CPU second compared with kafka-streams", records_per_cpu, ">=", 20.0, " ×");
         }
     }
 

@@ -58,7 +58,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) {
     println!();
 }
 
-/// Prints what must be reached beside what was; nothing is asserted of the time.
+/// Prints the target next to the result, without asserting that it is reached.
 pub fn target(name: &str, reached: f64, comparison: &str, wanted: f64, unit: impl Display) {
     let is_reached = if comparison == ">=" { reached >= wanted } else { reached <= wanted };
     let verdict = if is_reached { "reached" } else { "MISSED" };

@@ -1,4 +1,4 @@
-//! What comes of more: records, years, time.
+//! Growth: more records, more years, more time.
 
 use std::fs;
 use std::net::TcpListener;
@@ -41,7 +41,7 @@ pub fn more_records(kafka: &Kafka, small: &str, temp: &Path, options: &Options) 
         "{large_records} records instead of {small_records}, with the same days: {}/s.\n",
         Spread::of(large_rates).show(rate)
     );
-    target("its rate beside that of fewer", Spread::of(rates).median, ">=", 0.9, " ×");
+    target("its rate compared with that of fewer", Spread::of(rates).median, ">=", 0.9, " ×");
     target("its memory beside that of fewer", Spread::of(memories).median, "<=", 1.1, " ×");
     println!();
     let (_, seconds) =
@@ -66,7 +66,7 @@ fn timed(command: &mut Command, before: impl FnOnce() -> Result<()>) -> Result<(
     Ok((cpu, process.started.elapsed().as_secs_f64()))
 }
 
-/// What a checkpoint costs, by the years in it, and a plot.
+/// The cost of a checkpoint, by the years in it, and of a plot.
 pub fn more_years(temp: &Path) -> Result<()> {
     const TIMES: usize = 21;
     let mut rows = Vec::new();
@@ -126,7 +126,7 @@ fn filled(partition: i32, years: u32) -> Result<Checkpoint> {
         1 => &[2, 7],
         2 => &[1, 4, 6, 12],
         3 => &[5, 10, 11],
-        other => bail!("there is no partition {other}"),
+        other => bail!("unknown partition {other}"),
     };
     let mut checkpoint = Checkpoint::empty(partition, 0);
     let mut date: Date = "1990-01-01".parse()?;
@@ -152,7 +152,7 @@ fn free_address() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-/// What `almanac up`, Kafka included, writes to the disk in a day, by the years that are there already.
+/// How much `almanac up`, Kafka included, writes to the disk in a day, by the years that are there already.
 pub fn a_day_of_up(temp: &Path) -> Result<()> {
     /// First what may be written at once is used up, then it is measured.
     const SETTLING: Duration = Duration::from_secs(60);

@@ -60,7 +60,7 @@ impl Kafka {
         command
     }
 
-    /// Begins a topic anew and sends so many days, and so many repeats of each, as fast as it goes.
+    /// Recreates a topic and sends so many days, and so many duplicates of each, as fast as possible.
     pub fn fill(&self, topic: &str, days: u64, duplicates: u64) -> Result<()> {
         let (days, duplicates) = (days.to_string(), duplicates.to_string());
         let arguments = ["producer", "--interval", "0", "--days", &days, "--duplicates", &duplicates];
@@ -70,7 +70,7 @@ impl Kafka {
     }
 }
 
-/// Where Kafka says that it answers.
+/// The address at which Kafka says that it answers.
 fn address(stderr: ChildStderr) -> Result<String> {
     let mut said = String::new();
     let mut lines = BufReader::new(stderr).lines();

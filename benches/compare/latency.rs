@@ -1,4 +1,4 @@
-//! How soon after its acknowledgement a report is in a durable checkpoint, beside the bare replacement of such a file.
+//! How soon after its acknowledgement a report is in a durable checkpoint, compared with the bare replacement of such a file.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -166,7 +166,7 @@ fn replace(files: &Path, dir: &Path, period: Duration, is_over: &AtomicBool) -> 
     Ok(times)
 }
 
-/// What only the store may do in the program itself.
+/// In the program itself, only the store may do this.
 #[allow(clippy::disallowed_methods, reason = "this is what the store is compared with")]
 fn fs_rename(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::rename(from, to)

@@ -1,6 +1,6 @@
 //! almanac side by side with its peers, in one run: what `scripts/bench` runs.
 //!
-//! Everything is measured in turn, and medians are compared, round by round. Nothing is asserted of the time, but a wrong
+//! Everything is measured in turn, and medians are compared, round by round. No time is asserted, but a wrong
 //! count is a failure.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "that is what a bench is for")]
@@ -26,7 +26,7 @@ use kafka::Kafka;
 
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
-    /// What to measure; all of it, if nothing is named
+    /// Parts to measure [default: all]
     #[arg(value_enum)]
     parts: Vec<Part>,
     /// Distinct days in the log
@@ -73,7 +73,7 @@ enum Part {
     Records,
     /// Checkpoints and plots, by the years in them
     Years,
-    /// What a day of `up` writes
+    /// Bytes that a day of `up` writes
     Disk,
 }
 
@@ -149,12 +149,12 @@ fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target")
 }
 
-/// Where the peers' programs are.
+/// The directory of the peers' programs.
 pub fn peers_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers")
 }
 
-/// What it was measured with.
+/// The machine and the versions.
 fn print_machine() {
     let said = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;

@@ -7,11 +7,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-/// Which core Kafka has to itself when it is pinned, and which its client.
+/// The core of a pinned Kafka, and that of its client.
 const BROKER_CORE: u32 = 0;
 const CLIENT_CORE: u32 = 1;
 
-/// Where processes may run.
+/// The cores that processes may run on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Cores {
     /// Kafka has one core and its client another, so that neither takes time from the other.

@@ -9,7 +9,7 @@ use crate::figures::{Spread, rate, table, target, three_digits};
 use crate::kafka::{ANSWER_MAX, Kafka, PARTITIONS};
 use crate::process::{Cores, Running};
 
-/// Who sends, and how many records: so many that the start of the process counts for little.
+/// The senders, and how many records each sends: so many that the start of the process counts for little.
 const SENDERS: [(&str, u64); 4] = [
     (ALMANAC, 5_000_000),
     (PERFORMANCE, 5_000_000),
@@ -60,7 +60,7 @@ pub fn compare(kafka: &Kafka, options: &Options) -> Result<()> {
         &["", "almanac's rate is … times this", "records/s", "CPU s per million", "records"],
         &cells.collect::<Vec<_>>(),
     );
-    target("producer beside ProducerPerformance", ratio(&rows[1]), ">=", 1.0, " ×");
+    target("producer compared with ProducerPerformance", ratio(&rows[1]), ">=", 1.0, " ×");
     println!();
     Ok(())
 }

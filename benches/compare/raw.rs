@@ -51,7 +51,7 @@ pub fn read(brokers: &str, topic: &str, partitions: i32) -> Result<()> {
         }
         let passed: i64 = wanted.iter().map(|wanted| wanted.next_offset).sum();
         requests.push((request, u64::try_from(passed)?));
-        // Who was served goes to the end, as the consumer does it, so that each has its turn.
+        // A partition that was served goes to the end, as in the consumer, so that each has its turn.
         wanted.sort_by_key(|wanted| wanted.next_offset);
         if is_over {
             break;

@@ -40,7 +40,7 @@ struct Task {
     offsets: Vec<i64>,
 }
 
-/// Where a line of the log has its time.
+/// The position of the time in a line of the log.
 struct Marked;
 
 impl FormatTime for Marked {
@@ -57,14 +57,14 @@ fn main() -> Result<()> {
     else {
         bail!("arguments are missing\nhint: rust-clients rskafka|krafka|librdkafka BROKERS TOPIC OFFSET...");
     };
-    let offsets = arguments.map(|offset| offset.parse().context("an offset is no number"));
+    let offsets = arguments.map(|offset| offset.parse().context("an offset is not a number"));
     let task = Task { brokers, topic, offsets: offsets.collect::<Result<_>>()? };
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match client.as_str() {
         "rskafka" => runtime()?.block_on(rskafka(&task)),
         "krafka" => runtime()?.block_on(krafka(&task)),
         "librdkafka" => librdkafka(&task),
-        _ => bail!("there is no client {client}\nhint: rskafka, krafka or librdkafka"),
+        _ => bail!("unknown client {client}\nhint: rskafka, krafka or librdkafka"),
     };
     if let Err(error) = ended {
         tell(&error);
