@@ -49,7 +49,7 @@ impl Failure for StoreError {
             StoreError::Evicted { .. } => {
                 "start the command again to continue with the files that are there now".to_owned()
             }
-            StoreError::Unreadable { .. } => "nothing was overwritten; mend the file, or move it away, the \
+            StoreError::Unreadable { .. } => "nothing was overwritten; fix the file, or move it away, the \
                                               partition's checkpoint with it, to count again"
                 .to_owned(),
             StoreError::NoDir { .. } => "'almanac consumer' makes it; --dir names another".to_owned(),
