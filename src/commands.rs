@@ -38,7 +38,7 @@ use crate::source::SourceError;
 use crate::store::{self, StoreError};
 use crate::text::{escaped_json, escaped_lines};
 
-/// What a command finds out by itself.
+/// An error that a command finds by itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{fact}")]
 struct Refusal {
@@ -52,7 +52,7 @@ impl Refusal {
         Refusal { fact: fact.into(), hint: None, exit }
     }
 
-    /// What was typed is well-formed, but can't be done.
+    /// Well-formed arguments that can't be carried out.
     fn usage(fact: impl Into<String>) -> Refusal {
         Refusal::new(Exit::Usage, fact)
     }
@@ -191,7 +191,7 @@ fn no_checkpoints(dir: &Path) -> Refusal {
         .hint("'almanac consumer' writes them")
 }
 
-/// Where a local Kafka keeps its data if nothing else is said.
+/// The directory of a local Kafka's data, unless another is named.
 fn data_dir(options: &cli::LocalKafka) -> Result<PathBuf> {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data_home = || {

@@ -24,12 +24,12 @@ pub use serve::raise_file_limit;
 use serve::{Bound, Hosts};
 pub use watch::Snapshot;
 
-/// What to show, and to whom.
+/// The directory to show, and the clients that may see it.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub listen: HostPort,
     pub dir: PathBuf,
-    /// Names that the server may be asked by, beside IP addresses, `localhost` and the name that it listens at.
+    /// Names that clients may use for the server, besides IP addresses, `localhost` and the name that it listens at.
     pub hosts: Vec<String>,
     /// How long a partition may have lag and no new checkpoint and still count as ready.
     pub stall_after: Duration,
@@ -75,7 +75,7 @@ impl Dashboard {
         Ok(Dashboard { settings, bound })
     }
 
-    /// Where it listens.
+    /// The address that it listens at.
     pub fn address(&self) -> SocketAddr {
         self.bound.address()
     }

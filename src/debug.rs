@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::report::{Decoder, RejectReason, Report};
 use crate::text::{escaped_json, to_json};
 
-/// What `debug` shows of a record.
+/// A record as `debug` shows it.
 #[derive(Debug)]
 pub struct Line<'a> {
     pub partition: i32,

@@ -1,4 +1,4 @@
-//! What goes to stderr: notes, which are for everybody, and the log.
+//! The output on stderr: notes, which are for everybody, and the log.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -18,7 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::cli::{Format, Logging};
 use crate::text::{escaped, escaped_json, escaped_lines};
 
-/// The target of what a command says of its work without being asked for more.
+/// The target of the notes that a command prints about its work unless `--quiet` is given.
 pub const NOTE: &str = "note";
 
 /// Says something of a command's work on stderr, unless `--quiet`.
@@ -134,7 +134,7 @@ where
             true => write!(writer, "almanac: \x1b[{colour}m{name}\x1b[0m")?,
             false => write!(writer, "almanac: {name}")?,
         }
-        // What a broker or a file says must not reach the terminal as an order. Its colours are all above.
+        // Text from a broker or a file must not reach the terminal as an order. All colours are above.
         let mut fields = Fields::default();
         event.record(&mut fields);
         writeln!(writer, "{}", escaped_lines(fields.text.trim_start()))?;

@@ -1,4 +1,4 @@
-//! What all errors have in common: a fact, advice, and how the process ends.
+//! All errors have a fact, advice, and an exit status.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ pub enum Exit {
     Done = 0,
     /// Failed in a way that has no number of its own.
     Failed = 1,
-    /// What was typed can't be meant or done: an option, a partition, a client property, an address to listen at.
+    /// Wrong usage: an option, a partition, a client property, or an address to listen at.
     /// clap's own number.
     Usage = 2,
     /// A weather file can't be read, or is not what it should be.
@@ -46,7 +46,7 @@ impl Exit {
             }
             Exit::Input => "a weather file can't be read, or is not what it should be",
             Exit::Kafka => "Kafka can't be reached or started, or refused something",
-            Exit::Checkpoint => "a checkpoint can't be gone on with",
+            Exit::Checkpoint => "almanac can't continue with a checkpoint",
             Exit::Owner => "another process owns, or has taken, the partition",
             Exit::Disk => "a file or directory can't be written or read",
         }
@@ -55,7 +55,7 @@ impl Exit {
 
 /// An error of almanac. Its `Display` is the fact, without advice: JSON, `/readyz` and longer messages hold it as well.
 pub trait Failure: Error {
-    /// What the user can do about it, if there is anything. Only `commands` and the log print it, on a line of its own.
+    /// The user's next step, if there is one. Only `commands` and the log print it, on a line of its own.
     fn hint(&self) -> Option<String> {
         None
     }

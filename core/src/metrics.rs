@@ -68,7 +68,7 @@ impl fmt::Display for Labels {
     }
 }
 
-/// What is known of partitions.
+/// The numbers of partitions.
 pub fn of_partitions(views: &[PartitionView], is_readable: bool) -> String {
     let mut text = Text::default();
     build_info(&mut text);
@@ -171,7 +171,7 @@ fn labels(view: &PartitionView) -> Labels {
     labels.with("partition", view.partition)
 }
 
-/// What of a producer Kafka has acknowledged.
+/// The records of a producer that Kafka has acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
     pub days: u64,
@@ -226,7 +226,7 @@ pub fn of_producer(topic: &str, sent: Sent) -> String {
 
 fn build_info(text: &mut Text) {
     let labels = Labels::default().with("version", env!("CARGO_PKG_VERSION"));
-    text.family("almanac_build_info", Gauge, "Which almanac this is.", [(labels, Some(1.0))]);
+    text.family("almanac_build_info", Gauge, "The version of almanac.", [(labels, Some(1.0))]);
 }
 
 /// Midnight of a day in UTC.
@@ -248,7 +248,7 @@ mod tests {
         let mut text = Text::default();
         let labels = Labels::default().with("topic", "a\"b\\c\nd").with("partition", 3);
         text.family("x", Counter, "Of what.", [(labels, Some(2.5)), (Labels::default(), None)]);
-        text.family("y", Gauge, "Nothing is known of it.", [(Labels::default(), None)]);
+        text.family("y", Gauge, "It is unknown.", [(Labels::default(), None)]);
         assert_eq!(
             text.0,
             "# HELP x Of what.\n# TYPE x counter\nx{topic=\"a\\\"b\\\\c\\nd\",partition=\"3\"} 2.5\n"

@@ -60,7 +60,7 @@ fn member(cluster: &cli::Cluster) -> Option<Member> {
     Some(Member { node, cluster_id, quorum: cluster.quorum.clone() })
 }
 
-/// Where a Kafka is expected, and whether one answers.
+/// Fails unless a Kafka answers at this address.
 fn check(address: &HostPort) -> Result<()> {
     if address.port == 0 {
         let what = format!("nobody can connect to port 0: {address}");

@@ -10,7 +10,7 @@ use crate::pipeline::{self, Policy, Settings};
 use crate::status::{Board, State, Status};
 use crate::stop::Stop;
 
-/// What is worth a bar, if it also takes more than a second or two.
+/// So many records are worth a bar, if they also take more than a second or two.
 const REPLAY_RECORDS_MIN: u64 = 1000;
 
 pub fn run(options: &cli::Consumer) -> Result<()> {
@@ -26,7 +26,7 @@ pub fn run(options: &cli::Consumer) -> Result<()> {
     Ok(progress::with_bar("records", look, || pipeline::run(&settings, &stop))?)
 }
 
-/// What is said of the partitions that this process counts.
+/// The statuses of the partitions that this process counts.
 fn at_work(board: &Board) -> Vec<Status> {
     let statuses = board.all().into_iter().map(|(status, _)| status);
     statuses.filter(|status| status.state != State::Stopped).collect()
@@ -41,7 +41,7 @@ struct Replay {
 impl Replay {
     fn look(&mut self, statuses: &[Status]) -> Option<Reached> {
         let total = |each: fn(&Status) -> u64| statuses.iter().map(each).fold(0, u64::saturating_add);
-        // What has been read, not what is durable: where checkpoints are large, their pace is slower than the statuses'.
+        // The position, not the durable offset: large checkpoints come less often than statuses.
         let left = total(|status| {
             let end = status.high_watermark.unwrap_or_default();
             end.saturating_sub(status.position).max(0).unsigned_abs()

@@ -45,7 +45,7 @@ fn write(dir: &Path, page: &Page) -> Result<()> {
 }
 
 fn pages() -> Vec<Page> {
-    // What is left out of `-h` to fit a screen is not left out here.
+    // A manual page also has the options that `-h` leaves out to fit a screen.
     let whole = |command: Command| command.mut_args(|argument| argument.hide_short_help(false));
     let mut almanac = Cli::command().subcommand_help_heading("COMMANDS");
     almanac.build();
@@ -111,8 +111,8 @@ fn environment(roff: &mut Roff, command: &Command) {
     }
     item(roff, bold("NO_COLOR"), "If it is not empty, nothing is coloured.");
     if has(command, "data") {
-        item(roff, bold("XDG_DATA_HOME"), "Where the local Kafka keeps its data, if --data is not given.");
-        item(roff, bold("ALMANAC_CACHE"), "Where the jars of Apache Kafka are kept.");
+        item(roff, bold("XDG_DATA_HOME"), "The directory of the local Kafka's data, if --data is not given.");
+        item(roff, bold("ALMANAC_CACHE"), "The directory for the jars of Apache Kafka.");
         item(roff, bold("JAVA_HOME"), "The Java that runs it.");
     }
 }
@@ -136,9 +136,9 @@ const DIR_FILES: [(&str, &str); 6] = [
     ),
     ("DIR/partition-N.rejected.jsonl", "Records that are no report, kept aside."),
     ("DIR/month.svg", "The plot."),
-    ("DIR/archive/TOPIC-ID/", "What was counted of topics that were deleted since."),
-    ("DIR/.almanac/N/log.json", "Which log the checkpoint counts."),
-    ("DIR/.almanac/N/status.json", "What the consumer says of the partition, at most once a second."),
+    ("DIR/archive/TOPIC-ID/", "The counts of topics that were deleted since."),
+    ("DIR/.almanac/N/log.json", "The log that the checkpoint counts."),
+    ("DIR/.almanac/N/status.json", "The status of the partition's consumer, at most once a second."),
 ];
 
 fn files(roff: &mut Roff, command: &Command) {
@@ -183,7 +183,7 @@ fn examples_of(command: &str) -> &'static [(&'static str, &'static str)] {
             ),
         ],
         "up" => &[
-            ("almanac up", "Everything, going on with what is there:"),
+            ("almanac up", "Everything, and the data that is there is kept:"),
             ("almanac up --fresh --interval 10ms", "Begin again, a hundred days a second:"),
         ],
         "broker" => &[
@@ -249,7 +249,7 @@ fn examples_of(command: &str) -> &'static [(&'static str, &'static str)] {
             ("almanac status --watch", "The table, kept up to date every second:"),
             (
                 "almanac status --format json | jq '.partitions[] | select(.state != \"running\")'",
-                "The partitions that do not get on:",
+                "The partitions that make no progress:",
             ),
         ],
         "proto" => &[("almanac proto > report.proto", "The schema, for another language:")],

@@ -29,7 +29,7 @@ pub(super) fn warn_of_strangers(address: SocketAddr, what: &str) {
     }
 }
 
-/// What a producer says of itself.
+/// The numbers of a producer.
 pub(super) struct Producing {
     topic: String,
     client: Arc<Sender>,

@@ -12,7 +12,7 @@ use crate::plot::{self, Cell, Kind, Look};
 use crate::report::MONTHS;
 use crate::store;
 
-/// What a terminal has at the least.
+/// The least width of a terminal.
 const COLUMNS: u32 = 80;
 /// More say nothing new: then the same months are in two files for years.
 const WARNINGS_MAX: usize = 10;
@@ -39,7 +39,7 @@ pub fn run(options: &cli::Plot) -> Result<()> {
     }
 }
 
-/// Draws `month.svg` anew, unless there is nothing to draw yet.
+/// Draws `month.svg` again, unless there is nothing to draw yet.
 pub(super) fn draw_months(dir: &Path) -> Result<()> {
     let look = Look::of(Kind::Months);
     if let Some(svg) = plot::svg(&cells(dir, &look)?, &look) {
@@ -70,7 +70,7 @@ fn usage(what: &str, hint: &str) -> anyhow::Error {
     Refusal::usage(what).hint(hint).into()
 }
 
-/// Where the picture goes.
+/// The place of the picture.
 enum Target {
     Stdout,
     Stderr,

@@ -102,10 +102,10 @@ fn reached(client: &Sender, trouble: &Trouble, total: Option<u64>) -> Reached {
     Reached { done: sent.days, total, rate: None, message }
 }
 
-/// What a bar says while Kafka does not acknowledge; the line above it has the cause.
+/// The text of a bar while Kafka does not acknowledge; the line above it has the cause.
 pub(super) const AWAY: &str = "Kafka does not answer; waiting";
 
-/// Where the reports come from.
+/// The source of the reports.
 pub(super) enum Weather {
     Synthetic { seed: u64, start: Option<Date> },
     Files(Vec<Report>),
@@ -184,7 +184,7 @@ impl Weather {
         Ok(())
     }
 
-    /// What to send: the days that are not `present` yet, and their repeats.
+    /// The reports to send: the days that are not `present` yet, and their repeats.
     pub(super) fn reports(
         self,
         present: HashSet<Date>,
@@ -226,7 +226,7 @@ impl Missing {
     fn between(start: Date, present: &HashSet<Date>) -> Option<Missing> {
         let mut days: Vec<Date> = present.iter().copied().filter(|date| *date >= start).collect();
         days.sort_unstable();
-        // What was asked for from a day on, and not only up to others.
+        // Days asked for from one day on, and not only up to others.
         let asked = days.first().map(|first| (start, *first, days_from(start, *first)));
         let gaps = days.windows(2).map(|pair| (pair[0], pair[1], days_from(pair[0], pair[1]) - 1));
         let gap = gaps.clone().max_by_key(|(_, _, days)| *days);

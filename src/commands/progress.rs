@@ -18,7 +18,7 @@ const LOOKS_OF_LATE: usize = 25;
 /// How far a work is.
 pub(super) struct Reached {
     pub done: u64,
-    /// Where it is known how much there is to do.
+    /// Nothing if it is unknown.
     pub total: Option<u64>,
     /// A second, where that is known better than by looking.
     pub rate: Option<f64>,

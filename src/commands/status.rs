@@ -71,7 +71,7 @@ fn warn(view: &PartitionView) {
     }
 }
 
-/// Shows it again and again, partitions that have come since, too.
+/// Shows it again and again, also partitions that are new.
 fn watch(dir: &Path, format: Format, every: Duration) -> Result<()> {
     let stop = Stop::on_signals()?;
     let mut screen = Screen::new();
@@ -87,7 +87,7 @@ fn watch(dir: &Path, format: Format, every: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Where one table follows the other: in its place on a terminal, below it elsewhere.
+/// The place of the next table: over the one before on a terminal, below it elsewhere.
 struct Screen {
     is_terminal: bool,
     /// Of the table before.
@@ -110,7 +110,7 @@ impl Screen {
             self.lines = None;
             return Ok(());
         }
-        // What is above the screen's first line can't be reached any more to be drawn over.
+        // Lines above the screen's first one can't be drawn over.
         let rows = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));
         let (text, lines) = frame(table, if rows > 1 { rows - 1 } else { usize::MAX }, before.unwrap_or(0));
         self.lines = Some(lines);
@@ -118,7 +118,7 @@ impl Screen {
     }
 }
 
-/// What draws the table over the one before, and how many lines it has. A line that is too long for the terminal is
+/// Returns the text that draws the table over the one before, and its number of lines. A line that is too long for the terminal is
 /// cut there: one that went on below would be two lines to draw over.
 fn frame(table: &str, lines_max: usize, before: usize) -> (String, usize) {
     let mut text = "\x1b[?7l".to_owned();

@@ -1,4 +1,4 @@
-//! `almanac up`: everything on one machine, in one process beside Kafka's.
+//! `almanac up`: everything on one machine, in one process next to Kafka's.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ use crate::store::{self, Begun};
 const PARTITIONS: i32 = 4;
 /// How often the status line and the plot are looked after.
 const REFRESH_EVERY: Duration = Duration::from_millis(500);
-/// How often the status is a line of its own, where there is no terminal to keep one line on.
+/// How often the status is a line of its own, without a terminal to keep one line on.
 const PLAIN_STATUS_EVERY: Duration = Duration::from_secs(10);
 
 pub fn run(options: &cli::Up) -> Result<()> {
@@ -74,7 +74,7 @@ pub fn run(options: &cli::Up) -> Result<()> {
     Ok(())
 }
 
-/// What went wrong with counting: the options that its hints name are those of another command.
+/// An error of the consumer: its hints name options of another command.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(super) struct Counting(PipelineError);
@@ -93,7 +93,7 @@ impl Failure for Counting {
     }
 }
 
-/// What `broker` calls --listen is --brokers here.
+/// The option --listen of `broker` is --brokers here.
 fn with_own_option(error: Error) -> Error {
     match error.downcast::<BrokerError>() {
         Ok(error) => error.with_listen_option("--brokers").into(),
@@ -177,7 +177,7 @@ fn find_kafka(options: &cli::Up) -> Result<Kafka> {
     match who_listens(&address, &mut |bootstrap| broker::is_kafka(bootstrap, properties)) {
         Listening::Kafka => Ok(Kafka::IsThere),
         Listening::Nobody => Ok(Kafka::StartAt(address)),
-        // Or Kafka does not let in a client with these properties: then the next to ask it says why.
+        // Or Kafka refuses a client with these properties: then the next request says why.
         Listening::SomethingElse if !properties.is_empty() => Ok(Kafka::IsThere),
         Listening::SomethingElse => {
             let fact = format!("what listens at {brokers} is not Kafka");
@@ -256,13 +256,13 @@ impl Machine<'_> {
     }
 }
 
-/// Whose the topic is. `up` sends made-up weather to what it began itself, and to nothing else.
+/// The owner of the topic. `up` sends made-up weather to what it began itself, and to nothing else.
 struct Ownership<'a> {
     options: &'a cli::Up,
     connection: &'a Connection,
     admin: Admin,
     cluster_id: String,
-    /// Where it is noted what `up` began: with the counts, and with the data of a Kafka of its own.
+    /// The directories that note the topics of `up`: that of the counts, and that of a Kafka of its own.
     dirs: Vec<PathBuf>,
     is_own_kafka: bool,
 }
@@ -354,7 +354,7 @@ fn join(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
     thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
 }
 
-/// What there is to see of the work: the picture, and a line about the partitions.
+/// The view of the work: the picture, and a line about the partitions.
 struct View<'a> {
     dir: &'a Path,
     board: Board,

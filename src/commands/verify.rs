@@ -24,16 +24,16 @@ fn unverifiable(fact: impl Into<String>) -> Refusal {
     Refusal::new(Exit::Checkpoint, fact)
 }
 
-/// What came of one partition.
+/// The result for one partition.
 struct Checked {
     counts: Counts,
-    /// What each offset holds, by the batches' headers.
+    /// The content of each offset, by the batches' headers.
     account: Option<Account>,
     difference: Option<Difference>,
     unchecked: Option<Unchecked>,
 }
 
-/// What can't be checked of a partition, since the log does not hold it any more.
+/// A part of a partition that can't be checked, since the log does not hold it any more.
 struct Unchecked {
     /// The first offset that was read, where that is not the first that was counted.
     from: Option<i64>,
@@ -143,7 +143,7 @@ fn line(partition: i32, result: &Result<Checked>) -> String {
     format!("partition {partition}: {line}\n  {account}\n")
 }
 
-/// What each offset holds, by the headers of the log's batches.
+/// The content of each offset, by the headers of the log's batches.
 fn account_line(account: &Account) -> String {
     let Account { records, control, aborted, removed } = *account;
     let others = [(control, "transaction markers"), (aborted, "aborted"), (removed, "removed")];
@@ -163,13 +163,13 @@ struct Partition<'a> {
     counted: Option<u64>,
     duplicates: Option<u64>,
     rejected: Option<u64>,
-    /// Records that can't be decoded, beside the first of each such batch, which is among the rejected.
+    /// Records that can't be decoded, without the first of each such batch, which is among the rejected.
     undecoded: Option<u64>,
-    /// What each offset holds, by the headers of the log's batches; nothing where only librdkafka reaches the brokers.
+    /// The content of each offset, by the headers of the log's batches; nothing if only librdkafka reaches the brokers.
     offsets: Option<Account>,
     /// The first difference.
     difference: Option<&'a Difference>,
-    /// Where what could be checked begins, if that is not where counting began, and why.
+    /// The first checked offset, if counting began at another one, and why.
     checked_from: Option<i64>,
     reason: Option<String>,
 }
@@ -210,7 +210,7 @@ fn partition_of(partition: i32, result: &Result<Checked>) -> Partition<'_> {
     }
 }
 
-/// What can't be checked of a log within which records are missing.
+/// A log within which records are missing can't be checked.
 fn compacted(account: Option<&Account>) -> Option<Unchecked> {
     let removed = account?.removed;
     (removed > 0).then(|| Unchecked {
@@ -221,7 +221,7 @@ fn compacted(account: Option<&Account>) -> Option<Unchecked> {
     })
 }
 
-/// What of the log that was counted is not there any more, and where what is left begins.
+/// The counted part of the log that is gone, and the first offset of the rest.
 fn unchecked(log: &store::Log, low: i64) -> Option<Unchecked> {
     if let Some(gap) = log.gaps.last() {
         let Gap { from, to } = *gap;
@@ -333,7 +333,7 @@ impl<'a> Log<'a> {
         })
     }
 
-    /// What was read counts only if the topic was the same all the time.
+    /// The result counts only if the topic was the same all the time.
     fn refuse_changed(&self) -> Result<()> {
         let now = self.admin.describe(self.name, REQUEST_TIMEOUT)?;
         if now.is_none_or(|now| now.id != self.topic.id) {

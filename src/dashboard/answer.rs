@@ -12,13 +12,13 @@ use flate2::write::GzEncoder;
 
 use super::watch;
 
-/// What is shorter goes into one packet anyway.
+/// A shorter answer fits into one packet without compression.
 const GZIP_FROM_BYTES: usize = 1400;
 
 /// Answers kept of one version: the page asks for a few pictures at a few widths.
 const KEPT_MAX: usize = 64;
 
-/// A body, and what tells it from others.
+/// A body and its tag.
 pub struct Answer {
     content_type: &'static str,
     tag: String,
@@ -65,7 +65,7 @@ fn compressed(body: &Bytes) -> Option<Bytes> {
     if body.len() < GZIP_FROM_BYTES {
         return None;
     }
-    // Whoever asks first waits for it, and an event must not.
+    // The first client waits for it, and an event must not wait.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(body).ok()?;
     encoder.finish().ok().map(Bytes::from)
@@ -96,7 +96,7 @@ fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 pub struct Kept(Mutex<BTreeMap<String, Option<Arc<Answer>>>>);
 
 impl Kept {
-    /// The answer of this name, made if nobody has asked for it yet; nothing is remembered as such, too.
+    /// The answer of this name, made at the first request. If there is nothing to answer, that is kept as well.
     pub fn get(&self, name: &str, make: impl FnOnce() -> Option<Answer>) -> Option<Arc<Answer>> {
         let Ok(mut kept) = self.0.lock() else { return make().map(Arc::new) };
         if let Some(answer) = kept.get(name) {

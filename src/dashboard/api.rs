@@ -110,7 +110,7 @@ impl Partitions<'_> {
     }
 }
 
-/// What is another than that of which `told` has the hashes.
+/// The partitions whose checkpoints differ from those with the hashes in `told`.
 pub fn change<'a>(snapshot: &'a Snapshot, told: &BTreeMap<i32, u64>, now: Timestamp) -> Change<'a> {
     let files = snapshot.partitions.values();
     let changed = files.filter(|file| told.get(&file.facts.partition) != Some(&file.hash));

@@ -12,7 +12,7 @@ use tokio::sync::watch::Receiver;
 use super::{Snapshot, api};
 use crate::text::to_json;
 
-/// What a stream has told its client: little, as there may be a thousand of them.
+/// The version that a client has. It is small, as there may be a thousand clients.
 struct Told {
     version: Arc<str>,
     hashes: Arc<BTreeMap<i32, u64>>,
@@ -71,7 +71,7 @@ pub fn events(
 
 fn event(snapshot: &Snapshot, told: &Told) -> Event {
     let make = || to_json(&api::change(snapshot, &told.hashes, Timestamp::now())).into();
-    // Who comes later, with a version of long ago, is not told how fresh everything was when another asked the same.
+    // A client that comes later with an old version must not get the freshness of an earlier moment.
     let json = match told.hashes.is_empty() {
         true => make(),
         false => snapshot.common.get(&told.version, make),

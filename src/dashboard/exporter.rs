@@ -1,5 +1,4 @@
-//! What a consumer or a producer says of itself to Prometheus: `/metrics`, `/healthz` and `/readyz`, on a thread of its
-//! own.
+//! The numbers of a consumer or a producer for Prometheus: `/metrics`, `/healthz` and `/readyz`, on a thread of their own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,7 +25,7 @@ use crate::view::{Facts, hindrances};
 /// How long the numbers may take: a file system or a Kafka may not answer.
 const NUMBERS_MAX: Duration = Duration::from_secs(5);
 
-/// What a process says of itself.
+/// The numbers of a process.
 pub trait Numbers: Send + Sync + 'static {
     /// In Prometheus's text format.
     fn metrics(&self) -> String;
@@ -51,7 +50,7 @@ impl Exporter {
         Ok(Exporter { bound: Bound::new(listen, "--metrics")?, listen: listen.clone() })
     }
 
-    /// Where it listens.
+    /// The address that it listens at.
     pub fn address(&self) -> SocketAddr {
         self.bound.address()
     }
@@ -78,7 +77,7 @@ impl Exporter {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.stop.ask();
-        // What the numbers are made of goes with the thread, before the rest of the process does.
+        // The thread drops the sources of the numbers before the rest of the process ends.
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the metrics panicked; this is a bug");
         }

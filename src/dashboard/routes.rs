@@ -1,4 +1,4 @@
-//! What is answered, each answer made of the latest [`Snapshot`].
+//! The routes. Each answer is made of the latest [`Snapshot`].
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! HTTP: who may ask, how many at once, and what every answer carries. What is answered is the router's matter.
+//! HTTP: who may ask, how many at once, and what every answer carries. The router makes the answers.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -33,7 +33,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// How long what is sent may lie unread, before the kernel ends the connection.
 const UNREAD_MAX: Duration = Duration::from_secs(20);
 
-/// What is kept in memory of a connection's question and answer. What is longer is refused, or waits to be read.
+/// The memory for a connection's request and response. A longer request is refused, and a longer response waits.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
 
 /// How long answers may take to go out once the server is to stop.
@@ -163,7 +163,7 @@ impl Hosts {
     fn are_meant_by(&self, request: &Request) -> bool {
         let hosts = request.headers().get_all(header::HOST).iter();
         let mut names: Vec<&str> = hosts.map(|host| host.to_str().unwrap_or_default()).collect();
-        // A request that goes through a proxy has it in its target, too.
+        // A request through a proxy also has it in its target.
         names.extend(request.uri().authority().map(|authority| authority.as_str()));
         !names.is_empty() && names.into_iter().all(|name| self.has(name))
     }
@@ -194,7 +194,7 @@ impl<'a> Host<'a> {
     }
 }
 
-/// No port is the default one, and 0 is none that can be connected to.
+/// Without a port it is the default one. Nobody can connect to port 0.
 fn is_port(text: &str) -> bool {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.is_empty() || (is_number && text.parse::<u16>().is_ok_and(|port| port > 0))

@@ -24,8 +24,8 @@ use crate::view::{self, Facts, PartitionView};
 /// would take nothing, but do not come from network file systems.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How much longer for each who waits for events: to tell a thousand of them takes a good part of this, and a consumer on
-/// the same machine wants to get on.
+/// The pause grows by this for each client that waits for events. An event for a thousand clients takes time that a
+/// consumer on the same machine needs.
 const LOOK_LATER: Duration = Duration::from_micros(30);
 
 /// How often each file is looked at, whatever DIR says: `status.json` lies deeper, and is replaced once a second at most.
@@ -37,7 +37,7 @@ const TIMES_DIFFER_AFTER: Duration = Duration::from_millis(50);
 /// A look takes milliseconds. One that takes this long waits for a file system that does not answer.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// What the files say.
+/// The content of DIR.
 #[derive(Clone, Default)]
 pub struct Snapshot {
     /// The same for the same checkpoints, whoever reads them and whenever.
@@ -47,9 +47,9 @@ pub struct Snapshot {
     pub partitions: BTreeMap<i32, Arc<File>>,
     /// Each month of each year once, in calendar order.
     pub cells: Arc<[plot::Cell]>,
-    /// What tells each partition's checkpoint from another.
+    /// The hash of each partition's checkpoint.
     pub hashes: Arc<BTreeMap<i32, u64>>,
-    /// What has been answered of this version.
+    /// The answers already made of this version.
     pub kept: Arc<Kept>,
     pub common: Arc<Common>,
 }
@@ -61,7 +61,7 @@ pub struct Failed {
     pub hint: Option<String>,
 }
 
-/// What is known of one partition.
+/// One partition.
 pub struct File {
     pub facts: Facts,
     /// None where it can't be read.
@@ -94,7 +94,7 @@ impl Watcher {
 
     pub fn run(self, stop: &Stop) {
         let mut looked = Looked::default();
-        // It is over when nobody can ask any more, too.
+        // It also ends when no client can ask any more.
         while !self.snapshots.is_closed() && !stop.wait(self.pause()) {
             let modified = std::fs::metadata(&self.dir).and_then(|metadata| metadata.modified()).ok();
             if looked.is_due(modified, SystemTime::now()) {
@@ -167,7 +167,7 @@ fn hindrance(since_last: Duration) -> Option<String> {
 }
 
 impl Snapshot {
-    /// What the files say now, if that is anything else.
+    /// The content of DIR now, if it has changed.
     pub fn next(&self, dir: &Path) -> Option<Snapshot> {
         let numbers = match store::partitions_in(dir) {
             Ok(numbers) => numbers,
@@ -227,7 +227,7 @@ impl Snapshot {
 }
 
 impl File {
-    /// What is there now, if that is anything else.
+    /// The partition now, if its files have changed.
     fn next(known: Option<&Arc<File>>, paths: &Paths) -> Option<File> {
         let identities = (Identity::of(&paths.checkpoint()), Identity::of(&paths.status()));
         if known.is_some_and(|known| known.identities == identities) {

@@ -127,7 +127,7 @@ pub fn load_checkpoint_as_is(paths: &Paths) -> Result<Option<(Vec<u8>, Checkpoin
     Ok(Some((json, checkpoint)))
 }
 
-/// What the file of a partition holds, of which this checkpoint was loaded, or which was just replaced by it.
+/// The content of a partition's file, from which this checkpoint was loaded, or which was just replaced by it.
 pub fn durable_of(dir: &Path, checkpoint: &Checkpoint) -> Durable {
     let path = Paths::new(dir, checkpoint.partition).checkpoint();
     let (bytes, written) = size_and_time(&path, true);

@@ -1,7 +1,7 @@
-// The page of `almanac dashboard`: shows what the server says of DIR, and follows it as it changes.
+// The page of `almanac dashboard`: shows the content of DIR, and follows it as it changes.
 //
-// The pictures are the server's; this script fetches them, and adds tooltips and keys. What the reader chose stands in
-// the URL, so that a link shows the same.
+// The server draws the pictures; this script fetches them, and adds tooltips and keys. The URL holds the reader's choice,
+// so that a link shows the same.
 
 import { choose, press, readUrl, setTheme, settings, stored, whenChosen } from './choice.js';
 import { POLL_EVERY_MS, Unanswered, connect, connection, disconnect, follow, poll } from './connection.js';
@@ -28,7 +28,7 @@ function take(news) {
   draw();
 }
 
-// What is drawn when
+// The order of drawing
 
 const drawn = [...pictures, ...pictures.map((picture) => new Values(picture, draw))];
 let isDrawing = false;

@@ -1,4 +1,4 @@
-// What the reader chose: unit and month stand in the URL, unit and theme are kept by the browser.
+// The reader's choice: the URL holds unit and month, and the browser keeps unit and theme.
 
 import { MONTHS, $ } from './words.js';
 

@@ -1,4 +1,4 @@
-// The connection to the server: one answer, then the events after it; and what the page says of it.
+// The connection to the server: one answer, then the events after it; and its state on the page.
 
 import { partitions, said } from './data.js';
 import { $, moment } from './words.js';
@@ -66,7 +66,7 @@ export async function poll() {
   }
   connection.isAnswering = true;
   heard();
-  // What was pushed meanwhile is newer.
+  // An event that came meanwhile is newer.
   const isNewer = (number) => partitions.get(number)?.event > events;
   [...partitions.keys()].filter((number) => !isNewer(number)).forEach((number) => partitions.delete(number));
   take({

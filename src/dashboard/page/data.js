@@ -1,4 +1,4 @@
-// What the server said of the partitions.
+// The partitions as the server reported them.
 
 /** Partitions by number, as the latest answer or event has them. */
 export const partitions = new Map();

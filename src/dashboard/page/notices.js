@@ -1,4 +1,4 @@
-// What to look at: a notice for each thing that is wrong.
+// The notices: one for each thing that is wrong.
 
 import { hasDays, partitions, said } from './data.js';
 import { $, element, list, moment } from './words.js';

@@ -28,7 +28,7 @@ export class Drawn {
   /** When it is to be drawn; nothing where it is as it should be. */
   dueAt() {
     if (!hasDays() || !this.isWanted()) return null;
-    // What the reader chose is not to wait.
+    // The reader's choice does not wait.
     if (this.choice() !== this.shown) return this.retryAt ?? 0;
     return this.version === said.version ? null : this.next;
   }
@@ -110,7 +110,7 @@ class Picture extends Drawn {
     return [...this.figure.querySelectorAll('[data-tip]')];
   }
 
-  /** What a mark stays the same by: that of a month is, in its next year, too. */
+  /** A mark of the months is the same one in the next year. */
   keyOf({ dataset: { year, month } }) {
     return { months: month, heatmap: `${year}-${month}` }[this.name] ?? year;
   }
