@@ -1,4 +1,4 @@
-//! What a consumer says of a partition, at most once a second: in `status.json`, and on a board in its own memory.
+//! The status that a consumer reports of a partition, at most once a second: in `status.json`, and on a board in memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The view of a partition, from its files. What is made of them is in the core.
+//! Reads the files of which the core makes the view of a partition.
 
 use std::path::Path;
 
@@ -21,7 +21,8 @@ pub fn read_all(dir: &Path) -> Result<(Vec<Facts>, Option<StoreError>), StoreErr
     Ok((all, failure))
 }
 
-/// The facts of a checkpoint that was loaded, or not, and of what lies beside it; with the error of that, if there is one.
+/// The facts of a checkpoint that was loaded, or not, and of the partition's other files. An error of those is returned as
+/// well.
 pub fn of_files(paths: &Paths, loaded: Result<&Checkpoint, &StoreError>) -> (Facts, Option<StoreError>) {
     let (bytes, written) = store::size_and_time(&paths.checkpoint(), loaded.is_ok());
     let unread = |error: &StoreError| Unread::new(error, bytes, written);

@@ -15,13 +15,13 @@ use crate::status::{Durable, State, Status};
 /// A consumer writes its status every second. One that has not done so for this long is killed, paused, or waits.
 pub const SILENT_AFTER: Duration = Duration::from_secs(5);
 
-/// What is known of a partition, from its files or in the memory of its consumer.
+/// The facts about a partition, from its files or from the memory of its consumer.
 #[derive(Debug)]
 pub struct Facts {
     pub partition: i32,
-    /// What the checkpoint's file holds, or why the partition's files can't be read.
+    /// The content of the checkpoint's file, or why the partition's files can't be read.
     pub durable: Result<Durable, Unread>,
-    /// What its consumer said last; nothing where it has said nothing, or nothing that can be read.
+    /// The last readable status of its consumer, if there is one.
     pub status: Option<Status>,
     /// Why the first record in the rejected file was rejected; read only if none of its records counts.
     pub first_reason: Option<RejectReason>,
@@ -77,7 +77,7 @@ impl Facts {
         }
     }
 
-    /// What they show at a moment.
+    /// The view of them at a moment.
     pub fn view(&self, now: Timestamp) -> PartitionView<'_> {
         let (state, state_time) = self.state(now);
         let (durable, unread) = (self.durable.as_ref().ok(), self.durable.as_ref().err());
@@ -123,7 +123,7 @@ impl Facts {
     }
 }
 
-/// A partition at a moment. What is not known is null.
+/// A partition at a moment. An unknown value is null.
 #[derive(Clone, Debug, Serialize)]
 pub struct PartitionView<'a> {
     pub partition: i32,
@@ -164,7 +164,7 @@ pub struct PartitionView<'a> {
     /// Why the files can't be read, and what to do.
     pub error: Option<&'a str>,
     pub hint: Option<&'a str>,
-    /// What its consumer said last, as in `status.json`.
+    /// The last status of its consumer, as in `status.json`.
     pub consumer: Option<&'a Status>,
 }
 
@@ -240,7 +240,7 @@ impl PartitionView<'_> {
     }
 }
 
-/// What hinders these partitions, one line each.
+/// The reasons why partitions are not ready, one line each.
 pub fn hindrances(views: &[PartitionView], stall_after: Duration) -> Vec<String> {
     let of = |view: &PartitionView| {
         view.hindrance(stall_after).map(|reason| format!("partition {}: {reason}", view.partition))
@@ -400,7 +400,7 @@ pub mod tests {
             (5, 0, 2, Some(4), Some(2)),
             (5, 0, 0, Some(4), None),
             (5, 1, 2, Some(4), None),
-            // What was counted is not durable yet.
+            // The counted record is not durable yet.
             (0, 1, 2, Some(2), None),
         ] {
             assert_eq!(
