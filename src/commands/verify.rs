@@ -323,7 +323,7 @@ impl<'a> Log<'a> {
     /// A topic from which Kafka removes records that were counted.
     fn is_compacted(&self) -> Option<Unchecked> {
         let policy = self.admin.cleanup_policy(self.name, REQUEST_TIMEOUT);
-        // Who may not see the topic's configuration sees what is missing by the account.
+        // Without the right to see the topic's configuration, the account shows the missing records.
         policy.ok().flatten().filter(|policy| policy.contains("compact")).map(|policy| Unchecked {
             from: None,
             reason: format!(
