@@ -65,6 +65,11 @@ impl Consumer {
         self.group.subscribe()
     }
 
+    /// Leaves the group, so that its other members do not wait for this consumer. Nothing is read after that.
+    pub fn leave(&mut self) {
+        self.group.leave();
+    }
+
     /// The rebalances since the last call, in order.
     pub fn take_rebalances(&mut self) -> Vec<RebalanceEvent> {
         self.group.take_rebalances()

@@ -18,13 +18,14 @@ pub(super) struct Group {
     client: Arc<ConsumerClient>,
     topic: String,
     is_member: bool,
+    has_left: bool,
     /// The offsets that the group has been sent, by partition.
     published: BTreeMap<i32, i64>,
 }
 
 impl Group {
     pub(super) fn new(client: Arc<ConsumerClient>, topic: &str) -> Group {
-        Group { client, topic: topic.to_owned(), is_member: false, published: BTreeMap::new() }
+        Group { client, topic: topic.to_owned(), is_member: false, has_left: false, published: BTreeMap::new() }
     }
 
     /// Joins the group.
@@ -32,6 +33,13 @@ impl Group {
         self.is_member = true;
         let action = || format!("can't subscribe to {}", self.topic);
         self.client.subscribe().map_err(|code| KafkaError::code(action(), code))
+    }
+
+    /// Leaves the group for good, once it was told the last offsets.
+    pub(super) fn leave(&mut self) {
+        if !std::mem::replace(&mut self.has_left, true) {
+            self.client.close(if self.is_member { LEAVE_MAX } else { PUBLISH_MAX });
+        }
     }
 
     /// The rebalances since the last call, in order.
@@ -69,6 +77,6 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.client.close(if self.is_member { LEAVE_MAX } else { PUBLISH_MAX });
+        self.leave();
     }
 }

@@ -392,6 +392,7 @@ impl<'a> Consumer<'a> {
         // what the consumer waits for.
         if self.settings.partitions.is_none() {
             self.release_all()?;
+            self.kafka.reader.leave();
         }
         self.take_over = false;
         self.stop.wait(why.pause());
