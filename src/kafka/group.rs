@@ -25,7 +25,13 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn new(client: Arc<ConsumerClient>, topic: &str) -> Group {
-        Group { client, topic: topic.to_owned(), is_member: false, has_left: false, published: BTreeMap::new() }
+        Group {
+            client,
+            topic: topic.to_owned(),
+            is_member: false,
+            has_left: false,
+            published: BTreeMap::new(),
+        }
     }
 
     /// Joins the group.

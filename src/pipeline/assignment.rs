@@ -63,11 +63,9 @@ impl Consumer<'_> {
                     self.release(&partitions)?;
                 }
                 RebalanceEvent::Lost(partitions) => {
-                    let cause = self.kafka.reader.take_error_text();
                     tracing::warn!(
-                        "the group has taken {} from this member, as the group's coordinator did not hear of it in time{}; waiting for partitions",
-                        list(&partitions),
-                        cause.map_or(String::new(), |cause| format!(" ({cause})"))
+                        "the group has taken {} from this member, as it and the group's coordinator did not hear of each other in time; waiting for partitions",
+                        list(&partitions)
                     );
                     self.release(&partitions)?;
                 }

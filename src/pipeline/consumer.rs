@@ -347,6 +347,10 @@ impl<'a> Consumer<'a> {
         self.finish_writing()?;
         let elapsed = std::mem::replace(&mut self.status_written, Instant::now()).elapsed();
         self.counters.broker_errors += self.kafka.reader.take_error_count();
+        if self.contact.is_answering() {
+            // It explains nothing that happens later.
+            self.kafka.reader.take_error_text();
+        }
         let moment = Moment { elapsed, is_stopped, counters: self.counters };
         let stall_after = self.settings.stall_after + self.settings.checkpoint_every.unwrap_or_default();
         let (mut failed, mut silent) = (Vec::new(), BTreeMap::new());

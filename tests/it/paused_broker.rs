@@ -168,7 +168,7 @@ fn trial(
         let waited = waited.map(|watched| watched.longest).max().unwrap_or_default();
         // If the group's coordinator is paused for long enough, it is the group that takes the partitions.
         let is_said = text.contains(&address) || text.contains("the group has taken");
-        if waited > NAMED_AFTER && !is_said {
+        if waited.min(pause) > NAMED_AFTER && !is_said {
             seen.faults.push(format!(
                 "{what}: {} waited {waited:?} and named nobody (status.json did: {}): {text}",
                 DIRS[reader], status_names[reader]
