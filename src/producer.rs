@@ -388,7 +388,9 @@ fn refuse_undelivered(sender: &Sender) -> Result<(), ProduceError> {
         return Ok(());
     }
     sender.abandon();
-    Err(ProduceError::Undelivered(Dates(sender.undelivered().unwrap_or_default())))
+    Err(ProduceError::Undelivered(Dates(
+        sender.undelivered().expect("a report that failed stays undelivered"),
+    )))
 }
 
 /// Undelivered reports, as a message names them.

@@ -1,6 +1,5 @@
 //! `almanac recover`: what a consumer does not do without the user's decision.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -33,7 +32,7 @@ pub fn run(options: &cli::Recover) -> Result<()> {
             Some(offset) => format!("partition {partition}: nothing to do, it continues at offset {offset}"),
             None => format!("partition {partition}: nothing to do, it has no checkpoint"),
         });
-        let _ = writeln!(lines, "{done}");
+        lines += &format!("{done}\n");
     }
     super::print_escaped(&lines)
 }

@@ -162,6 +162,7 @@ impl Hosts {
     /// Whether a request names one of them, and nobody else.
     fn are_meant_by(&self, request: &Request) -> bool {
         let hosts = request.headers().get_all(header::HOST).iter();
+        // A name that is not ASCII is refused like an empty one.
         let mut names: Vec<&str> = hosts.map(|host| host.to_str().unwrap_or_default()).collect();
         // A request through a proxy also has it in its target.
         names.extend(request.uri().authority().map(|authority| authority.as_str()));
