@@ -154,7 +154,8 @@ impl Numbers for OwnPartitions {
     fn not_ready(&self) -> Vec<String> {
         let (facts, now) = (self.facts(), Timestamp::now());
         if facts.is_empty() {
-            return vec![format!("this process owns no partition of {}", self.topic)];
+            let cause = self.board.obstacle().map_or(String::new(), |cause| format!(": {cause}"));
+            return vec![format!("this process owns no partition of {}{cause}", self.topic)];
         }
         let views: Vec<_> = facts.iter().map(|facts| facts.view(now)).collect();
         hindrances(&views, self.stall_after)
@@ -195,6 +196,9 @@ mod tests {
         let own =
             OwnPartitions::new("temperatures", dir.path().to_owned(), Duration::from_secs(30), board.clone());
         assert_eq!(own.not_ready(), ["this process owns no partition of temperatures"]);
+        board.set_obstacle(Some("Kafka does not answer (refused)".to_owned()));
+        let reason = "this process owns no partition of temperatures: Kafka does not answer (refused)";
+        assert_eq!(own.not_ready(), [reason]);
         for partition in [0, 1] {
             let Facts { status, durable, .. } = facts(partition);
             let written = Timestamp::now().to_string();

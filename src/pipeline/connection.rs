@@ -85,9 +85,12 @@ pub(super) fn find_topic(
         if contact.has_been {
             contact.failed(asked, || reason);
             contact.obstacle().map_or(Ok(()), &mut while_waiting)?;
-        } else if !std::mem::replace(&mut is_kafka_reported, true) {
-            let brokers = &settings.connection.brokers;
-            tracing::warn!("no Kafka at {brokers} yet; waiting for it ({reason})");
+        } else {
+            contact.missing(&reason);
+            if !std::mem::replace(&mut is_kafka_reported, true) {
+                let brokers = &settings.connection.brokers;
+                tracing::warn!("no Kafka at {brokers} yet; waiting for it ({reason})");
+            }
         }
         stop.wait(FIND_EVERY);
     }

@@ -91,7 +91,7 @@ impl<'a> Consumer<'a> {
         stop: &'a Stop,
     ) -> Result<Option<Self>, PipelineError> {
         let clients = Clients::new(&settings.connection)?;
-        let mut contact = Contact::default();
+        let mut contact = Contact::new(&settings.board);
         let Some(identity) = find_topic(settings, &clients, &mut contact, stop, |_| Ok(()))? else {
             return Ok(None);
         };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::note;
+use crate::status::Board;
 
 /// How long Kafka may not answer before the user hears of it.
 pub(super) const REPORT_AFTER: Duration = Duration::from_millis(900);
@@ -18,13 +19,18 @@ pub(super) struct Contact {
     obstacle: Option<String>,
     /// Partitions whose obstacle was reported.
     waiting: BTreeSet<i32>,
+    board: Board,
 }
 
 impl Contact {
+    pub(super) fn new(board: &Board) -> Contact {
+        Contact { board: board.clone(), ..Contact::default() }
+    }
+
     pub(super) fn answered(&mut self) {
         self.has_been = true;
         self.away_since = None;
-        self.obstacle = None;
+        self.set_obstacle(None);
         if std::mem::take(&mut self.is_reported) {
             note!("Kafka answers again");
         }
@@ -40,7 +46,17 @@ impl Contact {
         if !std::mem::replace(&mut self.is_reported, true) {
             tracing::warn!("{obstacle}; waiting for it");
         }
-        self.obstacle = Some(obstacle);
+        self.set_obstacle(Some(obstacle));
+    }
+
+    /// There has been no Kafka yet.
+    pub(super) fn missing(&mut self, reason: &str) {
+        self.set_obstacle(Some(format!("Kafka does not answer ({reason})")));
+    }
+
+    fn set_obstacle(&mut self, obstacle: Option<String>) {
+        self.board.set_obstacle(obstacle.clone());
+        self.obstacle = obstacle;
     }
 
     /// Why Kafka does not answer, if it does not for longer than a moment.

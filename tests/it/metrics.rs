@@ -87,6 +87,34 @@ fn names_and_labels_are_those_of_contrib_and_docs() {
 }
 
 #[test]
+fn a_member_without_partitions_says_whether_kafka_is_away() {
+    let kafka = Kafka::start(&[]);
+    let place = Place::on(&kafka);
+    kafka.signal(Signal::STOP);
+    let command = [&["consumer"][..], &METRICS].concat();
+    let early = place.almanac(&command).start();
+    let is_away = |consumer: &Running| {
+        let (status, reason) = readiness(consumer);
+        let owns_none = format!("this process owns no partition of {}: Kafka does not answer (", place.topic);
+        (status, reason.starts_with(&owns_none)) == (503, true)
+    };
+    eventually("a consumer that starts says so", || is_away(&early));
+    kafka.signal(Signal::CONT);
+    let producer = ["producer", "--partitions", "1", "--days", "10", "--interval", "0"];
+    assert_eq!(place.almanac(&producer).run().code, Some(0));
+    let late = place.almanac(&command).start();
+    let both = [&early, &late];
+    eventually("one member has the partition", || both.iter().any(|member| readiness(member).0 == 200));
+    let idle = both.into_iter().find(|member| readiness(member).0 != 200).unwrap();
+    let reason = format!("this process owns no partition of {}\n", place.topic);
+    assert_eq!(readiness(idle), (503, reason));
+    kafka.signal(Signal::STOP);
+    eventually("the other one says so", || is_away(idle));
+    kafka.signal(Signal::CONT);
+    eventually("and that it is over", || !is_away(idle));
+}
+
+#[test]
 fn they_follow_what_happens() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
