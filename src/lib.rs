@@ -11,6 +11,7 @@ pub mod dashboard;
 pub mod debug;
 pub mod kafka;
 pub mod limits;
+pub mod lock;
 pub mod logging;
 pub mod output;
 pub mod pipeline;

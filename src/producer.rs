@@ -11,6 +11,7 @@ use jiff::civil::Date;
 
 use crate::failure::{Exit, Failure};
 use crate::kafka::{Connection, FailoverAdmin, Health, HealthCheck, KafkaError, Span, Topic, read_spans};
+use crate::lock::locked;
 use crate::note;
 use crate::report::Decoder;
 use crate::source::Sent;
@@ -229,12 +230,12 @@ pub struct Trouble(Mutex<Option<String>>);
 
 impl Trouble {
     pub fn now(&self) -> Option<String> {
-        self.0.lock().map_or(None, |now| now.clone())
+        locked(&self.0).clone()
     }
 
     /// Says each trouble once, and once that it is over.
     fn set(&self, next: Option<String>) {
-        let Ok(mut now) = self.0.lock() else { return };
+        let mut now = locked(&self.0);
         match (&*now, &next) {
             (None, Some(trouble)) => tracing::warn!("{trouble}"),
             (Some(_), None) => note!("Kafka answers again"),

@@ -1,5 +1,5 @@
-//! What a partition's log holds, offset by offset, by the headers of its batches alone: a second account, for comparison with
-//! what was read.
+//! A second account of a partition's log, for comparison with what was read: the headers of its batches alone say what each
+//! offset holds.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use super::timeouts::{READ_TIMEOUT, REQUEST_TIMEOUT};
 
 const LIMITS: Limits = Limits { wait_ms: 100, min_bytes: 1, bytes: 8 << 20, partition_bytes: 8 << 20 };
 
-/// How many offsets of a span are what. They add up to its length.
+/// The offsets of a span, counted by what they hold. They add up to its length.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Account {
     /// Records for a reader of committed records.
@@ -35,7 +35,7 @@ impl Account {
     }
 }
 
-/// What the header of a batch says.
+/// The header of a batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Header {
     base_offset: i64,
@@ -53,9 +53,9 @@ pub fn account(admin: &Admin, topic: &str, span: Span) -> Result<Option<Account>
         Err(_) => return Err(KafkaError::other_topic(topic)),
     };
     let (mut account, mut next_offset) = (Account::default(), span.start);
-    // Where the next batch began when there was a gap before it: believed if it does so twice.
+    // The start of the next batch if there is a gap before it. A gap is believed if a second response shows it.
     let mut gap_to = None;
-    let mut last_heard = Instant::now();
+    let mut last_progress = Instant::now();
     while next_offset < span.end {
         let headers = headers(cluster, topic, &topic_id, span, next_offset)?;
         // Nothing up to the end is a gap as well.
@@ -78,8 +78,8 @@ pub fn account(admin: &Admin, topic: &str, span: Span) -> Result<Option<Account>
             next_offset = header.next_offset;
         }
         if next_offset > before {
-            last_heard = Instant::now();
-        } else if last_heard.elapsed() > READ_TIMEOUT {
+            last_progress = Instant::now();
+        } else if last_progress.elapsed() > READ_TIMEOUT {
             let action = format!("can't account for partition {} from offset {next_offset}", span.partition);
             return Err(KafkaError::code(action, rdkafka::error::RDKafkaErrorCode::BadMessage));
         }

@@ -28,16 +28,16 @@ pub struct Topic {
     pub partitions: i32,
 }
 
-/// The address of each partition's leader, where it has one. No partitions: there is no such topic.
+/// The address of each partition's leader, if it has one. Without partitions, the topic does not exist.
 pub type Leaders = BTreeMap<i32, Option<String>>;
 
 /// Requests about topics.
 pub struct Admin {
-    /// Asks what almanac asks over connections of its own.
+    /// Makes the requests over connections of almanac's own.
     cluster: Option<Cluster>,
-    /// Whether the brokers have all requests for that.
+    /// Whether the brokers support all of these requests.
     is_modern: OnceLock<bool>,
-    /// Made when it is first needed: it has threads and connections of its own.
+    /// Created when it is first needed, as it has threads and connections of its own.
     client: OnceLock<AdminClient<Context>>,
     connection: Connection,
 }
@@ -68,7 +68,7 @@ impl Admin {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// The brokers, if almanac can ask them itself.
+    /// The brokers, if almanac can reach them itself.
     pub(super) fn cluster(&self, timeout: Duration) -> Result<Option<&Cluster>, KafkaError> {
         let Some(cluster) = &self.cluster else { return Ok(None) };
         let is_modern = match self.is_modern.get() {
@@ -106,7 +106,7 @@ impl Admin {
             || client.is_some_and(|client| client.fetch_cluster_id(Duration::ZERO).is_some())
     }
 
-    /// Where the topic's partitions are, from any broker. A topic that does not exist is not created by that.
+    /// The leaders of the topic's partitions, from any broker. This does not create a topic.
     pub fn leaders(&self, topic: &str, timeout: Duration) -> Result<Leaders, KafkaError> {
         let action = || format!("can't find topic {topic}");
         if let Some(cluster) = self.cluster(timeout)? {
@@ -190,7 +190,7 @@ impl Admin {
         let offset = |which| self.offset(topic, partition, which, timeout).map(|listed| listed.offset);
         let (low, high) = (offset(OffsetOf::Start)?, offset(OffsetOf::StableEnd)?);
         if !(0..=high).contains(&low) {
-            let action = format!("can't ask for the offsets of {topic} [{partition}]: {low} to {high}");
+            let action = format!("can't request the offsets of {topic} [{partition}]: {low} to {high}");
             return Err(KafkaError::code(action, Code::BadMessage));
         }
         Ok((low, high))
@@ -216,7 +216,7 @@ impl Admin {
         if let Some(cluster) = self.cluster(timeout)? {
             return cluster.offset(topic, partition, which, timeout);
         }
-        let action = || format!("can't ask for the offsets of {topic} [{partition}]");
+        let action = || format!("can't request the offsets of {topic} [{partition}]");
         let client = self.client()?.inner();
         native::list_offset(client, &c_text(topic, action)?, partition, which, timeout)
             .map_err(|code| KafkaError::code(action(), code))
@@ -272,8 +272,7 @@ impl Admin {
         }
     }
 
-    /// Takes in what the client has to say of its connections. An admin client has no thread for that, and what
-    /// nobody takes in is kept.
+    /// Notes the errors of the client's connections. An admin client has no thread for that, and keeps what nobody takes.
     fn serve(&self) {
         if let Some(client) = self.client.get() {
             native::serve_events(client.inner());
@@ -310,7 +309,7 @@ impl Topic {
     fn of_client(id: &str, partitions: usize) -> Result<Topic, Code> {
         let id = id.trim_end_matches('=').replace('+', "-").replace('/', "_");
         if id.bytes().all(|digit| digit == b'A') {
-            // All zero: the broker has no topic IDs, so a topic that is recreated could not be told from the former.
+            // All zero: the broker has no topic IDs, so a topic that is recreated could not be distinguished from the former.
             return Err(Code::UnsupportedVersion);
         }
         Ok(Topic { id, partitions: i32::try_from(partitions).map_err(|_| Code::BadMessage)? })

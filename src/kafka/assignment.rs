@@ -1,6 +1,6 @@
-//! Which partitions to read, and from where.
+//! The partitions to read, and the positions to read them from.
 
-/// Where to start reading a partition.
+/// A place to start reading a partition.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Position {
     pub partition: i32,
@@ -9,7 +9,7 @@ pub struct Position {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StartAt {
-    /// `leader_epoch`: that of the last record read, so that the broker can tell whether the log is still the
+    /// `leader_epoch`: that of the last record read, so that the broker can say whether the log is still the
     /// one that was read.
     Offset {
         next_offset: i64,

@@ -1,9 +1,9 @@
-//! What almanac asks the brokers besides records: each request goes to a broker that answers, within a deadline.
+//! Requests for anything but records: each goes to a broker that answers, within a deadline.
 //!
 //! librdkafka sends such a request to one broker, and waits for that one even if it hangs. Here another one is tried.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use almanac_core::protocol::lookups::{self, Answered, ListedOffset, OffsetOf};
@@ -15,6 +15,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::config::Connection;
 use super::error::{KafkaError, code_of, plain_error};
 use super::link::Link;
+use crate::lock::locked;
 
 /// The shortest time that a broker is given to answer.
 const ANSWER_MIN: Duration = Duration::from_millis(300);
@@ -22,7 +23,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// For how long a leader that let a request time out is not asked again: who asks would wait for the same again.
 const HANG_MIN: Duration = Duration::from_secs(1);
 
-/// Properties that change nothing of how brokers are reached and trusted.
+/// Properties that do not change how to reach the brokers, or whom to trust.
 const HARMLESS: &[&str] = &[
     "client.id",
     "fetch.max.bytes",
@@ -62,7 +63,7 @@ struct Known {
     cluster_id: Option<String>,
 }
 
-/// Which broker a request is for.
+/// The broker that a request is for.
 enum To<'a> {
     Any,
     LeaderOf(&'a str, i32),
@@ -140,7 +141,7 @@ impl Cluster {
         )
     }
 
-    /// Where the largest leader epoch up to `epoch` ends in the log.
+    /// The end of the largest leader epoch up to `epoch` in the log.
     pub(super) fn epoch_end(
         &self,
         topic: &str,
@@ -156,7 +157,7 @@ impl Cluster {
         )
     }
 
-    /// What `read` makes of the committed records from `offset` on, of which there may be none for now.
+    /// Passes the committed records from `next_offset` on to `read`. There may be none for now.
     #[allow(clippy::too_many_arguments, reason = "they are what a fetch is made of")]
     pub(super) fn fetch<T>(
         &self,
@@ -201,7 +202,7 @@ impl Cluster {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.known)
     }
 
     /// Makes a request until it is answered, or `timeout` is over.
@@ -243,14 +244,14 @@ impl Cluster {
                     if Instant::now() + RETRY_AFTER >= deadline {
                         return Err(error);
                     }
-                    tracing::debug!(%error, "asking Kafka again");
+                    tracing::debug!(%error, "repeating a request to Kafka");
                     std::thread::sleep(RETRY_AFTER);
                 }
             }
         }
     }
 
-    /// Where to send a request, the best place first.
+    /// The addresses to send a request to, the best one first.
     fn addresses(&self, to: &To, deadline: Instant) -> Result<Vec<String>, Failure> {
         match *to {
             To::Any => {

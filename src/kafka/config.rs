@@ -9,8 +9,9 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use super::address::is_loopback;
 use super::error::{ConnectionError, KafkaError};
 pub use crate::arguments::Property;
+use crate::lock::locked;
 
-/// Where the brokers are, and how to speak to them.
+/// The addresses of the brokers, and the properties of the connections to them.
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// `HOST:PORT[,HOST:PORT…]`
@@ -96,7 +97,7 @@ impl Connection {
         }
     }
 
-    /// What all clients have in common.
+    /// The configuration that all clients have in common.
     pub(super) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.log_level = RDKafkaLogLevel::Info;
@@ -138,8 +139,8 @@ impl Connection {
         config
     }
 
-    /// What the user may set otherwise. Memory does not grow with the log: the limits hold per partition, and each
-    /// queued record costs some 300 bytes beside its own. A fetch is taken in whole, so it is small: compressed,
+    /// Defaults that the user may change. Memory does not grow with the log: the limits hold per partition, and each
+    /// queued record costs some 300 bytes more than its own. The client takes a fetch whole, so it is small: compressed,
     /// it may hold ten times as many records as it looks.
     fn set_defaults(&self, config: &mut ClientConfig) {
         for (key, value) in [
@@ -184,9 +185,9 @@ impl Connection {
         config
             // Default false: a retry could reorder or repeat records.
             .set("enable.idempotence", "true")
-            // Default 5: when a broker refuses a batch, those behind it are on their way already. Of a producer that is
+            // Default 5: when a broker refuses a batch, those behind it are already in flight. Of a producer that is
             // new to it, a broker takes the next one for the first, and the client the refused one for delivered: it
-            // would be lost. Else all is numbered anew, and what has arrived without its answer is sent twice.
+            // would be lost. Else the client numbers all again, and sends twice what arrived without a response.
             .set("max.in.flight", "1")
             .set("acks", "all")
             .set("retries", "10")
@@ -214,7 +215,7 @@ pub(super) fn property_error(error: &ClientError) -> KafkaError {
     }
 }
 
-/// Takes the client's own log into ours, and remembers the last thing that went wrong.
+/// Passes librdkafka's log on to ours, and keeps the last error of a connection.
 #[derive(Default)]
 pub(super) struct Context {
     last_error: Mutex<Option<ConnectionError>>,
@@ -222,10 +223,10 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn last_error(&self) -> Option<ConnectionError> {
-        self.last_error.lock().ok().and_then(|error| error.clone())
+        locked(&self.last_error).clone()
     }
 
-    /// A connection that could not be made in time is told by a line of the client's log only.
+    /// If a connection can't be made in time, the client only logs a line.
     pub(super) fn note_failure(&self, level: c_int, facility: &str, message: &str) {
         if facility == "FAIL" && level == RDKafkaLogLevel::Warning as c_int {
             self.note(Code::BrokerTransportFailure, message);
@@ -233,16 +234,14 @@ impl Context {
     }
 
     fn note(&self, code: Code, reason: &str) {
-        if let (Some(error), Ok(mut last)) = (ConnectionError::new(code, reason), self.last_error.lock()) {
-            *last = Some(error);
+        if let Some(error) = ConnectionError::new(code, reason) {
+            *locked(&self.last_error) = Some(error);
         }
     }
 
-    /// What went wrong before an answer is over with it.
+    /// A response ends whatever went wrong before it.
     pub(super) fn forget_error(&self) {
-        if let Ok(mut last) = self.last_error.lock() {
-            *last = None;
-        }
+        *locked(&self.last_error) = None;
     }
 }
 
@@ -258,7 +257,7 @@ impl ClientContext for Context {
     }
 }
 
-/// librdkafka reports each failed connection; what of that the user must know is said by those who wait for it.
+/// librdkafka reports each failed connection. Whoever waits for a connection tells the user what matters.
 pub(super) fn log(level: c_int, facility: &str, message: &str) {
     match level >= RDKafkaLogLevel::Debug as c_int {
         true => tracing::trace!(facility, "{message}"),

@@ -36,7 +36,7 @@ impl Consumer {
         Self::with_fetcher(connection, &connection.consumer(group), topic, fetcher)
     }
 
-    /// A consumer that watches from the end on, and then reads another topic of this name from its start.
+    /// A consumer that starts at the end of the log, and reads another topic of this name from its start.
     pub fn tailing(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
         let fetcher = || Some(Fetcher::start(connection, topic, None)?.following());
         Self::with_fetcher(connection, &connection.tailing_consumer(group), topic, fetcher)
@@ -75,8 +75,8 @@ impl Consumer {
         self.group.take_rebalances()
     }
 
-    /// Tells the group how far the checkpoints are, as partitions and next offsets. Only lag displays read this: it
-    /// waits for nothing, and nothing depends on it.
+    /// Commits how far the checkpoints are, as partitions and next offsets. Only lag displays read this: it waits for
+    /// nothing, and nothing depends on it.
     pub fn publish_offsets(&mut self, next_offsets: &[(i32, i64)]) {
         self.group.publish_offsets(next_offsets);
     }

@@ -6,14 +6,14 @@ use rdkafka::types::RDKafkaRespErr;
 use super::address::is_loopback;
 use crate::failure::{Exit, Failure};
 
-/// What went wrong between almanac and the brokers.
+/// An error between almanac and the brokers.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
     #[error("no Kafka broker answers at {brokers}: {reason}")]
     Unreachable { brokers: String, reason: String },
 
-    #[error("not let in by Kafka at {brokers}: {reason}")]
-    NotLetIn { brokers: String, reason: String },
+    #[error("Kafka at {brokers} refused the connection: {reason}")]
+    AccessRefused { brokers: String, reason: String },
 
     #[error("client property {key}: {reason}")]
     Property { key: String, reason: String },
@@ -30,7 +30,7 @@ impl Failure for KafkaError {
     fn hint(&self) -> Option<String> {
         match self {
             KafkaError::Unreachable { brokers, .. } => Some(unreachable_hint(brokers)),
-            KafkaError::NotLetIn { .. } => {
+            KafkaError::AccessRefused { .. } => {
                 Some("check the -X properties: security.protocol, ssl.*, sasl.*".to_owned())
             }
             KafkaError::Property { .. } | KafkaError::Damaged { .. } | KafkaError::Client { .. } => None,
@@ -41,7 +41,7 @@ impl Failure for KafkaError {
         match self {
             KafkaError::Property { .. } => Exit::Usage,
             KafkaError::Unreachable { .. }
-            | KafkaError::NotLetIn { .. }
+            | KafkaError::AccessRefused { .. }
             | KafkaError::Damaged { .. }
             | KafkaError::Client { .. } => Exit::Kafka,
         }
@@ -60,7 +60,7 @@ fn unreachable_hint(brokers: &str) -> String {
     format!("{start}, or name yours with --brokers")
 }
 
-/// What went wrong with a connection, as the client tells it beside the failures of what was asked.
+/// An error of a connection, which librdkafka reports apart from the failures of requests.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionError {
     code: Code,
@@ -90,7 +90,7 @@ impl ConnectionError {
         let reason = self.reason.strip_prefix(&format!("{brokers}: ")).unwrap_or(&self.reason).to_owned();
         let brokers = brokers.to_owned();
         match is_lasting {
-            true => KafkaError::NotLetIn { brokers, reason },
+            true => KafkaError::AccessRefused { brokers, reason },
             false => KafkaError::Unreachable { brokers, reason },
         }
     }
@@ -215,7 +215,7 @@ impl KafkaError {
     pub fn reason(self) -> String {
         match self {
             KafkaError::Unreachable { reason, .. }
-            | KafkaError::NotLetIn { reason, .. }
+            | KafkaError::AccessRefused { reason, .. }
             | KafkaError::Damaged { reason, .. }
             | KafkaError::Property { reason, .. }
             | KafkaError::Client { reason, .. } => reason,
@@ -230,11 +230,13 @@ impl KafkaError {
         )
     }
 
-    /// Whether waiting and asking again may help: the broker is away, or its metadata is on the move.
+    /// Whether waiting and repeating the request may help: the broker is away, or leaders are moving.
     pub fn is_transient(&self) -> bool {
         match self {
             KafkaError::Unreachable { .. } => true,
-            KafkaError::Property { .. } | KafkaError::NotLetIn { .. } | KafkaError::Damaged { .. } => false,
+            KafkaError::Property { .. } | KafkaError::AccessRefused { .. } | KafkaError::Damaged { .. } => {
+                false
+            }
             KafkaError::Client { code, .. } => matches!(
                 code,
                 Code::BrokerTransportFailure
@@ -256,7 +258,7 @@ impl KafkaError {
                     | Code::NotController
                     | Code::KafkaStorageError
                     | Code::RebalanceInProgress
-                    // Who was paused for too long has lost its partitions; it joins again by itself.
+                    // A member that was paused for too long has lost its partitions; it joins again by itself.
                     | Code::PollExceeded
                     | Code::UnknownLeaderEpoch
                     | Code::FencedLeaderEpoch
@@ -265,8 +267,8 @@ impl KafkaError {
         }
     }
 
-    /// Whether the leader epoch that the client goes by is not the broker's. The client keeps to the highest that it was
-    /// ever told, so if that was damaged on the way, only another client can go on.
+    /// Whether the client's leader epoch is not the broker's. The client keeps the highest that it ever received, so if
+    /// that was damaged on the way, only another client can continue.
     pub fn is_of_epoch(&self) -> bool {
         matches!(self, KafkaError::Client { code: Code::UnknownLeaderEpoch | Code::FencedLeaderEpoch, .. })
     }
@@ -295,7 +297,7 @@ impl KafkaError {
         matches!(self, KafkaError::Client { code: Code::LogTruncation, .. })
     }
 
-    /// Whether the log read from may be another one by now, or cut, or its bytes damaged on the way: then only
+    /// Whether the log may be another one by now, or truncated, or its bytes damaged on the way: then only
     /// the checkpoint's own offset is to be trusted.
     pub fn is_log_doubtful(&self) -> bool {
         self.is_unknown_topic()

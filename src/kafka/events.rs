@@ -1,12 +1,13 @@
-//! What librdkafka reports to a consumer apart from records.
+//! The reports of librdkafka to a consumer, apart from records.
 
 use std::collections::VecDeque;
 use std::ffi::c_int;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::assignment::RebalanceEvent;
 use super::error::{ConnectionError, code_of};
+use crate::lock::locked;
 
 /// Filled by librdkafka's callbacks, some of them on its own threads.
 #[derive(Default)]
@@ -47,8 +48,4 @@ impl Events {
     pub(super) fn take_error_count(&self) -> u64 {
         self.errors.swap(0, Ordering::Relaxed)
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,10 @@
 //! Reads partitions over connections of its own, from their leaders, in bulk and at the end of the log.
 //!
-//! librdkafka makes an object of each record, which costs more than all that is done with it after, and hides the
-//! batches' headers, without which a record's offset can't be checked. Here the bytes of a response are checked and
-//! decoded in place. librdkafka reads partitions only where brokers are reached in a way that only it knows.
+//! librdkafka makes an object of each record, which costs more than everything after it. It also hides the headers of
+//! batches, without which a record's offset can't be checked. The fetcher checks and decodes a response in place.
 //!
-//! Each fetch is by topic id, and has the leader epoch of the record read last: a broker whose log is another, or was
-//! truncated, says so instead of giving records. A broker that does not answer affects the partitions that it leads.
+//! Each fetch has the topic ID and the leader epoch of the record read last. So a broker whose log is another, or was
+//! truncated, says so and gives no records. A broker that does not answer affects only the partitions that it leads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ pub(super) struct Fetcher {
     topic: String,
     client_id: String,
     limits: Limits,
-    /// Of the topic that the offsets belong to; unknown until a broker was heard.
+    /// Of the topic that the offsets belong to; unknown until a broker has answered.
     topic_id: Option<TopicId>,
     /// Whether another topic of this name is read from its start, once there is one.
     follows: bool,
@@ -73,7 +72,7 @@ struct Refresh {
 }
 
 impl Fetcher {
-    /// Nothing if the brokers are reached in a way that only librdkafka knows, or are too old.
+    /// Nothing if only librdkafka can reach the brokers, or they are too old.
     pub(super) fn start(connection: &Connection, topic: &str, topic_id: Option<&str>) -> Option<Fetcher> {
         let cluster = Cluster::new(connection)?;
         if let Ok(false) = cluster.has_all_requests(START_MAX) {
@@ -298,7 +297,7 @@ impl Fetcher {
             };
             let load = |link: LinkId| self.readings.values().filter(|other| other.link == Some(link)).count();
             let doubts = self.readings.get(&partition).map_or(0, |reading| reading.doubts);
-            // What could not be believed is read again over the other connection.
+            // A doubtful response is fetched again over the other connection.
             let number = match doubts {
                 0 => (0..LINKS_PER_BROKER).min_by_key(|&number| load(LinkId { broker, number })),
                 doubts => Some(doubts as usize % LINKS_PER_BROKER),

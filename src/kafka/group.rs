@@ -58,9 +58,9 @@ impl Group {
         rebalances
     }
 
-    /// Tells the group how far the checkpoints are, as partitions and next offsets. Only lag displays read this, so
-    /// nothing waits for it or depends on it: a thread of the client makes the request, and repeats it for as long as
-    /// the group's coordinator does not answer, until a session timeout is over.
+    /// Commits how far the checkpoints are, as partitions and next offsets. Only lag displays read this, so nothing waits
+    /// for it or depends on it. A thread of the client makes the request. It repeats the request until the group's
+    /// coordinator answers or a session timeout is over.
     pub(super) fn publish_offsets(&mut self, next_offsets: &[(i32, i64)]) {
         let is_new = |&&(partition, next_offset): &&(i32, i64)| {
             self.published.get(&partition).is_none_or(|published| *published != next_offset)

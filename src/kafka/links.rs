@@ -16,7 +16,7 @@ const SILENCE_NOTED_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct LinkId {
     pub(super) broker: i32,
-    /// Which of the connections to it.
+    /// The number of the connection, of those to this broker.
     pub(super) number: usize,
 }
 

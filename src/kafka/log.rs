@@ -37,7 +37,7 @@ impl Span {
     }
 }
 
-/// All that each partition holds now.
+/// All offsets that each partition holds now.
 pub fn extent(admin: &Admin, topic: &str, partitions: i32) -> Result<Vec<Span>, KafkaError> {
     let span = |partition| {
         let (start, end) = admin.watermarks(topic, partition, REQUEST_TIMEOUT)?;
@@ -81,7 +81,7 @@ pub fn read_all_of_spans(
     let mut consumer = Consumer::bounded(connection, topic)?;
     consumer.add(&positions)?;
     let mut received = Received::default();
-    let mut last_heard = Instant::now();
+    let mut last_progress = Instant::now();
     while !unfinished.is_empty() {
         consumer.poll(&mut received, POLL_TIMEOUT);
         while let Some(item) = received.next() {
@@ -109,9 +109,9 @@ pub fn read_all_of_spans(
                 Item::Failed { error, .. } if error.is_transient() => continue,
                 Item::Failed { error, .. } => return Err(error),
             }
-            last_heard = Instant::now();
+            last_progress = Instant::now();
         }
-        if last_heard.elapsed() > READ_TIMEOUT {
+        if last_progress.elapsed() > READ_TIMEOUT {
             return Err(KafkaError::Unreachable {
                 brokers: connection.brokers.clone(),
                 reason: format!("nothing heard of topic {topic} for {} s", READ_TIMEOUT.as_secs()),

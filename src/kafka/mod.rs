@@ -4,7 +4,7 @@
 //! produces, creates topics, is the member of a group, and reads where only it can reach the brokers.
 //!
 //! A [`Consumer`] has two parts: `group` is the membership, and `reader` is the one place that says who reads a
-//! partition. What comes of a poll is in [`Received`].
+//! partition. [`Received`] has the result of a poll.
 
 mod account;
 mod address;

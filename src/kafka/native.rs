@@ -1,7 +1,7 @@
 //! librdkafka's C API, where rdkafka's safe wrapper lacks something: rebalances as values, topic IDs, leader epochs.
 //!
-//! All `unsafe` code of almanac is in this file. Error codes are read as the `int`s that they are in C: the bindings'
-//! enum can't hold a code that it has no name for, and a broker may send one.
+//! All `unsafe` code of almanac is in this file. An error code is read as the `int` that it is in C. A
+//! broker may send one that has no name, and the bindings' enum can't hold that.
 
 #![allow(unsafe_code, reason = "the C library is called from here only, each time with its SAFETY")]
 
@@ -376,7 +376,7 @@ impl AdminRequest {
         }
     }
 
-    /// The response, if it is no error.
+    /// The response, unless it is an error.
     fn wait(&self, is_hopeless: impl Fn() -> bool) -> Result<Event, Code> {
         // The client itself ends the request at its timeout.
         let deadline = Instant::now() + self.timeout + Duration::from_secs(1);

@@ -1,7 +1,7 @@
-//! Who reads a partition: the [`Fetcher`], over almanac's own connections, or librdkafka.
+//! The one place that says who reads a partition: the [`Fetcher`], over almanac's own connections, or librdkafka.
 //!
-//! librdkafka reads all partitions where only it can reach the brokers (TLS, SASL, brokers before Kafka 3.1), and a
-//! partition whose log has batches in a format before Kafka 0.11, from the first of them on.
+//! librdkafka reads all partitions if only it can reach the brokers (TLS, SASL, brokers before Kafka 3.1). It also reads
+//! on from a batch in a format before Kafka 0.11.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const SEEK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 pub(super) struct Reader {
     client: Arc<ConsumerClient>,
     topic: String,
-    /// Nothing where only librdkafka can reach the brokers.
+    /// Nothing if only librdkafka can reach the brokers.
     fetcher: Option<Fetcher>,
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Reading {
     pub(super) paused_until: Option<Instant>,
     /// How many responses in a row were doubtful.
     pub(super) doubts: u32,
-    /// Where a batch began that should begin at `next_offset`: believed if another response has the same.
+    /// The start of a batch that should begin at `next_offset`: believed if another response has the same.
     begins_at: Option<i64>,
     /// Whether records were missing within the log.
     has_gaps: bool,
@@ -53,7 +53,7 @@ struct EndSeen {
     times: u32,
 }
 
-/// What became of a partition's part of a response.
+/// The result of a partition's part of a response.
 pub(super) enum Outcome {
     Accepted,
     /// It can't be believed, or not yet: fetch it again.
@@ -143,7 +143,7 @@ impl Reading {
         let mut batches = fetched.batches;
         while let Some(batch) = batches.next() {
             let following = batches;
-            // Where reading would continue if this one can't be read.
+            // The offset to continue from if this one can't be read.
             let after = || {
                 let bases = following.filter_map(|batch| Some(batch.ok()?.base_offset));
                 bases.filter(|base| *base > next_offset).min().unwrap_or(fetched.last_stable_offset)

@@ -1,4 +1,4 @@
-//! What a poll brought: records, ends of partitions, errors.
+//! The result of a poll: records, ends of partitions, errors.
 
 use almanac_core::protocol::batches::{Record, Records};
 use almanac_core::protocol::decompression::Decompression;
@@ -28,7 +28,7 @@ pub enum Item<'a> {
     },
 }
 
-/// What a poll brought, owned until the next one: a response, and messages from librdkafka up to a largest number.
+/// The result of a poll, until the next one: a response, and messages from librdkafka.
 pub struct Received {
     messages: Vec<Message>,
     response: Response,

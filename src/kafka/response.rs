@@ -16,13 +16,13 @@ pub(super) struct Response {
     parts: Vec<Part>,
 }
 
-/// What a response brought, in this order.
+/// A part of a response, in the order of the parts.
 pub(super) enum Part {
     /// Records from the offset `from`.
     Batch { partition: i32, from: i64, header: Batch<'static>, records: Range<usize> },
     /// All below `next_offset` has been read, and there is no more for now.
     End { partition: i32, next_offset: i64 },
-    /// Of all partitions where there is no number; without the error once that is taken.
+    /// Of all partitions if there is no partition number; without the error once that is taken.
     Failed(Option<i32>, Option<KafkaError>),
 }
 

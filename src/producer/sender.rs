@@ -1,12 +1,13 @@
 //! Sends reports, and counts what became of every one of them.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
 use crate::kafka::{Connection, Deliveries, KafkaError, Producer};
+use crate::lock::locked;
 use crate::report::Report;
 
 /// Reports that did not reach the broker, or may not have.
@@ -20,7 +21,7 @@ pub struct Undelivered {
     pub is_topic_unknown: bool,
 }
 
-/// What Kafka has acknowledged.
+/// The reports that Kafka has acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Acknowledged {
     pub days: u64,
@@ -101,7 +102,7 @@ impl Sender {
         Duration::from_millis(tally.now().saturating_sub(last.expect("there are twelve lanes")))
     }
 
-    /// What has waited longest to be acknowledged.
+    /// The reports that have waited longest to be acknowledged.
     pub fn stuck(&self) -> Option<Stuck> {
         let tally = self.tally();
         let now = tally.now();
@@ -219,10 +220,6 @@ impl Deliveries for Tally {
         drop(undelivered);
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Fits in 32 bits, above the date.
