@@ -108,7 +108,7 @@ impl Decision {
 /// | there | this log | does not hold the offset | continue | jump to its nearest offset |
 /// | there | this log | was truncated below the offset and grew | fail, continue | refuse: truncated |
 /// | there | this log | was truncated below the offset and grew | restart | start over: gap |
-/// | there | no file, or other partitions | | | resume with another `log.json` |
+/// | there | no file, other partitions, or a gap that was not passed | | | resume with another `log.json` |
 /// | there | this log | | | resume |
 pub(super) fn decide(loaded: &Loaded, facts: &Facts, policy: &Policy, waited: Duration) -> Decision {
     let now = &facts.log;
@@ -138,6 +138,8 @@ pub(super) fn decide(loaded: &Loaded, facts: &Facts, policy: &Policy, waited: Du
         return Decision::AskAgain;
     }
     log.partitions = now.partitions;
+    // Noted before a checkpoint that was then not written.
+    log.gaps.pop_if(|gap| gap.from < gap.to && offset < gap.to);
     if !(low..=high).contains(&offset) {
         return match policy.on_gap {
             OnGap::Fail => Decision::Refuse(Refusal::Gap { offset, low, high }),
@@ -298,6 +300,17 @@ mod tests {
                 let noted = Decision::Open(How::ResumeWith(log("now")));
                 assert_eq!(decide(&loaded(Some(before)), &here, &Policy::default(), AT_ONCE), noted);
             }
+        }
+    }
+
+    #[test]
+    fn a_gap_that_was_noted_and_not_passed_is_dropped() {
+        let here = facts(0, 90, Reaches::Yes);
+        let noted = |from, to| Log { gaps: vec![Gap { from, to }], ..log("now") };
+        let decided = |log| decide(&loaded(Some(log)), &here, &Policy::default(), AT_ONCE);
+        assert_eq!(decided(noted(OFFSET, 60)), Decision::Open(How::ResumeWith(log("now"))));
+        for passed in [noted(30, OFFSET), noted(70, 20)] {
+            assert_eq!(decided(passed.clone()), Decision::Open(How::Resume(passed)));
         }
     }
 
