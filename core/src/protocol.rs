@@ -3,4 +3,5 @@
 pub mod batches;
 pub mod decompression;
 pub mod lookups;
+pub mod reader;
 pub mod wire;

@@ -1,6 +1,6 @@
 //! Record batches in place: bytes in, records out. No IO, no copy.
 
-use super::wire::{Malformed, Reader};
+use super::reader::{Malformed, Reader};
 use crate::excerpt::Excerpt;
 
 /// Records of one partition, in the order of their offsets, decoded as they are asked for. None follows one that can't

@@ -4,7 +4,7 @@
 use std::io::{self, Cursor, ErrorKind, Read};
 
 use super::batches::{Batch, Codec, FIELD_BYTES_MAX, Records, Run};
-use super::wire::{Malformed, Reader};
+use super::reader::{Malformed, Reader};
 use crate::excerpt::{Excerpt, ExcerptBuilder};
 
 /// How much of a batch is decompressed at a time.
