@@ -4,8 +4,8 @@
 //!     cargo bench --bench events
 //!     cargo bench --bench events -- --streams 1000
 //!
-//! The files are those of 155 years in four partitions; replacements come at uneven times, so that they meet each moment
-//! between two looks at the files. Nothing is asserted.
+//! The files are those of 155 years in four partitions. Files are replaced at uneven times, to meet each moment
+//! between two polls of the files. The bench asserts no results.
 
 #![allow(clippy::print_stdout, reason = "that is what a bench is for")]
 

@@ -42,7 +42,7 @@ pub fn more_records(kafka: &Kafka, small: &str, temp: &Path, options: &Options) 
         Spread::of(large_rates).show(rate)
     );
     target("its rate compared with that of fewer", Spread::of(rates).median, ">=", 0.9, " ×");
-    target("its memory beside that of fewer", Spread::of(memories).median, "<=", 1.1, " ×");
+    target("its memory compared with that of fewer", Spread::of(memories).median, "<=", 1.1, " ×");
     println!();
     let (_, seconds) =
         timed(kafka.almanac(Cores::Any, small, &["verify", "--dir"]).arg(temp.join("verified")), || {

@@ -131,7 +131,7 @@ pub fn batch<'a>(rest: &mut &'a [u8]) -> Option<Option<Batch<'a>>> {
 fn content<'a>(base_offset: i64, rest: &mut &'a [u8]) -> Option<Batch<'a>> {
     let partition_leader_epoch = int32(rest)?;
     let magic = take(rest, 1)?[0];
-    // Where it is another, what comes after it is another, too.
+    // A batch of another version has other bytes after it.
     let mut batch = Batch {
         base_offset,
         partition_leader_epoch,

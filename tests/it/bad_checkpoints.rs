@@ -8,8 +8,8 @@ use crate::support::{Ended, Place, Raw, almanac, eventually, kafka};
 
 const ALL: [&str; 5] = ["consumer", "0", "1", "2", "3"];
 
-/// A place whose four partitions have been counted, with a rejected record in each, and have gone on since: whoever
-/// starts on one of them has something to write.
+/// A place with a checkpoint and a rejected record in each of its four partitions. Days were sent since, so any
+/// consumer that starts there has something to write.
 fn counted() -> Place {
     let place = Place::new();
     place.produce(&["--days", "400"]);
@@ -50,7 +50,7 @@ fn says(ended: &Ended, text: &str) {
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
-/// Runs these commands beside each other; each must refuse the file at `path` for this reason, and change nothing.
+/// Runs these commands at the same time. Each must refuse the file at `path` for this reason, and change nothing.
 #[track_caller]
 fn refuse(place: &Place, commands: &[&[&str]], path: &Path, reason: &str) {
     let before = contents(place);
@@ -71,8 +71,8 @@ fn refuse(place: &Place, commands: &[&[&str]], path: &Path, reason: &str) {
     assert!(contents(place) == before, "{commands:?}, {reason}: a file has changed");
 }
 
-/// What can be wrong with the checkpoint of partition 1, and what is said of it. `good` is one that was written, and
-/// begins with February of 1990.
+/// Each fault that the checkpoint of partition 1 can have, and the error for it. `good` is a checkpoint that almanac
+/// wrote, and begins with February of 1990.
 fn bad_checkpoints(good: &str) -> Vec<(Vec<u8>, &'static str)> {
     let with = |from: &str, to: &str| {
         assert!(good.contains(from), "no {from} in {good}");

@@ -1,4 +1,4 @@
-//! What can't be meant or can't be done: each with its own words and exit code, and nothing lost by it.
+//! Invalid arguments and files: each has its own error and exit code, and no data is lost.
 
 use std::fs;
 use std::io::Write;
@@ -191,7 +191,7 @@ fn a_dir_that_can_not_be_written() {
     assert_eq!(fs::read(place.dir("files")).unwrap(), b"a file");
 }
 
-/// What can be wrong with a checkpoint, and what is said of it.
+/// Each fault that a checkpoint can have, and the error for it.
 const SPOILT: &[(&str, &str)] = &[
     ("", "EOF while parsing a value at line 1"),
     ("{\"partition\":1,\n\"offset\":", "EOF while parsing a value at line 2 column 9"),

@@ -42,7 +42,7 @@ fn the_jars_are_not_got_again_and_no_step_is_told_twice() {
     let dir = Dir::new();
     start(&dir.settings()).unwrap().stop().unwrap();
     let mut settings = dir.settings();
-    // Java is found by JAVA_HOME, and there is no Maven: a second start does not need it.
+    // JAVA_HOME leads to Java, and Maven is missing: a second start does not need it.
     settings.env.java_home = Some(java_home());
     settings.env.path = None;
     let mut told = Vec::new();
@@ -75,7 +75,7 @@ fn a_death_is_seen() {
     eventually("the broker is seen to have ended", || broker.exited().is_some());
     assert!(!broker.last_words().is_empty());
     broker.stop().unwrap();
-    // Nothing was lost: the same cluster comes up again.
+    // The data are still there: the same cluster starts again.
     start(&dir.settings()).unwrap().stop().unwrap();
 }
 

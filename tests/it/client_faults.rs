@@ -1,9 +1,9 @@
 //! almanac and other clients put to faults of the network, the broker and the log: what `scripts/bench faults` runs.
 //!
-//! Each fault happens once, on one real Kafka, to all clients that read from it, each through a proxy of its own. What
-//! they give is held against what the log holds, read without a proxy. It is among the tests, and not the benches, since
-//! nothing is timed here, and since it needs what they have: a network that does damage, and a Kafka that is killed and
-//! whose log is cut.
+//! Each fault happens once, on one real Kafka. Each client reads from it through a proxy of its own. The test
+//! compares the records of each client with the log, which it reads without a proxy. It is a test and not a bench,
+//! because it times nothing. It also needs a network that does damage, and a Kafka that can be killed and its log
+//! truncated.
 
 #![allow(clippy::print_stderr, reason = "a table is printed, and what is behind its words")]
 
@@ -32,12 +32,12 @@ const FLIPS_PER_MILLE: u64 = 50;
 /// or the connection cut. librdkafka waits for up to 10 s before it connects again.
 const CUTS_PER_MILLE: u64 = 20;
 
-/// What is sent to see whether a client that is not at the end still gives anything.
+/// The test sends this to see whether a client that is not at the end still gives anything.
 const PROBE: &[u8] = b"probe";
 const PROBE_MAX: Duration = Duration::from_secs(10);
 
 const READING_MAX: Duration = Duration::from_secs(300);
-/// Who takes longer than this has its time in the table.
+/// The table shows the time of a client that takes longer than this.
 const SLOW: Duration = Duration::from_secs(45);
 /// Until who has come to the end gives nothing more.
 const QUIET_AT_END: Duration = Duration::from_secs(3);
@@ -46,10 +46,10 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(8);
 
 #[derive(Clone, Debug, Parser)]
 struct Options {
-    /// What happens; all of it, if nothing is named
+    /// The faults to try [all]
     #[arg(value_enum)]
     faults: Vec<Fault>,
-    /// Who reads; all of them, if none is named
+    /// The clients to try [all]
     #[arg(long, value_enum, value_delimiter = ',')]
     clients: Option<Vec<Client>>,
     /// Days in the log, each of them once
@@ -106,7 +106,7 @@ impl Fault {
         }
     }
 
-    /// What frames meet on their way, where the fault is one of the network.
+    /// The network faults to apply to frames, if this is a fault of the network.
     fn storm(self) -> Option<Vec<proxy::Fault>> {
         match self {
             Fault::Covered => Some(vec![proxy::Fault::Flip(Field::Covered)]),
@@ -152,7 +152,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// What came of it for each client.
+    /// The result of this fault for each client.
     fn trial(&mut self, fault: Fault) -> Vec<String> {
         let place = Place::on(&self.network.kafka);
         self.fill(&place, &["--seed", "1"], self.options.days);
@@ -286,7 +286,7 @@ fn settle(subjects: &mut [Subject<'_>], lanes: &[Proxy], ends: &[i64], patience:
             };
             subject.took = *since - began;
             if is_quiet && is_at_end {
-                // What would be done to those who only wait for more is not counted.
+                // Stop here: clients that only wait for more records must meet no more faults.
                 lane.calm();
             }
             are_settled &= subject.standing != Standing::Reading;
@@ -295,8 +295,8 @@ fn settle(subjects: &mut [Subject<'_>], lanes: &[Proxy], ends: &[i64], patience:
     });
 }
 
-/// Who has not come to the end as its offsets tell may still have given all that it will: it hangs only if it does not
-/// give what is sent now, either.
+/// A client whose offsets are not at the end may still have given all that it will. It hangs only if it does not give
+/// this new record either.
 fn probe(subjects: &mut [Subject<'_>], place: &Place) {
     if subjects.iter().all(|subject| subject.standing != Standing::Hangs) {
         return;
@@ -340,7 +340,7 @@ fn cell(subject: &mut Subject<'_>, fault: Fault, done: u64, before: &Log, now: &
         true => standing == Standing::AtEnd && subject.verify().code == Some(0),
         false => counts.is_exact() && matches!(standing, Standing::AtEnd | Standing::GoesOn),
     };
-    // What says that the log is another, and not only that a broker is away.
+    // These words say that the log is another, and not only that a broker is away.
     let is_of_log = |line: &&String| {
         ["runcation", "TopicId", "UnknownTopic", "OutOfRange", "out of range", "AutoOffsetReset", "again"]
             .iter()
@@ -370,7 +370,7 @@ fn cell(subject: &mut Subject<'_>, fault: Fault, done: u64, before: &Log, now: &
         Standing::AtEnd | Standing::GoesOn => words.push(format!("**{}**", counts.faults().join(", "))),
     }
     if matches!(standing, Standing::Down | Standing::Hangs | Standing::Reading) {
-        // What is missing is what it did not come to.
+        // The records that are missing are those that it did not reach.
         let given = Counts { missing: 0, ..counts };
         words.extend(given.faults().into_iter().map(|fault| format!("**{fault}**")));
     }

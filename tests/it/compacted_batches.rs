@@ -15,7 +15,8 @@ use crate::support::{Kafka, Place};
 const FIRST_OFFSET: i64 = 10;
 const OFFSETS: i32 = 10;
 
-/// Which records have an offset of their own: those that rise within the batch. By the protocol's words, not by almanac's code.
+/// Whether each record has an offset of its own, that is, one that rises within the batch. It follows the protocol,
+/// not almanac's code.
 fn believed(deltas: &[i64]) -> Vec<bool> {
     let mut last = -1;
     let mut is_believed = |delta: i64| {

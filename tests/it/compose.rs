@@ -1,5 +1,5 @@
-//! compose.yaml, with processes for containers: its very commands and variables, each broker's name an address of this
-//! machine. What only an engine can show, docs/IMAGE.md lists.
+//! compose.yaml, with processes for containers: its very commands and variables, each broker's name an address of
+//! this machine. docs/IMAGE.md lists the checks that need a container engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ fn one_broker_may_stop_or_die_and_nothing_changes() {
         }
         all.goes_on(&format!("all goes on without {broker}"));
         all.start(&broker);
-        all.goes_on(&format!("all goes on with {broker} again"));
+        all.goes_on(&format!("all make progress with {broker} again"));
         eventually("each replica is in sync", || {
             all.partitions().iter().all(|partition| partition.in_sync == 3)
         });
@@ -123,8 +123,9 @@ fn a_producer_begins_while_one_of_three_brokers_hangs() {
     }
 }
 
-/// A log is counted again and again while one of three brokers is paused at some moment; a producer and the members of a
-/// group go on meanwhile. What living brokers lead is counted as if nothing were, and the paused one is named.
+/// The test counts a log again and again while one of three brokers is paused at some moment. A producer and the
+/// members of a group continue meanwhile. They count the partitions of living brokers as usual, and name the paused
+/// broker.
 #[test]
 fn campaign() {
     /// The client's timeout, and two seconds.
@@ -191,7 +192,7 @@ fn campaign() {
             all.partitions_of("log").iter().all(|partition| partition.in_sync == 3)
         });
     }
-    all.goes_on("all goes on in the end");
+    all.goes_on("all make progress in the end");
     all.end("producer");
     let sent: i64 = ends(&all.connection(), TOPIC).iter().sum();
     eventually("all is counted", || all.place.passed("files") == sent);
@@ -208,7 +209,7 @@ fn campaign() {
     ));
 }
 
-/// Where each partition ends.
+/// The end offset of each partition.
 fn ends(connection: &Connection, topic: &str) -> Vec<i64> {
     let admin = almanac::kafka::Admin::new(connection).unwrap();
     let spans = almanac::kafka::extent(&admin, topic, 4).unwrap();
@@ -234,7 +235,7 @@ fn what_is_to_last_is_in_volumes() {
 /// The services as processes.
 pub struct Services {
     compose: Compose,
-    /// What stands in the file for an address, and which of this machine it is here.
+    /// The addresses in the file, each with the address of this machine that replaces it here.
     addresses: Vec<(String, String)>,
     pub place: Place,
     running: BTreeMap<String, Vec<Running>>,
@@ -320,7 +321,7 @@ impl Services {
     /// Waits until days that are sent from now on are counted in each partition, and the page is content.
     #[track_caller]
     fn goes_on(&mut self, what: &str) {
-        // More than is on its way already.
+        // More days than are in flight already.
         const DAYS: i64 = 30;
         let offsets = || -> Vec<i64> {
             self.place.checkpoints("files").iter().map(|checkpoint| checkpoint.offset).collect()

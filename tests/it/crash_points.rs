@@ -38,8 +38,8 @@ const SHORT: usize = 30;
 /// A point is mostly waiting: for Kafka, and for processes to end.
 const WORKERS: usize = 4;
 
-/// How many of the states after a power cut that a point leads to are gone on from by the binary itself; of all
-/// others only the claim is taken, in this process.
+/// In so many of the states after a power cut at a point, the binary itself resumes. In all other states, this
+/// process only takes the claim.
 const RESTARTS: usize = 2;
 
 const CHECKPOINT: &str = "partition-0.json";
@@ -48,10 +48,11 @@ const LOG: &str = ".almanac/0/log.json";
 const LOCK: &str = ".almanac/0/lock";
 const STATUS: &str = ".almanac/0/status.json";
 
-/// What is done to the process at a point.
+/// The signal that the process gets at a point.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 enum Fate {
-    /// SIGKILL as it enters the call, which is not done any more. What is so after the call, is before the next.
+    /// SIGKILL at the start of the call, so the call does not happen. The state after the call is the state before
+    /// the next.
     Killed,
     /// SIGSTOP as it comes back from the call; it wakes up when another has taken the partition.
     Asleep,
@@ -84,7 +85,7 @@ impl Fate {
     }
 }
 
-/// What the log makes of the files, at every offset.
+/// The files that the log leads to, at every offset.
 struct Oracle {
     topic_id: String,
     end: i64,
@@ -140,7 +141,7 @@ struct Scenario<'a> {
     log: Vec<u8>,
     /// The calls of a run that nothing disturbed.
     calls: Vec<Call>,
-    /// States after a power cut that have been looked at, and the offset that each goes on from.
+    /// The states after a power cut that have been checked, and the offset that each resumes from.
     seen: Mutex<HashMap<u64, i64>>,
 }
 
@@ -207,7 +208,7 @@ impl<'a> Scenario<'a> {
             .is_some_and(|found| found.as_deref() == Some(self.oracle.last()))
     }
 
-    /// What a killed process may leave: whole files that the log makes.
+    /// A killed process may leave only whole files that the log leads to.
     fn assert_sound(&self, dir: &Path) {
         let paths = Paths::new(dir, 0);
         let log = store::load_log(&paths).unwrap();
@@ -235,7 +236,7 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    /// What must be there in the end, and nothing else.
+    /// In the end exactly these files must be there.
     fn assert_whole(&self, dir: &Path) {
         let tree = read_tree(dir);
         let bytes = |name: &str| text(tree[Path::new(name)].as_deref().unwrap());
@@ -255,7 +256,7 @@ impl<'a> Scenario<'a> {
         assert_eq!(tree.into_keys().collect::<Vec<_>>(), expected, "nothing temporary is left");
     }
 
-    /// What the former log made is kept once, as it was; without a former log nothing is.
+    /// The archive holds the files of the former log once, unchanged. Without a former log, almanac makes no archive.
     fn assert_archived(&self, dir: &Path) {
         let mut expected = Tree::new();
         if let Some(former) = self.former {
@@ -272,8 +273,8 @@ impl<'a> Scenario<'a> {
         dir.join("archive").join(&self.former.unwrap().topic_id)
     }
 
-    /// Takes the partition in this process, as the next start does, and holds what comes of it against the log. Gives
-    /// back the offset that counting goes on from.
+    /// Claims the partition in this process, as the next start does, and compares the result with the log. Returns
+    /// the offset that counting resumes from.
     fn assert_recovers(&self, dir: &Path) -> i64 {
         let (mut claim, loaded) = LocalClaim::new(dir, 0, false).unwrap();
         let found = Log {
@@ -325,10 +326,10 @@ fn signal(process: u32, signal: Signal) -> rustix::io::Result<()> {
     kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), signal)
 }
 
-/// What became of a traced process.
+/// How a traced process stopped.
 enum Reached {
     Killed,
-    /// Which process, and whether it had been asked to stop.
+    /// The process, and whether it had been asked to stop.
     Asleep(u32, bool),
     Ended(Ended),
 }
@@ -340,7 +341,7 @@ struct Attempt<'a> {
     owner: Option<Running>,
 }
 
-/// By what it is seen that somebody has taken the partition: a claim makes an epoch, and the rejected file anew.
+/// Shows that a process has claimed the partition: a claim raises the epoch, and writes the rejected file again.
 struct Claimed {
     epochs: Vec<u64>,
     rejected: Option<(u64, i64, i64)>,
@@ -353,7 +354,7 @@ impl<'a> Attempt<'a> {
         write_tree(&attempt.root(), &scenario.before);
         if scenario.is_owned {
             let before = attempt.claimed();
-            // What it has read is not durable yet when it loses the partition.
+            // Its records are not durable yet when it loses the partition.
             let owner = attempt.consumer(&[], &["--checkpoint-every", "1h"]).start();
             eventually("the owner has read to the end", || {
                 let status = fs::read(attempt.dir().join(STATUS)).unwrap_or_default();
@@ -365,7 +366,7 @@ impl<'a> Attempt<'a> {
         attempt
     }
 
-    /// What is below is the place's, as the model of the disk has it.
+    /// The paths below this directory are those of the place in the model of the disk.
     fn root(&self) -> PathBuf {
         fs::canonicalize(self.temp.path()).unwrap().join("place")
     }
@@ -490,7 +491,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// What came of points.
+/// The results of points.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     points: usize,
@@ -500,7 +501,7 @@ struct Tally {
     taken_back: usize,
     /// Different states after a power cut.
     states: usize,
-    /// Of them gone on from by the binary.
+    /// The states in which the binary resumed.
     restarts: usize,
 }
 
@@ -518,7 +519,7 @@ impl Point<'_> {
         &self.scenario.calls[self.index]
     }
 
-    /// Which of the calls of this name it is, among those that `are_counted`.
+    /// The number of this call among the calls of the same name that `are_counted`.
     fn nth(&self, are_counted: impl Fn(&Call) -> bool) -> usize {
         let upto = &self.scenario.calls[..=self.index];
         upto.iter().filter(|call| call.name == self.call().name && are_counted(call)).count()
@@ -681,9 +682,9 @@ impl Point<'_> {
 }
 
 impl Scenario<'_> {
-    /// The offset that counting goes on from after a power cut, and whether this state is a new one.
+    /// The offset that counting resumes from after a power cut, and whether this state is a new one.
     fn recovered_offset(&self, tree: &Tree) -> (i64, bool) {
-        // Who held the lock, and what was said last, is of no consequence.
+        // The former owner's lock and its last status make no difference.
         let mut state = tree.clone();
         state.retain(|name, _| ![LOCK, STATUS].map(in_place).contains(name));
         let mut hasher = DefaultHasher::new();

@@ -181,7 +181,7 @@ fn no_path_leads_out_of_dir() {
         let answer = page.get_with("/partition-2.json", odd);
         assert_eq!((answer.status, answer.text()), (200, CHECKPOINT.to_owned()), "{odd}");
     }
-    // More than a header may have is refused, and what is no HTTP at all is no harm.
+    // More than a header may have is refused, and bytes that are not HTTP do no harm.
     let long = format!("X-Long: {}\r\n", "x".repeat(1 << 20));
     assert!(page.try_ask(&format!("GET / HTTP/1.1\r\n{long}\r\n")).is_none_or(|answer| answer.status == 431));
     for noise in ["\r\n\r\n", "\0\0\0\0", "GET\r\n\r\n", "\u{16}\u{3}\u{1}", "GET / HTTP/9.9\r\n\r\n"] {
@@ -201,7 +201,7 @@ fn only_plain_files_of_dir_are_read() {
     fs::create_dir(page.dir().join("partition-4.json")).unwrap();
     let sparse = fs::File::create(page.dir().join("partition-5.json")).unwrap();
     sparse.set_len(1 << 30).unwrap();
-    // What its consumer says lies elsewhere, or is a pipe.
+    // The status of the consumer of one partition is a link to elsewhere, and that of the other is a pipe.
     for (partition, name) in [(6, "link"), (7, "pipe")] {
         page.put_checkpoint(partition, 1);
         let private = page.dir().join(format!(".almanac/{partition}"));
@@ -347,7 +347,8 @@ fn an_event_is_for_a_changed_checkpoint_only() {
             (&vec![1].into(), &Vec::<i32>::new().into())
         );
     }
-    // Who does not read for a while hears of the last only, or of some between: never of more than there were.
+    // A browser that does not read for a while gets the last change only, or some of those between: never more than
+    // there were.
     for offset in 3..200 {
         page.put_checkpoint(0, offset);
     }

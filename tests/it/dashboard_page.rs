@@ -124,7 +124,7 @@ impl Weather {
         Paths::new(self.dir.path(), i32::try_from(partition).unwrap()).checkpoint()
     }
 
-    /// What a script asks for.
+    /// Does the act that a script asks for.
     fn act(&mut self, wish: &str) -> String {
         match wish {
             "begin" => self.begin(),

@@ -36,7 +36,7 @@ fn line_of(partition: i32, year: u16) -> String {
     )
 }
 
-/// What Python makes of each line, if there is a Python.
+/// Each line as Python reads it, if there is a Python.
 fn literals(lines: &str) -> Option<Vec<Value>> {
     const READER: &str = "import ast, json, sys\n\
         for line in sys.stdin: print(json.dumps(ast.literal_eval(line), default=repr))";

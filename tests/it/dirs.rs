@@ -22,7 +22,7 @@ const SHORT: usize = 8;
 /// Warmer than any day of the other topic.
 const HOT: f64 = 500.0;
 
-/// What is done to DIR.
+/// The way in which DIR goes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Removal {
     RemoveDir,
@@ -87,7 +87,7 @@ fn remove_all(path: &Path) {
     eventually("it is removed", || fs::remove_dir_all(path).is_ok() || !path.exists());
 }
 
-/// Which topic a state of the file is of; fails where it is of both.
+/// The topic that a state of the file belongs to. Fails if it belongs to both.
 #[track_caller]
 fn topic_of(json: &[u8]) -> Option<(&'static str, i64)> {
     let checkpoint = Checkpoint::from_json(json).unwrap_or_else(|error| panic!("{error}"));
@@ -102,7 +102,7 @@ fn topic_of(json: &[u8]) -> Option<(&'static str, i64)> {
     Some((of, checkpoint.offset))
 }
 
-/// Watches the file of this path until it is told to stop: once it is of the second topic, it is of that for good.
+/// Watches the file of this path until `is_over`. As soon as the file is of the second topic, it must stay so.
 fn watch(path: &Path, is_over: &AtomicBool) -> usize {
     let (mut seen, mut last) = (0, ("a", 0));
     while !is_over.load(Ordering::Relaxed) {
@@ -128,7 +128,7 @@ impl Drop for OverOnDrop<'_> {
     }
 }
 
-/// What came of a trial.
+/// The result of a trial.
 #[derive(Default)]
 struct Outcome {
     is_kept_by_second: bool,
@@ -173,8 +173,8 @@ fn trial(removal: Removal, cold: &Place, hot: &Place, random: &mut Random) -> Ou
         let read = || Checkpoint::from_json(&fs::read(&file).ok()?).ok();
         let passed = || Some(read().filter(counted)?.offset);
         let (mut end, began) = (passed(), Instant::now());
-        // The first is gone. The second counts on for a while, or has refused what the first had left.
-        eventually("the second owner gets on, or refuses", || {
+        // The first is gone. The second counts on for a while, or has refused the files of the first.
+        eventually("the second owner makes progress, or refuses", || {
             let is_running = second.is_running();
             let now = passed();
             let gets_on = now > end && began.elapsed() > Duration::from_millis(200);
@@ -198,7 +198,7 @@ fn trial(removal: Removal, cold: &Place, hot: &Place, random: &mut Random) -> Ou
         assert!(!removal.is_of_dir(), "{removal:?}: {}", ended.stderr);
         assert_eq!(ended.code, Some(5), "{removal:?}: {}", ended.stderr);
     }
-    // What was renamed is of the first topic, as before.
+    // The renamed files are of the first topic, as before.
     if let Some(aside) = aside {
         assert_eq!(topic_of(&fs::read(aside.join("partition-0.json")).unwrap()).unwrap().0, "a");
     }

@@ -28,7 +28,7 @@ fn owner(place: &Place, partition: i32) -> Pid {
     Pid::from_raw(i32::try_from(owner["pid"].as_i64().unwrap()).unwrap()).unwrap()
 }
 
-/// What `strace` says of a call that succeeded.
+/// The line of `strace` for a call that succeeded.
 fn is_call(line: &str, call: &str, about: &str) -> bool {
     line.starts_with(&format!("{call}(")) && line.contains(about) && !line.contains(" = -1 ")
 }
@@ -194,7 +194,7 @@ fn what_a_crash_left_is_cleaned_up() {
     let whole = fs::read_to_string(&rejected).unwrap();
     assert_eq!(whole.lines().count(), 1, "{whole}");
 
-    // What a process killed at its worst moments leaves behind.
+    // The files after a process was killed at its worst moments.
     let mut torn = fs::OpenOptions::new().append(true).open(&rejected).unwrap();
     torn.write_all(br#"{"offset":9000,"reason":"no_va"#).unwrap();
     let epoch = place.dir("files/.almanac/0/1");

@@ -1,5 +1,5 @@
-//! The invariant without Kafka: whatever the records, wherever batches end and processes die, the files are those of a
-//! fold that nothing disturbed, and that one is what the simplest program makes of the same log.
+//! The invariant without Kafka, for any records, any batches and any deaths of processes. The files are those of a
+//! fold that nothing disturbed, and this fold agrees with the simplest program for the same log.
 
 use std::collections::BTreeMap;
 
@@ -138,7 +138,7 @@ fn valid() -> impl Strategy<Value = Value> {
         })
 }
 
-/// What is kept aside, by the reason that it is kept aside for.
+/// The rejected values, by the reason for the rejection.
 fn invalid() -> impl Strategy<Value = Value> {
     let rejected = |reason| move |bytes: Vec<u8>| Value { bytes: Some(bytes), meant: Err(reason) };
     let dates: Vec<&[u8]> = vec![
@@ -215,7 +215,7 @@ fn log() -> impl Strategy<Value = (i64, Vec<Entry>)> {
     })
 }
 
-/// Where a process dies after a batch.
+/// The moment at which a process dies after a batch.
 #[derive(Clone, Copy, Debug)]
 enum Death {
     None,
@@ -250,7 +250,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..12)
 }
 
-/// What is durable.
+/// The durable files.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Files {
     checkpoint: Vec<u8>,
@@ -268,7 +268,7 @@ fn counted(first: i64, log: &[Entry], steps: &[Step]) -> Files {
     let mut memory = None;
     for &Step { records, death, read_again } in steps.iter().chain([&LAST]) {
         let mut checkpoint = memory.take().unwrap_or_else(|| {
-            // Whoever takes the partition.
+            // Any process that claims the partition.
             let found = Checkpoint::from_json(&files.checkpoint).unwrap();
             files.rejected = passed_entries(&files.rejected, found.offset).unwrap();
             found

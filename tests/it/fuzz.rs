@@ -58,7 +58,7 @@ impl Drop for Input<'_> {
 fn committed_inputs_break_nothing() {
     for &(name, target) in TARGETS {
         let inputs = inputs(name);
-        assert!(!inputs.is_empty(), "there is no fuzz/corpus/{name}");
+        assert!(!inputs.is_empty(), "fuzz/corpus/{name} is missing");
         for bytes in &inputs {
             Input { target: name, bytes }.run(target);
         }
@@ -119,7 +119,7 @@ fn pick<'a>(from: &'a [Vec<u8>], random: &mut Random) -> &'a Vec<u8> {
     &from[random.below(from.len() as u64) as usize]
 }
 
-/// What tends to be an edge of something.
+/// Bytes that are often the edge of something.
 const EDGES: &[&[u8]] = &[
     b"\0",
     b"\x7f",

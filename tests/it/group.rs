@@ -28,7 +28,7 @@ fn a_member_that_wakes_up_after_its_partitions_went_to_another_changes_nothing()
     let taken_over = place.files("files");
 
     paused.signal(Signal::CONT);
-    // It has found out: it has been given partitions anew, or has ended.
+    // It has noticed: it was assigned partitions again, or has ended.
     eventually("the paused member answers", || place.owned_by(&paused, "files") > 0 || !paused.is_running());
     assert_eq!(place.files("files"), taken_over, "nothing late has been written");
     place.produce(&["--append", "--days", "1000"]);
@@ -79,7 +79,7 @@ fn the_group_is_told_what_is_durable_and_nothing_before() {
     let asker: BaseConsumer = config.create().unwrap();
     let mut asked = TopicPartitionList::new();
     asked.add_partition_range(&place.topic, 0, 3);
-    // As Kafka's lag tools ask for it; -1 where the group has not been told anything.
+    // As Kafka's lag tools request it: -1 for a partition whose offset was not published to the group.
     let published = || -> Vec<i64> {
         let mut offsets = None;
         eventually("the group has a coordinator", || {
@@ -96,7 +96,7 @@ fn the_group_is_told_what_is_durable_and_nothing_before() {
         let mut running =
             place.almanac(&[&["consumer", "--group", &place.topic], arguments].concat()).start();
         let before: i64 = published().iter().sum();
-        eventually("the group is told more", || {
+        eventually("the group has newer offsets", || {
             let published = published();
             let durable = durable();
             let is_ahead = published.iter().zip(&durable).any(|(published, durable)| published > durable);

@@ -1,4 +1,4 @@
-//! What the commands say of themselves.
+//! The help of each command.
 
 use crate::support::almanac;
 

@@ -28,7 +28,7 @@ fn place() -> Place {
     place
 }
 
-/// What the consumer prints while it counts all of the topic.
+/// The lines that the consumer prints while it counts the whole topic.
 #[track_caller]
 fn counted(place: &Place, arguments: &[&str]) -> String {
     let mut consumer = place.almanac(arguments).start();
@@ -165,7 +165,7 @@ fn a_batch_that_decompresses_to_far_more_needs_no_more_memory() {
     verified(&place);
 }
 
-/// What was sent to a partition and acknowledged, by offset.
+/// The records sent to a partition and acknowledged, by offset.
 struct Sent {
     place: Place,
     logs: Vec<Log>,
@@ -240,7 +240,7 @@ fn value(random: &mut Random) -> Option<Vec<u8>> {
     }
 }
 
-/// What a record says of its own offset.
+/// The offset that a record claims.
 fn claim(random: &mut Random, index: i64) -> i64 {
     match random.below(8) {
         0 => index + random.below(300) as i64,

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::support::{has_program, skip};
 
-/// What a count may differ by, either way; another processor, for which the C library copies in another way, makes less
-/// of it. Fewer are to be noted, too, or as many could come back unseen.
+/// The share by which a count may differ, either way. Another processor, for which the C library copies in another
+/// way, makes a smaller difference. Fewer instructions must also be noted: otherwise as many could come back unseen.
 const TOLERANCE: f64 = 0.05;
 
 /// Set to take the counts as they are.
@@ -53,7 +53,7 @@ fn folder() -> PathBuf {
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--release", "--locked", "--quiet", "--message-format=json", "--target-dir"]);
-    // Where this test's own build is.
+    // The directory of this test's own build.
     cargo.arg(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap());
     let output = cargo.current_dir(folder()).env_remove("RUSTFLAGS").output().unwrap();
     let executable = |message: &str| -> Option<PathBuf> {
@@ -63,7 +63,7 @@ fn build() -> PathBuf {
     said(&output).lines().find_map(executable).expect("cargo names what it has built")
 }
 
-/// What two rounds take more than one, so that nothing counts that comes before them.
+/// The instructions of two rounds less those of one, so that work before the rounds does not count.
 fn per_operation(program: &Path, name: &str) -> f64 {
     let (one, operations) = instructions(program, name, "1");
     let (two, _) = instructions(program, name, "2");

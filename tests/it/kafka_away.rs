@@ -31,7 +31,7 @@ fn a_consumer_waits_for_kafka_and_then_for_the_topic() {
 fn nothing_is_lost_or_repeated_while_kafka_goes_away_and_comes_back() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
-    // Endless, so that there is always more to go on with.
+    // Endless, so that there is always more to count.
     let mut producer = place.almanac(&["producer", "--interval", "5ms", "--duplicates", "0"]).start();
     // Lag that lasts as long as the broker takes to come back is not what this is about.
     let patient = ["--stall-after", "10m"];
@@ -161,7 +161,7 @@ fn a_producer_says_that_kafka_is_away_and_counts_what_is_acknowledged() {
         let days = kafka.dates(&place.topic).len();
         let sent = ended.stderr.split("sent ").nth(1).and_then(|sent| sent.split(' ').next());
         let sent: usize = sent.unwrap().parse().unwrap();
-        // What has arrived and was not acknowledged is not known to have arrived.
+        // The producer can't know of days that arrived and were not acknowledged.
         assert!(sent > 0 && sent <= days, "{days} in the topic: {}", ended.stderr);
         match interval {
             "1h" => assert_eq!((ended.code, sent, days), (Some(0), 1, 1), "{}", ended.stderr),
@@ -178,7 +178,7 @@ fn a_producer_says_that_kafka_is_away_and_counts_what_is_acknowledged() {
     }
 }
 
-/// Whoever looks learns within seconds that a living consumer waits, and for what; and that it goes on.
+/// Each view shows within seconds that a living consumer waits, and what for, and that it resumes.
 #[test]
 fn a_waiting_consumer_says_what_it_waits_for() {
     let within = Duration::from_secs(6);

@@ -1,9 +1,9 @@
 //! A campaign of SIGKILLs to consumers of both kinds, under a live stream whose topic is created again now and then.
 //!
-//! Two processes with partitions named share one DIR, the members of a group another one. Each is killed as soon as
-//! it has made a checkpoint of its own durable, and a moment longer; some are killed before that, while they take what is
-//! there, and some in the middle of a write. What the files hold is compared, at kills and at the end, with a fold
-//! written a second time.
+//! Two processes with named partitions share one DIR, and the members of a group share another. Each is killed a
+//! moment after its own first checkpoint is durable. Some are killed before that, while they claim the partitions,
+//! and some in the middle of a write. At kills and at the end, the test compares the files with those of a second,
+//! independent fold.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -152,7 +152,7 @@ struct Slot {
     arguments: &'static [&'static str],
 }
 
-/// What the slots and the stream have in common.
+/// The parts that the slots and the stream share.
 struct Shared<'a> {
     place: &'a Place,
     kafka: &'a Kafka,
@@ -310,7 +310,7 @@ impl<'a> Shared<'a> {
 
     fn look_after_kill(&self, dir: &str, pid: u32) {
         let mut watch = self.watch(dir);
-        // What it wrote after the last glance.
+        // It wrote these after the last poll.
         watch.glance();
         if watch.durable.remove(&pid) {
             self.counted.fetch_add(1, Ordering::Relaxed);
@@ -349,13 +349,13 @@ struct Snapshot {
     rejected: Option<Vec<u8>>,
 }
 
-/// What has been seen of one DIR.
+/// The observations of one DIR.
 struct Watch<'a> {
     place: &'a Place,
     dir: &'static str,
     owners: [Option<Ownership>; PARTITIONS],
     seen: [Seen; PARTITIONS],
-    /// Which slot a process runs in.
+    /// The slot that each process runs in.
     slots: HashMap<u32, usize>,
     /// The processes that have made a checkpoint of their own durable.
     durable: HashSet<u32>,
@@ -491,7 +491,7 @@ impl<'a> Watch<'a> {
         }
         let highest = seen.offsets.entry(id.clone()).or_insert(offset);
         if offset < *highest || seen.is_archived {
-            // The fresh checkpoint is there before log.json says of which topic it is.
+            // The fresh checkpoint is there before log.json names its topic.
             assert!(
                 offset == 0 && checkpoint.statistics.is_empty() && is_former(&id),
                 "partition {partition} of {}, topic {id}: offset {offset} after {highest}",
@@ -659,7 +659,7 @@ impl Stream<'_> {
         DIRS.iter().all(|dir| (0..PARTITIONS).all(|partition| is_of_it(dir, partition)))
     }
 
-    /// What the topic holds: all that was acknowledged, where it was said to be, and nothing that was taken back.
+    /// The records in the topic: all that were acknowledged, at their offsets, and none that was aborted.
     fn read(&self, committed: &Acknowledged, aborted: &Acknowledged) -> Vec<Log> {
         let place = self.shared.place;
         let logs = read_topic(&place.brokers, &place.topic, i32::try_from(PARTITIONS).unwrap());
@@ -737,7 +737,7 @@ impl Stream<'_> {
         }
     }
 
-    /// What is in the archive is what those topics made, as far as it goes, and nothing that had been counted is missing.
+    /// The archive holds files of those topics only, and every checkpoint that had counted a record.
     fn check_archive(&mut self, dir: &'static str) {
         let archive = self.shared.place.dir(dir).join("archive");
         let (_, formers) = self.formers.split_last().unwrap();
@@ -774,10 +774,10 @@ impl Stream<'_> {
     }
 }
 
-/// Where records were acknowledged to be.
+/// The records that were acknowledged, by partition and offset.
 type Acknowledged = BTreeMap<(usize, i64), Record>;
 
-/// A record on its way.
+/// A record in flight.
 struct Outgoing {
     /// None: where the key says.
     partition: Option<i32>,

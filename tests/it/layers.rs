@@ -69,7 +69,7 @@ fn code_of(text: &str) -> String {
 fn only_in(allowed: &[&str], words: &[&str], why: &str) {
     let sources = sources();
     for place in allowed {
-        assert!(sources.iter().any(|source| source.is_in(&[place])), "there is no src/{place}");
+        assert!(sources.iter().any(|source| source.is_in(&[place])), "src/{place} is missing");
     }
     let outside: Vec<&Source> = sources.iter().filter(|source| !source.is_in(allowed)).collect();
     refuse(&outside, words, why);
@@ -79,7 +79,7 @@ fn only_in(allowed: &[&str], words: &[&str], why: &str) {
 fn never_in(places: &[&str], except: &[&str], words: &[&str], why: &str) {
     let sources = sources();
     for place in places.iter().chain(except) {
-        assert!(sources.iter().any(|source| source.is_in(&[place])), "there is no src/{place}");
+        assert!(sources.iter().any(|source| source.is_in(&[place])), "src/{place} is missing");
     }
     let inside: Vec<&Source> =
         sources.iter().filter(|source| source.is_in(places) && !source.is_in(except)).collect();
@@ -115,7 +115,7 @@ fn unsafe_is_in_one_file_and_says_why() {
         if !line.contains("unsafe {") && !line.contains("unsafe impl") {
             continue;
         }
-        // In the comment right above the statement, of which the line may be a later part.
+        // The comment right above the statement. The line may be a later part of that statement.
         let above = lines[..index].iter().rev().take(12).take_while(|line| !line.trim().is_empty());
         let has_reason = above.chain([line]).any(|line| line.contains("SAFETY:"));
         assert!(has_reason, "{}:{}: no SAFETY comment", path.display(), index + 1);
@@ -245,7 +245,7 @@ fn imports(dir: &str) -> BTreeMap<String, Vec<String>> {
 fn modules_import_each_other_one_way() {
     for dir in ["kafka/", "pipeline/", "core/protocol/"] {
         let mut imports = imports(dir);
-        // What imports nothing that is left is in no circle.
+        // A module that imports none of the modules left is in no circle.
         while let Some(module) = imports
             .iter()
             .find(|(_, imported)| !imported.iter().any(|name| imports.contains_key(name)))

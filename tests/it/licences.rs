@@ -97,7 +97,7 @@ fn crates_are_listed() {
         .filter(|row| !listed.contains(row))
         .chain(listed.lines().filter(|row| !crates.contains(row)))
         .collect();
-    assert!(differ.is_empty(), "INSTA_UPDATE=always writes docs/LICENCES.md anew: {differ:#?}");
+    assert!(differ.is_empty(), "INSTA_UPDATE=always writes docs/LICENCES.md again: {differ:#?}");
 }
 
 #[test]

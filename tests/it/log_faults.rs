@@ -105,7 +105,7 @@ fn going_on_past_removed_records_is_noted_and_verify_says_what_it_cannot_check()
     );
     assert!(ended.stderr.contains("counting continued at offset 130 instead of 100"), "{}", ended.stderr);
 
-    // What is left can be checked, and a difference in it is found.
+    // Verify can check the rest, and finds a difference in it.
     let path = place.dir("files/partition-2.json");
     let whole = fs::read_to_string(&path).unwrap();
     let last = whole.rfind("\"1992\":").unwrap();
@@ -119,7 +119,7 @@ fn going_on_past_removed_records_is_noted_and_verify_says_what_it_cannot_check()
     );
     fs::write(&path, whole).unwrap();
 
-    // It goes on from there like any other, without being told again.
+    // It resumes from there like any other, without another warning.
     send_days(&place, date(1993, 1, 1), 10, 2.0);
     assert_eq!(counted(&place, kafka(), &ALL), "");
     place.almanac(&["verify"]).fails(5);
@@ -365,8 +365,8 @@ fn a_member_that_gets_its_partitions_back_finds_out_that_the_log_was_cut() {
     let mut member = place.almanac(&["consumer", "-X", "session.timeout.ms=6000"]).start();
     place.caught_up(&kafka, "files");
     let before = place.files("files");
-    // It sleeps for longer than its session lasts, so that it is assigned anew, by a client that has heard of the new
-    // leader before.
+    // It sleeps for longer than its session lasts. So it is assigned its partitions again, by a client that has
+    // already seen the new leader.
     member.signal(Signal::STOP);
     let asleep = std::time::Instant::now();
     kafka.kill_9();
@@ -407,7 +407,7 @@ fn a_log_that_was_cut_can_be_gone_on_with_at_its_end() {
     assert!(ended.stdout.contains("partition 2: 40 records from offset 30 on"), "{}", ended.stdout);
 }
 
-/// What can happen to a log while it is written and read.
+/// The faults of a log while it is written and read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fault {
     Killed,
@@ -571,7 +571,7 @@ fn campaign() {
             let dir = format!("step {step}, {fault:?}, {dir}");
             match ended.code {
                 Some(0) => whole += 1,
-                // What was counted is gone from the log, and what is left agrees.
+                // The counted records are gone from the log, and the rest agrees.
                 Some(5) if ended.stderr.contains("are gone from the log") => partly += 1,
                 _ => panic!("{dir}: {ended:#?}"),
             }
@@ -677,7 +677,7 @@ fn a_batch_damaged_on_the_brokers_disk_is_told_as_a_stall_and_counted_when_it_is
     assert_eq!(running.terminate().code, Some(0), "{}", running.stderr());
     place.almanac(&["verify"]).succeeds();
 
-    // Where it stays damaged, it is left out as the hint says.
+    // If the batch stays damaged, the hint's command leaves it out.
     kafka.damage(&place.topic, 2, b"1991-01-11");
     let mut running = place.almanac_in("left_out", &ALL).start();
     running.stderr_line_with(
@@ -751,7 +751,7 @@ fn a_consumer_of_another_topic_disturbs_no_owner() {
     assert!(!dir.join(".almanac/1").exists() && !dir.join("partition-1.json").exists());
     assert_eq!(owner.terminate().code, Some(0), "{}", owner.stderr());
 
-    // What a former version may have left behind: whoever reads it hears of it.
+    // A former version may have left these files. Every command that reads them reports them.
     counted(&other, kafka(), &ALL);
     fs::create_dir_all(dir.join(".almanac/1")).unwrap();
     for file in ["partition-1.json", ".almanac/1/log.json"] {

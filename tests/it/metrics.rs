@@ -12,7 +12,7 @@ use crate::support::{Kafka, Place, Raw, Running, eventually};
 
 const METRICS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 
-/// Where a process serves them.
+/// The address at which a process serves them.
 #[track_caller]
 fn address(process: &Running) -> String {
     let line = process.stderr_line_with("http://");
@@ -33,13 +33,13 @@ fn names_and_labels_are_those_of_contrib_and_docs() {
     let two = place.almanac(&[&["consumer", "1", "3"][..], &METRICS].concat()).start();
     let dashboard = place.almanac(&["dashboard", "--listen", "127.0.0.1:0"]).start();
     let families = |process: &Running| Families::of(&get(&address(process), "/metrics").text());
-    eventually("all is told of all partitions", || {
+    eventually("all metrics of all partitions are there", || {
         let all = families(&dashboard);
         ["almanac_partition_lag", "almanac_newest_day_timestamp_seconds"]
             .iter()
             .all(|name| all.values_of(name, "partition").len() == 4)
     });
-    eventually("the producer's first day is told", || {
+    eventually("the producer's first day is there", || {
         families(&producer).names().contains("almanac_producer_newest_day_timestamp_seconds")
     });
     assert_eq!(
@@ -48,7 +48,7 @@ fn names_and_labels_are_those_of_contrib_and_docs() {
     );
     for (consumer, own) in [(&one, ["0", "2"]), (&two, ["1", "3"])] {
         let own: BTreeSet<String> = own.map(str::to_owned).into();
-        eventually("a consumer tells of its own partitions only", || {
+        eventually("a consumer shows its own partitions only", || {
             families(consumer).values_of("almanac_partition_offset", "partition") == own
         });
         assert_eq!(families(consumer).names(), families(&dashboard).names());
@@ -120,7 +120,7 @@ fn they_follow_what_happens() {
     let place = Place::on(&kafka);
     let mut consumer = place.almanac(&[&["consumer", "0"][..], &METRICS].concat()).start();
     let reason = format!("this process owns no partition of {}\n", place.topic);
-    assert_eq!(readiness(&consumer), (503, reason), "there is no topic yet");
+    assert_eq!(readiness(&consumer), (503, reason), "the topic does not exist yet");
     assert_eq!(get(&address(&consumer), "/healthz").text(), "ok\n");
     assert_eq!(get(&address(&consumer), "/").status, 404);
 
@@ -139,8 +139,8 @@ fn they_follow_what_happens() {
         value(&consumer, &records("counted")) > 50.0 && value(&consumer, &records("duplicate")) > 10.0
     });
     place.send(&[Raw { partition: 0, key: None, value: Some(b"no report") }]);
-    eventually("a rejected record is told", || value(&consumer, &records("rejected")) == 1.0);
-    eventually("the producer tells of days and repeats", || {
+    eventually("a rejected record is counted", || value(&consumer, &records("rejected")) == 1.0);
+    eventually("the producer counts days and duplicates", || {
         let sent =
             |kind| format!("almanac_producer_records_total{{topic=\"{}\",kind=\"{kind}\"}}", place.topic);
         value(&producer, &sent("day")) > 50.0 && value(&producer, &sent("repeat")) > 50.0
@@ -242,7 +242,7 @@ fn mentioned(text: &str) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// What follows each `prefix`: names, with commas between.
+/// The names after each `prefix`, with commas between.
 fn named_after(text: &str, prefix: &str) -> Vec<String> {
     let rests = text.split(prefix).skip(1);
     let end = |character: char| !(character.is_ascii_alphanumeric() || "_, ".contains(character));

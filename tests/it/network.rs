@@ -34,13 +34,13 @@ const STORM_DAYS_MIN: usize = 800;
 const STORM_DAYS: usize = 10;
 const STORM_DAYS_MAX: usize = 20_000;
 
-/// No reader needs more, whatever it is told of lengths: a frame may be 100 MB.
+/// No reader needs more, whatever lengths a response claims: a frame may be 100 MB.
 const MEMORY_MAX_MIB: usize = 200;
 
 /// How long a reader may take, once with the damage and once after it.
 const PROGRESS_MAX: Duration = Duration::from_secs(60);
-/// A member that was cut off while it joined waits until that membership has expired: 10 s later, maybe more than once,
-/// and where it was new to the group, Kafka keeps it for up to five minutes.
+/// A member that was cut off while it joined waits until that membership has expired: 10 s later, maybe more than
+/// once. If it was new to the group, Kafka keeps it for up to five minutes.
 const JOIN_MAX: Duration = Duration::from_secs(330);
 
 /// How long the client waits for an answer that the damage has swallowed; by default a minute.
@@ -106,22 +106,22 @@ const FIELDS: [Field; 49] = [
     Field::AckBaseOffset,
 ];
 
-/// What was once taken for right, or made it impossible to go on: the bit, counted from the field's right, the frames
-/// with the field before, and whether the reader has a checkpoint already.
+/// Flips that readers once accepted, or that made them stop for good. Each has the bit, counted from the field's
+/// right, the frames with the field before it, and whether the reader has a checkpoint already.
 const ONCE_WRONG: [(Field, u64, u64, bool); 9] = [
     // Records left out, or counted under other offsets.
     (Field::BaseOffset, 4, 3, false),
     (Field::BaseOffset, 1, 3, false),
     // An epoch that there never was, in `log.json`: the next start would take the log for one that was cut.
     (Field::LeaderEpoch, 6, 3, false),
-    // Where the log begins, at the first start: nothing would tell later what was left out.
+    // The first offset of the log, at the first start: no later check would find the records that were left out.
     (Field::ListOffset, 7, 0, false),
     // A topic that seems to be another one.
     (Field::TopicId, 5, 0, true),
     // An error and a format that have no name.
     (Field::FetchPartitionError, 11, 3, false),
     (Field::Magic, 4, 3, false),
-    // The client keeps to the highest epoch that it was told of.
+    // The client keeps the highest epoch that it has seen.
     (Field::TopicLeaderEpoch, 1, 0, false),
     (Field::TopicLeaderEpoch, 1, 1, true),
 ];
@@ -130,7 +130,7 @@ fn is_written(field: Field) -> bool {
     field >= Field::SentCovered
 }
 
-/// What no checksum covers, and what can look like something that may be.
+/// Fields that no checksum covers, and whose wrong values can look valid.
 const UNPROTECTED: [Field; 6] = [
     Field::BaseOffset,
     Field::CoveredAndCrc,
@@ -140,9 +140,9 @@ const UNPROTECTED: [Field; 6] = [
     Field::SentCoveredAndCrc,
 ];
 
-/// Where the client library (2.12.1) has no answer but to end the process: it asserts that a partition of an answer was
-/// asked for, goes on in the wrong place after a batch whose checksum is wrong, reads a topic's name that it has freed,
-/// or has an error's number that its bindings have no name for.
+/// Fields at which the client library (2.12.1) may end the process. It asserts that it requested each partition of a
+/// response. After a batch whose checksum is wrong, it continues at the wrong place. It reads a topic's name after
+/// freeing it. Its bindings have no name for some error numbers.
 const ABORTING: [Field; 9] = [
     Field::Covered,
     Field::Crc,
@@ -155,7 +155,7 @@ const ABORTING: [Field; 9] = [
     Field::AckError,
 ];
 
-/// What one changed bit led to. Of several, the last in this order.
+/// The outcomes of one changed bit. Of several, the last in this order counts.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 enum Outcome {
     /// It was over before a frame with the field came.
@@ -324,7 +324,7 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// What is tried with one reader.
+/// One attempt with one reader.
 struct Trial {
     field: Field,
     flip: Flip,
@@ -480,8 +480,8 @@ fn write(network: &Network, lane: usize, field: Field, mut random: Random) -> (O
     (outcome, format!("{} {said}", flipped.unwrap_or_default()))
 }
 
-/// A broker that knows nothing yet of a producer in a partition takes whichever batch comes first for the first one.
-/// Which of the first frames is a partition's first is left to the client; one of these is.
+/// If a broker does not know a producer in a partition yet, it takes any batch as the first one. The client decides
+/// which of the first frames is a partition's first. One of these is.
 #[test]
 fn no_batch_overtakes_one_that_the_broker_refused() {
     let network = Network::start(1);
@@ -513,7 +513,7 @@ fn an_offset_changed_within_a_large_answer_leaves_nothing_out() {
     place.produce(&["--days", "80000", "--duplicates", "0.1", "-X", "batch.num.messages=200"]);
     place.replay(&network.kafka, "fresh");
     let mut jumps = 0;
-    // A batch that seems to begin earlier is no jump, so there are as many trials as it takes.
+    // A batch that seems to begin earlier is not a jump, so there are as many trials as it takes.
     for trial in 0..20 {
         let dir = format!("trial-{trial}");
         proxy.aim(Flip { field: Field::BaseOffset, skip: 0, bit: Some(trial % 6), random: Random(trial) });
@@ -533,7 +533,7 @@ fn an_offset_changed_within_a_large_answer_leaves_nothing_out() {
     panic!("{jumps} offsets were changed to later ones");
 }
 
-/// Where the partitioner of all clients puts a day's month.
+/// The partition that the partitioner of all clients chooses for a day's month.
 fn partition_of(date: Date) -> i32 {
     match date.month() {
         3 | 8 | 9 => 0,
@@ -555,7 +555,7 @@ fn dates(place: &Place) -> Vec<(i32, Date)> {
     dates
 }
 
-/// What a bad network does, without what can't be caught.
+/// The faults of a bad network, except those that no reader can detect.
 const STORM: [Fault; 9] = [
     Fault::Delay,
     Fault::Throttle,
@@ -645,7 +645,7 @@ fn storm(network: &Network, days: usize, random: &mut Random) -> String {
     let dates = dates(&direct);
     let distinct: BTreeSet<Date> = dates.iter().map(|(_, date)| *date).collect();
     assert_eq!(distinct.len(), days, "days have arrived, after {starts} starts of the producer");
-    // What a producer that gave up had on the way may still arrive when the next one has looked at what is there.
+    // If a producer gave up, its batches in flight may still arrive after the next one has checked the topic.
     if starts == 1 {
         let mut seen = BTreeSet::new();
         let twice: Vec<_> = dates.iter().filter(|(_, date)| !seen.insert(date)).collect();

@@ -1,4 +1,4 @@
-//! Who may write: one process a partition, and what becomes of the others.
+//! Only one process writes a partition, and each other process stops or waits.
 
 use std::fs;
 

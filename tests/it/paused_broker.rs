@@ -1,5 +1,6 @@
-//! One of three brokers is paused while days are sent and counted, or while the topic is created again. What living
-//! brokers lead is counted meanwhile; who waits names the paused one; nothing is lost or counted twice.
+//! One of three brokers is paused while days are sent and counted, or while the topic is created again. The consumers
+//! count the partitions of living brokers meanwhile. A waiting process names the paused broker. No record is lost or
+//! counted twice.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,10 +18,10 @@ const DIRS: [&str; 2] = ["files", "group"];
 const DAYS: u64 = 50_000;
 /// How long a broker may be silent, and two seconds.
 const STALL_MAX: Duration = Duration::from_secs(7);
-/// Who waits this long has said what for.
+/// A process that waits this long has printed what it waits for.
 const NAMED_AFTER: Duration = Duration::from_secs(3);
 
-/// What was seen of a campaign.
+/// The events that a campaign has seen.
 #[derive(Default)]
 struct Seen {
     /// The longest time without progress of each partition that had something to count, by reader.
@@ -65,7 +66,7 @@ fn campaign() {
         let recreates = number % 3 == 1;
         let has_sent = trial(&all, &mut random, &readers, recreates, number, &mut seen);
         if !has_sent {
-            // Begun anew, to see more.
+            // The topic is recreated, to see more.
             let begun = producer(&all, "--recreate").ended();
             assert_eq!(begun.code, Some(0), "{}", begun.stderr);
         }
@@ -299,7 +300,7 @@ fn spread(times: &[Duration]) -> String {
     format!("{} times, median {:.1?}, 90 % {:.1?}, most {last:.1?}", times.len(), at(50), at(90))
 }
 
-/// Where each partition ends.
+/// The end offset of each partition.
 fn ends(connection: &Connection, topic: &str) -> Vec<i64> {
     let admin = Admin::new(connection).unwrap();
     extent(&admin, topic, 4).unwrap().iter().map(|span| span.end).collect()

@@ -37,7 +37,7 @@ fn a_hundred_years_are_counted_exactly_once() {
     assert_eq!(months[1199].1, date(2089, 12, 31));
     assert!(months.windows(2).all(|pair| pair[0].1.tomorrow().unwrap() == pair[1].0), "no day is missing");
 
-    // Whoever reads them, the same bytes.
+    // Any processes that read them write the same bytes.
     let mut even = place.almanac_in("two", &["consumer", "0", "2"]).start();
     let mut odd = place.almanac_in("two", &["consumer", "1", "3"]).start();
     place.caught_up(kafka(), "two");

@@ -1,4 +1,4 @@
-//! Where months lie: the same for almanac and for Apache Kafka's own client.
+//! The partitions of months are the same for almanac and for Apache Kafka's own client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

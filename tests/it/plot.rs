@@ -265,7 +265,7 @@ fn a_bad_checkpoint_keeps_no_other_from_being_shown() {
     assert!(ended.stderr.contains("partition-1.json: EOF"), "{}", ended.stderr);
 }
 
-/// A picture goes *to* what is no regular file, and a link stays a link.
+/// If the output is not a regular file, the picture is written *to* it, and a link stays a link.
 #[test]
 fn the_output_stays_what_it_is() {
     let dir = Dir::new();

@@ -1,7 +1,4 @@
-//! A campaign of SIGKILLs to the producer, which `--append` goes on from, and to the Kafka under a running one.
-//!
-//! A reader of its own follows the topic all the time. What it has once been given must stay where it was; and the whole
-//! log must be in order: each day once before its repeats, and the days of a partition in the calendar's order.
+//! A campaign of SIGKILLs to the producer, which `--append` resumes, and to the Kafka under a running one.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +19,7 @@ const SHORT_KILLS: usize = 10;
 /// Of so many kills one is the broker's.
 const KILLS_PER_BROKER: usize = 10;
 const FIRST_DAY: Date = date(1990, 1, 1);
-/// What repeats carry, which no day does.
+/// The value of duplicates, which no day has.
 const REPEATED: f64 = 1e6;
 
 #[test]
@@ -96,7 +93,7 @@ fn kill_producer(place: &Place, tail: &Tail, random: &mut Random) {
 /// Kills the Kafka under a producer, which goes on when it is back: all that it says it has sent is there.
 fn kill_broker(kafka: &mut Kafka, place: &Place, tail: &Tail, random: &mut Random) {
     const DAYS: u64 = 3000;
-    // What a producer that was killed had on the way to the broker is in the log, or never will be.
+    // The batches in flight of a killed producer are in the log by now, or never will be.
     fill(place);
     let before = kafka.records(&place.topic);
     tail.wait_for(before);
@@ -138,7 +135,7 @@ fn reports(log: &Log) -> Vec<Report> {
     log.values().map(|record| decoder.decode(record.value.as_deref()).unwrap()).collect()
 }
 
-/// What a reader that follows the topic has been given.
+/// The records that a reader of the topic has seen.
 #[derive(Default)]
 struct Tail {
     records: AtomicU64,

@@ -14,7 +14,7 @@ use rustix::net::sockopt::set_socket_linger;
 
 use crate::support::{Kafka, Random, free_address};
 
-/// Where a bit is changed.
+/// The field in which a bit is changed.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Field {
     // Of a batch in a Fetch response.
@@ -77,7 +77,7 @@ pub enum Field {
     AckBaseOffset,
 }
 
-/// What else a network does to a frame, and to its connection.
+/// Other faults of a network, to a frame and to its connection.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Fault {
     Delay,
@@ -110,7 +110,7 @@ pub struct Storm {
 #[derive(Default)]
 struct Plan {
     flip: Option<Flip>,
-    /// What the flip did, once it was done.
+    /// The effect of the flip, once it was done.
     flipped: Option<String>,
     /// The connection that had the flip ended after it.
     hung_up: bool,
@@ -221,7 +221,7 @@ impl Proxy {
         *plan = Plan { flip: Some(flip), ..Plan::default() };
     }
 
-    /// What the flip did, and whether its connection has ended since.
+    /// The effect of the flip, and whether its connection has ended since.
     pub fn flipped(&self) -> (Option<String>, bool) {
         let plan = locked(&self.shared.plan);
         (plan.flipped.clone(), plan.hung_up)
@@ -490,7 +490,7 @@ impl Link {
     /// The fields of a frame, which starts with its size.
     fn fields(&self, way: Way, frame: &[u8]) -> Vec<(Field, Range<usize>)> {
         let mut fields = Fields { frame, at: 4, is_flexible: false, found: Vec::new() };
-        // What can't be read to its end has the fields up to there.
+        // A frame that can't be read to its end has the fields up to there.
         let _ = match way {
             Way::ToBroker => fields.request(&mut locked(&self.asked)),
             Way::ToClient => fields.response(&mut locked(&self.asked)),

@@ -15,7 +15,7 @@ fn the_commands_work_as_written() {
         let words: Vec<&str> = command.split_whitespace().collect();
         let start = || in_place(&place, root, &words);
         match words[0] {
-            // Listens at a port of its own, so that the tests can run beside each other; the others use the first.
+            // Listens at a port of its own, so that the tests can run at the same time. The others use the first.
             "broker" => {
                 let broker =
                     start().env("ALMANAC_LISTEN", "127.0.0.1:0").env("ALMANAC_DATA", place.dir("kafka"));
@@ -76,8 +76,8 @@ fn in_place(place: &Place, root: &Path, words: &[&str]) -> Almanac {
         .current_dir(root)
 }
 
-/// What follows `./run` in the README's shell blocks. `./run` alone, which is `almanac up`, and `./test` have their
-/// own tests.
+/// The arguments of each `./run` in the README's shell blocks. `./run` alone, which is `almanac up`, and `./test`
+/// have their own tests.
 fn commands() -> Vec<String> {
     let readme = include_str!("../../README.md");
     let blocks = readme.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());

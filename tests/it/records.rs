@@ -218,7 +218,7 @@ fn send(client: &BaseProducer, place: &Place, key: Option<&[u8]>, value: Option<
     client.send(record).map_err(|(error, _)| error).unwrap();
 }
 
-/// `Report` as protobuf, by hand: what no valid report encodes to.
+/// A `Report` in protobuf, built byte by byte, for values that no valid report encodes to.
 fn encoded(date: &str, degrees: f64) -> Vec<u8> {
     let mut bytes = vec![0x0a, date.len() as u8];
     bytes.extend(date.as_bytes());

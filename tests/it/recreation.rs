@@ -33,7 +33,7 @@ fn a_topic_created_again_and_again_is_counted_anew_each_time() {
     place.replay(kafka(), "fresh");
     place.assert_same_files("fresh", "files");
 
-    // What is sent from now on is shown, as soon as debug has heard of the topic of now.
+    // Records sent from now on are shown, as soon as debug has found the new topic.
     eventually("debug shows new records", || {
         place.produce(&["--append", "--days", "1", "--duplicates", "0"]);
         let newest = kafka().dates(&place.topic).into_iter().max().unwrap().to_string();
@@ -68,7 +68,7 @@ fn counted(place: &Place, id: &str) {
     place.caught_up(kafka(), "files");
 }
 
-/// What counted something is kept as it was.
+/// A checkpoint that had counted a record is kept as it was.
 fn assert_archived(place: &Place, id: &str, files: &[String]) {
     for (partition, file) in files.iter().enumerate() {
         let archived = place.dir(&format!("files/archive/{id}/partition-{partition}.json"));

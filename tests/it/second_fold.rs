@@ -1,7 +1,7 @@
 //! The fold a second time, written another way, so that a mistake in the first has to be made twice to stay unseen.
 //!
-//! Nothing of the library is used: the log is read through a plain consumer, protobuf and dates by hand, and each month
-//! is worked out anew from the first reports of its days, instead of being carried along.
+//! It uses no code of the library: it reads the log through a plain consumer, and decodes protobuf and dates itself.
+//! It computes each month from the first reports of its days, instead of carrying statistics along.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ pub fn read_topic(brokers: &str, topic: &str, partitions: i32) -> Vec<Log> {
                 log.insert(message.offset(), Record::of(&message));
             }
             Some(Err(KafkaError::PartitionEOF(ended))) => unfinished.retain(|partition| *partition != ended),
-            // A client that has just come knows nothing of a topic that has, too.
+            // A new client does not know a new topic yet.
             Some(Err(KafkaError::MessageConsumption(
                 Code::UnknownTopicOrPartition | Code::NotLeaderForPartition,
             )))
@@ -87,7 +87,7 @@ pub fn read_topic(brokers: &str, topic: &str, partitions: i32) -> Vec<Log> {
 /// A day as year, month and day of the month.
 type Day = (u16, u8, u8);
 
-/// What came of the records so far.
+/// The result of the records so far.
 #[derive(Debug, Default)]
 pub struct Fold {
     /// The first report of each day, with its offset.
@@ -131,7 +131,7 @@ impl Fold {
         self.records - self.counted() - self.rejected()
     }
 
-    /// What `verify` says of a partition that is as this fold is.
+    /// The line of `verify` for a partition that agrees with this fold.
     pub fn verdict(&self, partition: usize) -> String {
         let (counted, duplicates, rejected) = (self.counted(), self.duplicates(), self.rejected());
         format!(

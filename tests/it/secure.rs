@@ -1,4 +1,4 @@
-//! A Kafka that lets in only who has a password, through TLS.
+//! A Kafka that accepts only clients with a password, through TLS.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const PASSWORD: &str = "correct-horse-battery";
 const WRONG_PASSWORD: &str = "wrong-horse-battery";
 const KEYSTORE_PASSWORD: &str = "keystore-password";
 
-/// What is asked of Kafka first by each of these, it does not answer to whom it does not let in.
+/// The first request of each command. Kafka does not answer it to a client that it refuses.
 const COMMANDS: [&[&str]; 3] = [&["producer", "--days", "1"], &["consumer", "0"], &["debug"]];
 
 #[test]

@@ -11,7 +11,7 @@ use almanac::commands::Exit;
 use crate::help::COMMANDS;
 use crate::support::{almanac, has_program};
 
-/// What a shell does with a script in which `almanac` is the binary under test, and HOME a place of its own.
+/// The output of a shell for a script. In it, `almanac` is the binary under test, and HOME a place of its own.
 fn run(shell: &[&str], home: &Path, script: &str) -> Output {
     let binaries = Path::new(env!("CARGO_BIN_EXE_almanac")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
@@ -26,7 +26,7 @@ fn run(shell: &[&str], home: &Path, script: &str) -> Output {
     command.output().unwrap()
 }
 
-/// What bash offers for a line that ends where the cursor is.
+/// The words that bash offers for a line that ends where the cursor is.
 #[track_caller]
 fn candidates(line: &str) -> BTreeSet<String> {
     let words: Vec<&str> = line.split(' ').collect();
@@ -91,7 +91,7 @@ fn every_shell_has_a_script_that_it_can_read() {
         let file = dir.path().join("almanac");
         fs::write(&file, script).unwrap();
         let Some((program, arguments)) = check.and_then(|check| check.split_first()) else { continue };
-        // Whoever has the shell has the check.
+        // The check runs on each machine that has the shell.
         if let Ok(output) = Command::new(program).args(arguments).arg(&file).output() {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }

@@ -1,4 +1,4 @@
-//! `status`: the table, the JSON, and what is told besides.
+//! `status`: the table, the JSON, and the warnings next to them.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What the tests share: a Kafka, the binary under test, and waiting with a deadline.
+//! The parts that the tests share: a Kafka, the binary under test, and waiting with a deadline.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -60,7 +60,7 @@ impl Campaign {
         Random(self.seed)
     }
 
-    /// Says something of the campaign past the capture, so that it is seen of those that pass, too.
+    /// Prints a line about the campaign past the capture, so that campaigns that pass also show it.
     pub fn say(&self, text: &str) {
         let Campaign { name, seed, size, began } = self;
         let seconds = began.elapsed().as_secs();
@@ -88,8 +88,8 @@ impl Random {
     }
 }
 
-/// How long is waited for what comes sooner or later. To start a Kafka takes ten seconds beside a few others, and half a
-/// minute where there are many.
+/// How long a test waits for something that comes sooner or later. A start of Kafka takes ten seconds next to a few
+/// others, and half a minute next to many.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `condition` holds; fails the test if it does not within minutes.
@@ -172,7 +172,7 @@ impl Kafka {
         (process, bootstrap)
     }
 
-    /// Ends it in good order; [`Kafka::start_again`] goes on with its data and properties, at the same address.
+    /// Stops it in good order. [`Kafka::start_again`] resumes with its data and properties, at the same address.
     pub fn stop(&mut self) {
         self.process.terminate();
     }
@@ -200,7 +200,7 @@ impl Kafka {
     pub fn damage(&self, topic: &str, partition: i32, bytes: &[u8]) {
         let path = self.segment(topic, partition);
         let log = std::fs::read(&path).unwrap();
-        // Where the last byte is another, it has been flipped.
+        // If the last byte is another, it has been flipped.
         let head = &bytes[..bytes.len() - 1];
         let found = log.windows(bytes.len()).position(|window| window.starts_with(head)).unwrap();
         let last = found + head.len();
@@ -317,7 +317,7 @@ impl Kafka {
     }
 }
 
-/// Where /proc tells of the JVM that keeps its data there.
+/// The directory in /proc of the JVM that keeps its data there.
 fn jvm_in(data: &Path) -> PathBuf {
     let is_here = |process: &PathBuf| std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == data);
     let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
@@ -330,7 +330,7 @@ pub fn signal_jvm_in(data: &Path, signal: Signal) {
     rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
-/// Where the batches of a segment end that were written whole.
+/// The ends of the batches of a segment that were written whole.
 fn batch_ends(segment: &[u8]) -> impl Iterator<Item = usize> + '_ {
     let next = |end: &usize| {
         // Base offset, then the length of what follows.
@@ -341,8 +341,8 @@ fn batch_ends(segment: &[u8]) -> impl Iterator<Item = usize> + '_ {
     std::iter::successors(Some(0), next).skip(1)
 }
 
-/// An address of this machine where nobody listens, nor will before it is used: no other call gives the same, and the
-/// system itself gives nobody a port below those that it picks from.
+/// An address of this machine where no process listens, nor will before the test uses it. No other call returns the
+/// same, and the system itself gives out no port below its own range.
 pub fn free_address() -> String {
     const FIRST: u16 = 10_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -358,7 +358,7 @@ pub fn free_address() -> String {
             return listener.local_addr().unwrap().to_string();
         }
     }
-    // Where the system picks from all of them, this one will do.
+    // If the system picks from all ports, this one will do.
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
@@ -455,7 +455,7 @@ impl Place {
         self.checkpoints(dir).iter().map(|checkpoint| checkpoint.statistics.days()).sum()
     }
 
-    /// What one consumer, that nothing disturbs, makes of the whole log.
+    /// Counts the whole log with one consumer that nothing disturbs.
     #[track_caller]
     pub fn replay(&self, kafka: &Kafka, dir: &str) {
         let mut consumer = self.almanac_in(dir, &["consumer", "0", "1", "2", "3"]).start();
@@ -536,7 +536,7 @@ pub fn almanac_under(wrapper: &[&str], arguments: &[&str]) -> Almanac {
 
 pub struct Almanac(Command);
 
-/// What a command that has ended left.
+/// The exit code and output of a command that has ended.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -545,7 +545,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// What it printed on stderr besides the warning of a partition's first rejected record.
+    /// Its stderr without the warning of each partition's first rejected record.
     pub fn stderr_without_rejections(&self) -> String {
         self.stderr.lines().filter(|line| !line.contains(" is rejected (")).collect::<Vec<_>>().join("\n")
     }

@@ -1,4 +1,4 @@
-//! What is shown on a terminal only: bars, colours, a table that is drawn over itself.
+//! Output for a terminal only: bars, colours, a table that is drawn over itself.
 
 use std::fmt::Write;
 use std::fs;
@@ -31,8 +31,8 @@ fn on_terminal(place: &Place, arguments: &[&str]) -> Almanac {
     almanac.env("TERM", "xterm-256color").env("NO_COLOR", "")
 }
 
-/// Is a shell on a terminal: it starts its arguments in the background, as with `&`, brings them to the foreground at each
-/// SIGUSR1, and stops them, writes a prompt and lets them go on in the background at each SIGUSR2.
+/// Is a shell on a terminal. It starts its arguments in the background, as with `&`. At each SIGUSR1 it brings them
+/// to the foreground. At each SIGUSR2 it stops them, writes a prompt, and continues them in the background.
 const SHELL: &str = "
 import fcntl, os, pty, signal, struct, sys, termios
 told = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM}

@@ -169,7 +169,7 @@ fn what_listens_and_is_no_kafka_is_told() {
     assert!(!data.exists());
 }
 
-/// Where an `up` runs.
+/// The place of an `up`.
 struct Machine {
     place: Place,
 }
@@ -186,7 +186,7 @@ impl Machine {
 
     #[track_caller]
     fn counts_past(&self, up: &Running, days: u64) {
-        // What is counted already may be the work of the start before.
+        // The days counted already may be the work of the start before.
         eventually("days are counted", || {
             self.place.owned_by(up, "files") == 4 && self.place.days("files") > days
         });

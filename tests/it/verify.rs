@@ -18,7 +18,7 @@ fn counted_place() -> Place {
     place
 }
 
-/// What `verify` says after `partition-2.json` has had `from` replaced by `to`, once.
+/// The output of `verify` after `partition-2.json` has had `from` replaced by `to`, once.
 #[track_caller]
 fn after_change(place: &Place, from: &str, to: &str) -> Ended {
     let path = place.dir("files/partition-2.json");

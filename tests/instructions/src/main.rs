@@ -105,9 +105,8 @@ fn fold(rounds: u32) -> usize {
     reports.len()
 }
 
-/// As an at-least-once feed has them: every tenth day is there twice. The latest days come first, so that room for all
-/// years is made at once: to copy cells to where there is more room takes more instructions on one processor than on
-/// another.
+/// Like an at-least-once feed: every tenth day comes twice. The latest days come first, so that room for all years is
+/// made at once. Copying cells to a larger place takes different numbers of instructions on different processors.
 fn feed() -> Vec<Report> {
     let mut reports: Vec<Report> = reports(100).collect();
     reports.reverse();

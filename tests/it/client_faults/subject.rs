@@ -39,7 +39,7 @@ impl Client {
     }
 }
 
-/// What a client has given and said so far.
+/// The records and lines of a client so far.
 #[derive(Default)]
 struct Heard {
     given: Vec<Found>,
@@ -203,7 +203,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// What `almanac verify` says of the checkpoints, without the proxy.
+    /// The result of `almanac verify` for the checkpoints, without the proxy.
     pub fn verify(&self) -> Ended {
         self.place.almanac(&["verify"]).run()
     }

@@ -1,4 +1,4 @@
-//! What came, held against what the log holds.
+//! Compares the records of a client with the log.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use almanac::kafka::{Record, extent, read_spans};
 use super::PARTITIONS;
 use crate::support::Kafka;
 
-/// A record as it is told from others: partition, offset, and its value in hexadecimal.
+/// A record's identity: partition, offset, and its value in hexadecimal.
 pub type Found = (i32, i64, String);
 
-/// What a topic holds at a moment, read without a proxy, and where its partitions begin and end.
+/// The records of a topic at one moment, read without a proxy, and the first and last offsets of its partitions.
 pub struct Log {
     records: HashMap<(i32, i64), String>,
     pub starts: Vec<i64>,
@@ -96,7 +96,7 @@ impl Counts {
         (self.missing, self.repeated, self.wrong) == (0, 0, 0)
     }
 
-    /// What is not as it should be.
+    /// The differences from the log.
     pub fn faults(&self) -> Vec<String> {
         let all = [(self.missing, "missing"), (self.repeated, "repeated"), (self.wrong, "wrong")];
         let some = all.into_iter().filter(|(count, _)| *count > 0);

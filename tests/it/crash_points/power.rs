@@ -1,9 +1,9 @@
 //! A disk that loses, at a power cut, what it was not told to keep.
 //!
-//! It promises no more than POSIX does: fsync of a file keeps that file's data, fsync of a directory keeps its names,
-//! and neither does the other's work. Of what was not synced anything may be gone: of the data all, the end, or the
-//! bytes though not the length; of the names each, in whatever order they were given. What it does not model: sectors
-//! that are damaged although they were synced, and disks that say "kept" and lie.
+//! It promises no more than POSIX does: fsync of a file keeps that file's data, and fsync of a directory keeps its
+//! names. Neither does the other's work. Data that was not synced may be lost: all of it, its end, or the bytes but
+//! not the length. Each name that was not synced may be lost, in any order. The model leaves out sectors that are
+//! damaged after a sync, and disks that say "kept" and lie.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,7 +59,7 @@ struct Change {
     node: Option<Id>,
 }
 
-/// What a power cut makes of data that was not synced.
+/// The state of data that was not synced, after a power cut.
 #[derive(Clone, Copy)]
 enum Data {
     Kept,
@@ -139,7 +139,7 @@ impl Disk {
 
     fn file(&mut self, path: &Path) -> &mut Vec<u8> {
         let id = self.find(path).unwrap_or_else(|| panic!("no {} in the model", path.display()));
-        let Node::File { now, .. } = &mut self.nodes[id] else { panic!("{} is no file", path.display()) };
+        let Node::File { now, .. } = &mut self.nodes[id] else { panic!("{} is not a file", path.display()) };
         now
     }
 
@@ -179,13 +179,13 @@ impl Disk {
         }
     }
 
-    /// What a process sees that is not cut off.
+    /// The files as a process sees them without a power cut.
     pub fn tree(&self) -> Tree {
         self.after_cut(|_| true, Data::Kept)
     }
 
-    /// What may be there after a power cut at this moment: of the names not yet kept none, all, the first so many,
-    /// or all but one; each with every fate of the data.
+    /// Each state that a power cut at this moment may leave. Of the names not yet kept, it keeps none, all, the first
+    /// so many, or all but one. Each of these comes with every fate of the data.
     pub fn each_after_cut(&self, mut see: impl FnMut(Tree)) {
         let unkept = self.pending.len();
         for data in [Data::Kept, Data::Lost, Data::Torn, Data::Zeroed, Data::Holed] {
@@ -241,7 +241,7 @@ impl Change {
 
 impl Data {
     fn of(self, kept: &[u8], now: &[u8]) -> Vec<u8> {
-        // What is overwritten in place, and not appended to, is there in its old or its new form.
+        // A file that is overwritten in place, and not appended to, is there in its old or its new form.
         let Some(fresh) = now.strip_prefix(kept) else {
             return if matches!(self, Data::Kept) { now.to_owned() } else { kept.to_owned() };
         };

@@ -1,4 +1,4 @@
-//! What strace says of a process's work on files.
+//! A process's work on files, as strace prints it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Call {
     /// The new name, where it gives one.
     pub target: Option<PathBuf>,
     pub bytes: Vec<u8>,
-    /// What strace's selection by path goes by: the directory that a name is relative to, or the path.
+    /// The paths that strace selects by: the directory that a name is relative to, or the path.
     pub places: Vec<PathBuf>,
     arguments: String,
     /// As strace has it, errors and injections included.
@@ -115,7 +115,7 @@ impl Call {
         !self.only_looks() && self.name != "flock"
     }
 
-    /// Where a positioned write begins, or a file is cut off: the last argument.
+    /// The last argument: the offset of a positioned write, or the length that a file is truncated to.
     pub fn number(&self) -> usize {
         let last = self.arguments.trim_end_matches(')').rsplit(", ").next();
         last.and_then(|number| number.parse().ok()).unwrap()
@@ -169,7 +169,7 @@ fn quoted(arguments: &str) -> Vec<Vec<u8>> {
     strings
 }
 
-/// What is done to the process at one call: the n-th of this name on one of these paths.
+/// A signal at one call: the n-th of this name on one of these paths.
 #[derive(Clone, Debug)]
 pub struct Injection {
     pub call: String,
@@ -229,7 +229,7 @@ impl Trace {
     }
 }
 
-/// What a process did.
+/// The calls of a process.
 #[derive(Debug)]
 pub struct Work {
     pub process: u32,

@@ -126,12 +126,12 @@ async fn krafka(task: &Task) -> Result<()> {
     }
 }
 
-/// Errors are for information, and the library goes on by itself, but after a fatal one, and where it was told not to
-/// look for another offset.
+/// Errors are for information: the library continues by itself. It stops after a fatal error, and if
+/// `auto.offset.reset` forbids it to look for another offset.
 fn librdkafka(task: &Task) -> Result<()> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &task.brokers)
-        // Never joined: without it there is no consumer.
+        // The client never joins this group, but a consumer needs one.
         .set("group.id", "rust-clients")
         .set("enable.auto.commit", "false")
         .set("check.crcs", "true")
