@@ -27,6 +27,9 @@ const PENDING_CHECK_EVERY: Duration = Duration::from_millis(5);
 /// A partition with a larger lag than this is being caught up with.
 const CATCH_UP_LAG: i64 = 1000;
 
+/// How long a member of a group may have no partition, while some have no owner. A rebalance is over by then.
+const UNASSIGNED_MAX: Duration = Duration::from_secs(15);
+
 /// How often `status.json` is written; half as often while checkpoints are in flight.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
@@ -76,6 +79,8 @@ pub(super) struct Consumer<'a> {
     decoder: Decoder,
     jumps: Jumps,
     quiet_statuses: u32,
+    /// Since when it has no partition, as a member of a group.
+    unassigned_since: Option<Instant>,
     status_written: Instant,
     /// The last batch of a partition that was warned of, as its records carry wrong offsets.
     odd_batches: BTreeMap<i32, i64>,
@@ -121,6 +126,7 @@ impl<'a> Consumer<'a> {
             decoder: Decoder::default(),
             jumps: Jumps::default(),
             quiet_statuses: QUIET_STATUSES,
+            unassigned_since: None,
             status_written: now,
             odd_batches: BTreeMap::new(),
             rejected_reported: BTreeSet::new(),
@@ -303,6 +309,9 @@ impl<'a> Consumer<'a> {
         }
         self.write_status(false)?;
         self.publish_offsets();
+        if self.is_forgotten() {
+            return Err(Reconnect::Unassigned.into());
+        }
         match self.find_silent_partition() {
             Some(why) => {
                 self.save(true)?;
@@ -310,6 +319,21 @@ impl<'a> Consumer<'a> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether the group assigns nothing to this member for a while, although a partition has no owner.
+    fn is_forgotten(&mut self) -> bool {
+        let has_any = !(self.owned.is_empty() && self.opening.is_empty() && self.awaited.is_empty());
+        if self.settings.partitions.is_some() || has_any || !self.contact.is_answering() {
+            self.unassigned_since = None;
+            return false;
+        }
+        let since = *self.unassigned_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < UNASSIGNED_MAX {
+            return false;
+        }
+        self.unassigned_since = None;
+        (0..self.kafka.identity.topic.partitions).any(|partition| self.store.is_free(partition))
     }
 
     /// A partition of which the client brings nothing although it has more.

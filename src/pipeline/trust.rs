@@ -78,6 +78,9 @@ pub(super) enum Reconnect {
         "rejected records fill the memory, and there can be no checkpoint yet; resuming from the last one"
     )]
     Full,
+    /// The group's leader may have asked a broker that did not know the topic, and librdkafka does not ask again.
+    #[error("the group has assigned no partition to this member, although some have no owner; joining again")]
+    Unassigned,
 }
 
 impl Reconnect {
@@ -94,6 +97,7 @@ impl Reconnect {
             Reconnect::PastTheEnd { .. }
             | Reconnect::LogDoubtful(_)
             | Reconnect::Silent { .. }
+            | Reconnect::Unassigned
             | Reconnect::Full => tracing::warn!("{self}"),
         }
     }

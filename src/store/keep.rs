@@ -30,6 +30,9 @@ pub trait Store {
     /// The log of each partition, if it can be read; the others are refused when their partition is claimed.
     fn logs(&self) -> Vec<Log>;
 
+    /// Whether no living owner has a partition.
+    fn is_free(&self, partition: i32) -> bool;
+
     /// Differs after each change of a partition's checkpoint or log, whoever makes it.
     fn version(&self, partition: i32) -> Version;
 }

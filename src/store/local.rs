@@ -176,6 +176,14 @@ impl Store for Home {
         reading::logs_in(self.path())
     }
 
+    /// By the lock, which it takes for a moment, shared with others who look.
+    fn is_free(&self, partition: i32) -> bool {
+        match File::open(Paths::new(self.path(), partition).lock()) {
+            Ok(lock) => lock.try_lock_shared().is_ok(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+
     fn version(&self, partition: i32) -> Version {
         let paths = Paths::new(self.path(), partition);
         Version(Identity::of(&paths.checkpoint()), Identity::of(&paths.log()))
