@@ -615,6 +615,8 @@ fn a_marker_of_a_later_leader_is_no_sign_of_a_cut() {
     kafka.stop();
     kafka.start_again();
     client.commit_transaction(TIMEOUT).unwrap();
+    // Kafka writes it after it has acknowledged the commit.
+    eventually("the marker is there", || kafka.high_watermarks(&place.topic)[2] == 2);
     counted(&place, &kafka, &ALL);
     assert_eq!(place.checkpoints("files")[2].offset, 2);
     assert_eq!(log(&place, 2).leader_epochs.len(), 2, "{:?}", log(&place, 2));
