@@ -1,5 +1,5 @@
-// What the scripts share: a Chromium that may neither complain nor ask anybody else, and a word with the test that
-// runs them.
+// The parts that the scripts share: a Chromium that may neither complain nor send requests to another host, and
+// messages to the test that runs them.
 
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
@@ -19,15 +19,15 @@ const complaints = [];
 let tolerated = null;
 const complain = (text) => { if (!tolerated?.test(text)) complaints.push(text); };
 
-/** From now on complaints like this are none; without one, all are. */
+/** From now on, ignores complaints that match this pattern; without a pattern, ignores none. */
 export function tolerate(pattern = null) {
   tolerated = pattern;
 }
 
-/** How long is waited for what comes sooner or later: long, as others keep the machine busy. */
+/** The deadline of each wait: long, as other programs keep the machine busy. */
 export const PATIENCE_MS = 60_000;
 
-// What is asked of a page itself has no deadline of its own.
+// Scripts that run in a page have no deadline of their own.
 setTimeout(() => {
   console.error('it has not come to its end within ten minutes');
   process.exit(1);
@@ -36,7 +36,7 @@ setTimeout(() => {
 const browser = await chromium.launch({
   timeout: 2 * PATIENCE_MS,
   executablePath: '/usr/bin/chromium',
-  // Its sandbox refuses to run as root, as which containers run it.
+  // Its sandbox refuses to run as root, and containers run it as root.
   args: process.getuid() === 0 ? ['--no-sandbox'] : [],
 });
 
@@ -49,7 +49,7 @@ export async function open(path = '', options = {}) {
   page.on('pageerror', (error) => complain(`error: ${error.stack}`));
   page.on('requestfailed', (request) => {
     const { errorText } = request.failure();
-    // A page that is left or closed takes its stream with it.
+    // The stream of a page ends when the page is left or closed.
     if (errorText !== 'net::ERR_ABORTED') complain(`failed: ${request.url()} ${errorText}`);
   });
   page.on('request', (request) => {

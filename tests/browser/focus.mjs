@@ -1,4 +1,4 @@
-// Keys rest on a month while the picture changes around it.
+// The focus of the keyboard stays on a month while the picture changes around it.
 
 import assert from 'node:assert/strict';
 import { ask, live, open, steps } from './browser.mjs';
@@ -21,7 +21,7 @@ await steps({
     await live(page);
     await bar('December 1869').waitFor();
     await page.locator('nav a[href="#months"]').focus();
-    // Whoever comes by keys sees the tooltip.
+    // A user of the keyboard sees the tooltip.
     await page.keyboard.press('Shift');
     await bar('November 1869').focus();
     await isHeld('November 1869');

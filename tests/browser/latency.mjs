@@ -45,15 +45,15 @@ await steps({
       const [number, picture] = await page.evaluate(() => window.changed);
       numbers.push(number - replaced);
       pictures.push(picture - replaced);
-      // Other moments of the server's looks and of the screen's frames.
+      // Vary the moment between two polls of the server and two frames of the screen.
       await page.waitForTimeout(Math.random() * 60);
     }
     for (const [name, times] of [['numbers', numbers], ['months', pictures]]) {
       times.sort((a, b) => a - b);
       const [median, late, last] = [quantile(times, 0.5), quantile(times, 0.99), times.at(-1)].map(Math.round);
       console.log(`${name}: ${median} ms after the file (median), ${late} ms (p99), ${last} ms (last of ${times.length})`);
-      // What it comes to is far less where nothing else runs, and there is no telling what does here. But a page that had
-      // to ask, as it does every two seconds, would take 1000.
+      // It takes far less on an idle machine, and other programs may run here. But a page that polled, as it does
+      // every two seconds, would take 1000 ms.
       assert.ok(median < 500, `${name}: ${median} ms`);
     }
   },

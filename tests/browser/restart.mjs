@@ -13,12 +13,12 @@ await steps({
     assert.match(await tip(), /, 9 days/);
   },
   async 'stale without a server'() {
-    // A browser tells of each request that nobody answers, and there is no way to have it silent.
+    // A browser reports each request that gets no response, and has no setting against it.
     tolerate(/net::ERR_/);
     await ask('stop');
     await page.locator('#connection[data-state=stale]').waitFor();
     assert.match(await page.locator('#connection').innerText(), /^stale since \d\d:\d\d:\d\d/);
-    // What was there stays.
+    // The old content stays.
     assert.match(await tip(), /, 9 days/);
     await ask('replace');
   },
@@ -47,7 +47,7 @@ await steps({
       page.on(end, (request) => { last = Date.now(); unanswered.delete(request); });
     }
     await turn(true);
-    // What it had begun to fetch before, picture after picture, goes on to its end.
+    // It completes the fetches that it had started before, picture after picture.
     await until('a page at rest', () => unanswered.size === 0 && Date.now() - last >= 1000);
     asked = 0;
     await ask('replace');

@@ -25,7 +25,7 @@ await steps({
     const mark = page.locator('figure[data-picture=months] [tabindex="0"]');
     await mark.focus();
     await page.keyboard.press('End');
-    // At once, as the picture changes from one look to the next.
+    // Read both at once, as the picture changes between two polls.
     const look = () => page.evaluate(() => [
       document.activeElement.getAttribute('aria-label'), document.getElementById('tooltip').innerText,
     ]);

@@ -1,4 +1,4 @@
-// What an empty DIR, a broken checkpoint and consumers that do not get on look like.
+// The page for an empty DIR, a broken checkpoint and stalled consumers.
 
 import assert from 'node:assert/strict';
 import { ask, live, open, steps, tolerate } from './browser.mjs';
@@ -61,7 +61,7 @@ await steps({
     await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();
   },
   async 'and all of it gone'() {
-    // One file goes after the other, and a picture may be asked for of what is gone when the answer is made.
+    // The files are deleted one by one. A picture may be requested whose files are gone when the server draws it.
     tolerate(/^404: .*\/plot\/|status of 404/);
     await ask('empty');
     await notice('Nothing is here yet');

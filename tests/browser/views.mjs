@@ -70,7 +70,7 @@ await steps({
     assert.match(await page.locator('#totals').innerText(), /^counted\s+56,6\d\d\s/);
     for (const link of await page.locator('#files a').all()) {
       const name = await link.getAttribute('href');
-      // Of consumers that have stopped, none is ready.
+      // A consumer that has stopped is not ready.
       if (name !== 'readyz') assert.equal((await page.request.get(url + name)).status(), 200, name);
     }
   },
@@ -92,7 +92,7 @@ await steps({
     page = await open('', { hasTouch: true, viewport: { width: 360, height: 740 } });
     await live(page);
     await marks('months').nth(2).scrollIntoViewIfNeeded();
-    // The page hears of the scrolling with the next frame, and takes it for the reader's.
+    // The page gets the scroll event with the next frame, and takes it for the reader's.
     await page.evaluate(() => new Promise((resolve) => {
       requestAnimationFrame(() => requestAnimationFrame(resolve));
     }));
@@ -121,7 +121,7 @@ await steps({
     assert.ok(await tooltip().isHidden());
     await page.keyboard.press('ArrowRight');
     assert.ok(await tooltip().isVisible());
-    // One stop for a picture.
+    // A picture is one stop of the Tab key.
     await page.keyboard.press('Tab');
     assert.equal(await page.evaluate(() => document.activeElement.tagName), 'SUMMARY');
     await page.keyboard.press('Shift+Tab');
@@ -242,7 +242,7 @@ await steps({
     await restart();
     for (const width of [320, 360, 500, 800, 1100, 1280, 1440, 1920]) {
       await page.setViewportSize({ width, height: 900 });
-      // Both at once, as a scroll bar may come or go with another picture.
+      // Read both at once, as a scroll bar may come or go with another picture.
       const isDrawnWide = (figure) =>
         figure.querySelector('svg')?.getAttribute('width') === String(Math.floor(figure.clientWidth / 20) * 20);
       await eventually(() => figure('months').evaluate(isDrawnWide), true);

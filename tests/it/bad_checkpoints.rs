@@ -149,7 +149,7 @@ fn a_bad_checkpoint_is_refused_by_every_command_and_nothing_starts() {
 }
 
 #[test]
-fn a_bad_file_beside_the_checkpoint_is_refused_and_nothing_starts() {
+fn a_bad_file_next_to_the_checkpoint_is_refused_and_nothing_starts() {
     let place = counted();
     for (name, of_log) in [(".almanac/1/log.json", true), ("partition-1.rejected.jsonl", false)] {
         let path = place.dir("files").join(name);
@@ -235,7 +235,7 @@ fn a_bad_checkpoint_takes_no_partition_from_its_owner() {
 }
 
 #[test]
-fn nothing_is_made_where_a_partition_can_not_be_gone_on_with() {
+fn a_consumer_that_cannot_resume_creates_no_file() {
     let place = Place::new();
     place.produce(&["--days", "100"]);
     fs::create_dir_all(place.dir("files")).unwrap();
@@ -286,7 +286,7 @@ fn in_a_group_only_the_partitions_with_a_bad_file_are_left_alone() {
 
 /// They say who is alive, and how things stand; nothing that counts depends on them.
 #[test]
-fn a_damaged_lock_or_status_is_in_nobodys_way() {
+fn a_damaged_lock_or_status_disturbs_no_command() {
     let place = counted();
     let dir = place.dir("files");
     for text in ["", "\0\0\0", "{\"pid\":-1}", "[1,\"h\",\"s\"]", "{\"pid\":1e999}", &"[".repeat(100_000)] {
@@ -311,7 +311,7 @@ fn a_damaged_lock_or_status_is_in_nobodys_way() {
 }
 
 #[test]
-fn what_is_no_file_is_said_to_be_none() {
+fn a_directory_in_place_of_a_file_is_reported() {
     let place = counted();
     for (name, commands) in [
         ("partition-1.json", &[&ALL[..], &["verify"], &["plot"], &["status"]][..]),

@@ -35,7 +35,7 @@ fn contents(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn partitions_that_can_not_be_meant() {
+fn invalid_partitions() {
     let place = Place::new();
     place.produce(&["--days", "1"]);
     for (partitions, message) in [
@@ -74,7 +74,7 @@ fn properties_that_are_refused() {
 }
 
 #[test]
-fn other_arguments_that_can_not_be_meant() {
+fn other_invalid_arguments() {
     for (arguments, message) in [
         (&["producer", "--start", "2001-02-30"][..], "it is not a day from 0001-01-01 to 9999-12-31"),
         (&["producer", "--start", "0000-01-01"], "it is not a day from 0001-01-01 to 9999-12-31"),
@@ -148,7 +148,7 @@ fn a_bad_file_costs_nothing() {
 
 /// As gzip does: zeros are silent, other bytes get a warning, and neither costs a day.
 #[test]
-fn what_follows_a_compressed_file_is_ignored() {
+fn bytes_after_a_compressed_file_are_ignored() {
     let place = Place::new();
     let path = place.temp.path().join("days.csv.gz");
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -270,7 +270,7 @@ fn the_calendar_ends() {
 }
 
 #[test]
-fn an_address_that_can_not_be_meant_is_wrong_usage() {
+fn an_invalid_address_is_wrong_usage() {
     for (arguments, reason) in [
         (&["debug", "-b", "localhost:99999"][..], "port \"99999\" is not a number from 0 to 65535"),
         (&["consumer", "-b", "localhost:abc"], "port \"abc\" is not a number from 0 to 65535"),

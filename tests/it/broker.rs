@@ -38,7 +38,7 @@ fn a_restart_keeps_the_data_on_other_ports() {
 }
 
 #[test]
-fn the_jars_are_not_got_again_and_no_step_is_told_twice() {
+fn the_jars_are_downloaded_once_and_each_step_is_reported_once() {
     let dir = Dir::new();
     start(&dir.settings()).unwrap().stop().unwrap();
     let mut settings = dir.settings();
@@ -122,7 +122,7 @@ fn owner() {
 }
 
 #[test]
-fn what_was_set_overrides() {
+fn properties_set_by_the_user_override_others() {
     let dir = Dir::new();
     let mut settings = dir.settings();
     let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -136,7 +136,7 @@ fn what_was_set_overrides() {
 }
 
 #[test]
-fn a_property_that_kafka_refuses_is_told() {
+fn a_property_that_kafka_refuses_is_reported() {
     let dir = Dir::new();
     let mut settings = dir.settings();
     settings.set = vec![("num.io.threads".to_owned(), "many".to_owned())];
@@ -147,7 +147,7 @@ fn a_property_that_kafka_refuses_is_told() {
 }
 
 #[test]
-fn a_used_port_is_told_and_what_uses_it() {
+fn a_used_port_is_reported_with_the_process_that_uses_it() {
     let dir = Dir::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -209,7 +209,7 @@ fn a_cluster_keeps_its_id() {
 }
 
 #[test]
-fn who_comes_by_the_second_listener_does_not_need_what_is_advertised() {
+fn clients_of_the_second_listener_do_not_need_the_advertised_address() {
     let (dir, local) = (Dir::new(), free_address());
     let check = || almanac(&["broker", "--check", "--local", &local]);
     let nobody = check().fails(4);
@@ -241,7 +241,7 @@ fn stop_while_starting() {
 }
 
 #[test]
-fn an_old_java_is_told() {
+fn an_old_java_is_reported() {
     let dir = Dir::new();
     let home = dir.fake_program("jdk-11/bin/java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2");
     let mut settings = dir.settings();
@@ -252,7 +252,7 @@ fn an_old_java_is_told() {
 }
 
 #[test]
-fn no_java_is_told() {
+fn a_missing_java_is_reported() {
     let dir = Dir::new();
     let mut settings = dir.settings();
     settings.env = Environment { path: Some(dir.temp.path().into()), ..Environment::default() };
@@ -266,7 +266,7 @@ fn no_java_is_told() {
 }
 
 #[test]
-fn no_maven_is_told_where_it_is_needed() {
+fn a_missing_maven_is_reported_if_it_is_needed() {
     let dir = Dir::new();
     let mut settings = dir.settings();
     settings.env =

@@ -75,7 +75,7 @@ fn counted(batches: &[&[i64]]) -> (Vec<Vec<bool>>, Vec<Value>, String) {
 }
 
 #[test]
-fn of_a_compacted_batch_what_rises_is_counted_and_the_rest_kept_aside() {
+fn a_compacted_batch_counts_rising_offsets_and_rejects_the_rest() {
     let batches: [&[i64]; 6] =
         [&[0, 3, 8], &[5, 5], &[8, -1], &[2, 1_000_000, i64::from(i32::MAX)], &[9, 10], &[3, 2, 4]];
     let (found, rejected, said) = counted(&batches);

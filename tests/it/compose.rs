@@ -217,7 +217,7 @@ fn ends(connection: &Connection, topic: &str) -> Vec<i64> {
 }
 
 #[test]
-fn what_is_to_last_is_in_volumes() {
+fn lasting_data_is_in_volumes() {
     let compose = compose();
     for (name, service) in &compose.services {
         assert_eq!((service.image.as_str(), service.build.as_str()), ("almanac", "."), "{name}");

@@ -239,7 +239,7 @@ fn only_plain_files_of_dir_are_read() {
 }
 
 #[test]
-fn where_it_listens() {
+fn the_listen_address_is_checked() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().to_str().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -288,7 +288,7 @@ fn where_it_listens() {
 }
 
 #[test]
-fn what_is_long_is_compressed_for_those_who_take_it() {
+fn long_answers_are_compressed_for_clients_that_accept_it() {
     let page = Page::new(&[]);
     let cell =
         r#"{"count":1,"sum":1.5,"avg":1.5,"min":1.5,"max":1.5,"start":"YEAR-01-01","end":"YEAR-01-01"}"#;
@@ -399,7 +399,7 @@ fn a_thousand_streams_hear_of_a_change_and_disturb_no_consumer() {
 }
 
 #[test]
-fn clients_that_do_nothing_are_let_go_and_cost_nothing() {
+fn idle_clients_are_disconnected_and_cost_nothing() {
     let page = Page::with(almanac_under(&["prlimit", "--nofile=256:256"], DASHBOARD));
     let day =
         r#"{"count":1,"sum":1.5,"avg":1.5,"min":1.5,"max":1.5,"start":"YEAR-01-01","end":"YEAR-01-01"}"#;
@@ -450,7 +450,7 @@ fn the_file_limit_is_raised() {
 }
 
 #[test]
-fn a_file_system_that_does_not_answer_is_told() {
+fn a_file_system_that_does_not_answer_is_reported() {
     if !has_program("strace") {
         return;
     }

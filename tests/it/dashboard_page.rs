@@ -195,7 +195,7 @@ fn each_view_of_155_years() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn faults_are_shown() {
     if !has_browser() {
         return;
     }

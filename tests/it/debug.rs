@@ -67,7 +67,7 @@ fn committed(place: &Place, group: &str) -> Vec<Offset> {
 }
 
 #[test]
-fn what_comes_from_now_on_is_shown_as_python_dicts() {
+fn new_records_are_shown_as_python_dicts() {
     let place = Place::new();
     place.produce(&["--days", "500"]);
     let mut debug = place.almanac(&["debug"]).start();
@@ -152,7 +152,7 @@ fn json_and_a_reader_that_goes_away() {
 const SAID_WITHIN: Duration = Duration::from_secs(5);
 
 #[test]
-fn what_is_waited_for_is_said_once() {
+fn each_wait_is_reported_once() {
     let address = free_address();
     let place = Place::at(&address);
     let mut debug = place.almanac(&["debug"]).start();

@@ -182,7 +182,7 @@ fn sigterm_makes_the_last_batch_durable() {
 }
 
 #[test]
-fn what_a_crash_left_is_cleaned_up() {
+fn files_left_by_a_crash_are_cleaned_up() {
     let place = Place::new();
     place.produce(&["--days", "100"]);
     place.send(&[Raw { partition: 0, key: None, value: Some(b"no report") }]);
@@ -268,7 +268,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_keeps_the_old_files_and_is_gone_on_from() {
+fn a_full_disk_keeps_the_old_files_and_counting_resumes() {
     let place = Place::new();
     let Some(disk) = SmallDisk::mount(&place.dir("files")) else { return };
     place.produce(&["--days", "400", "--duplicates", "0"]);

@@ -72,7 +72,7 @@ fn rebalances_at_the_end_of_the_log_leave_no_record_out() {
 }
 
 #[test]
-fn the_group_is_told_what_is_durable_and_nothing_before() {
+fn only_durable_offsets_are_published_to_the_group() {
     let place = Place::new();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &place.brokers).set("group.id", &place.topic);
@@ -110,7 +110,7 @@ fn the_group_is_told_what_is_durable_and_nothing_before() {
 }
 
 #[test]
-fn what_was_taken_from_a_member_by_hand_is_left_until_it_is_free() {
+fn a_member_leaves_a_partition_that_was_taken_over_until_it_is_free() {
     let place = Place::new();
     place.produce(&["--days", "200", "--duplicates", "0"]);
     let mut member = place.almanac(&["consumer", "--group", &place.topic, "--handover-timeout", "0"]).start();

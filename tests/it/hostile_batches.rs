@@ -92,7 +92,7 @@ fn deltas_that_fall_or_repeat_lose_no_record() {
 
 /// Reports are found by `--append` and `debug` as well.
 #[test]
-fn whoever_reads_the_topic_sees_all_records() {
+fn every_reader_of_the_topic_sees_all_records() {
     let place = place();
     let mut debug = place.almanac(&["debug", "--group", &place.topic]).start();
     eventually("it reads", || {

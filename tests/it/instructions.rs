@@ -110,7 +110,7 @@ fn differences(noted: &Counts, counts: &Counts) -> String {
 }
 
 #[test]
-fn differences_are_told_either_way() {
+fn differences_are_reported_either_way() {
     let counts = |counts: &[(&str, f64)]| -> Counts {
         counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
     };

@@ -99,7 +99,7 @@ fn a_stop_while_kafka_is_away_takes_seconds_only() {
 }
 
 #[test]
-fn a_stop_asks_twice_whether_the_last_batch_may_be_made_durable() {
+fn a_stop_checks_again_whether_the_last_batch_may_be_made_durable() {
     let kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "1000"]);

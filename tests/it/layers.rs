@@ -160,7 +160,7 @@ fn errors_and_warnings_hold_no_advice() {
 }
 
 #[test]
-fn nothing_is_taken_for_granted() {
+fn outside_input_cannot_panic() {
     // An `expect` states why it cannot happen, whatever comes from outside.
     let words = [".unwrap()", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("];
     only_in(&[], &words, "what comes from a broker, a file or a user can't panic");

@@ -54,7 +54,7 @@ fn place_with_a_gap() -> Place {
 }
 
 #[test]
-fn records_that_were_removed_uncounted_are_told_with_numbers() {
+fn uncounted_records_that_were_removed_are_reported_with_numbers() {
     let place = place_with_a_gap();
     let before = place.files("files");
     let ended = place.almanac(&ALL).fails(5);
@@ -76,7 +76,7 @@ fn records_that_were_removed_uncounted_are_told_with_numbers() {
 }
 
 #[test]
-fn going_on_past_removed_records_is_noted_and_verify_says_what_it_cannot_check() {
+fn continuing_after_removed_records_is_noted_and_verify_reports_the_unchecked_part() {
     let place = place_with_a_gap();
     let said = place.almanac(&["recover", "--continue"]).succeeds().stdout;
     assert!(said.contains("partition 2 continues at offset 130 instead of 100; noted in log.json"), "{said}");
@@ -162,7 +162,7 @@ fn counting_again_what_is_left_archives_what_was_counted() {
 }
 
 #[test]
-fn what_was_counted_and_is_gone_from_the_log_is_not_in_the_way() {
+fn counted_records_that_are_gone_from_the_log_stop_nothing() {
     let place = Place::new();
     place.produce(&["--days", "400"]);
     counted(&place, kafka(), &ALL);
@@ -294,7 +294,7 @@ fn send_batches(place: &Place, first: Date, days: i64, degrees: f64) {
 }
 
 #[test]
-fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
+fn a_truncated_log_is_detected_even_if_it_grew_again() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
@@ -357,7 +357,7 @@ fn a_log_that_was_cut_is_found_out_even_if_it_grew_again() {
 }
 
 #[test]
-fn a_member_that_gets_its_partitions_back_finds_out_that_the_log_was_cut() {
+fn a_member_that_gets_its_partitions_back_detects_a_truncated_log() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
@@ -382,7 +382,7 @@ fn a_member_that_gets_its_partitions_back_finds_out_that_the_log_was_cut() {
 }
 
 #[test]
-fn a_log_that_was_cut_can_be_gone_on_with_at_its_end() {
+fn counting_can_resume_at_the_end_of_a_truncated_log() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
@@ -606,7 +606,7 @@ fn open_transaction(place: &Place) -> BaseProducer {
 }
 
 #[test]
-fn a_marker_of_a_later_leader_is_no_sign_of_a_cut() {
+fn a_marker_of_a_later_leader_is_not_a_truncation() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);
@@ -631,7 +631,7 @@ fn status(place: &Place, partition: i32) -> Value {
 }
 
 #[test]
-fn lag_without_progress_is_told() {
+fn lag_without_progress_is_reported() {
     let place = Place::new();
     place.produce(&["--days", "10"]);
     let client = open_transaction(&place);
@@ -659,7 +659,7 @@ fn lag_without_progress_is_told() {
 }
 
 #[test]
-fn a_batch_damaged_on_the_brokers_disk_is_told_as_a_stall_and_counted_when_it_is_mended() {
+fn a_batch_damaged_on_the_brokers_disk_stalls_and_is_counted_when_repaired() {
     let kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "1", "--start", "1990-03-01", "--duplicates", "0"]);

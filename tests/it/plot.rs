@@ -80,7 +80,7 @@ fn each_month_in_its_latest_recorded_year() {
 }
 
 #[test]
-fn whatever_files_are_there() {
+fn all_checkpoints_in_dir_are_drawn() {
     let dir = Dir::new();
     dir.counted(7, &[("1991-02-01", 1.5), ("1990-02-01", 9.0), ("0800-11-30", -4.0)]);
     dir.counted(0, &[]);
@@ -181,7 +181,7 @@ fn a_history_is_of_one_month() {
 }
 
 #[test]
-fn many_months_in_two_files_are_told_in_few_lines() {
+fn many_months_in_two_files_are_reported_in_few_lines() {
     let dir = Dir::new();
     let days: Vec<String> = (1900..1950).map(|year| format!("{year}-07-01")).collect();
     let days: Vec<(&str, f64)> = days.iter().map(|day| (day.as_str(), 20.0)).collect();
@@ -194,7 +194,7 @@ fn many_months_in_two_files_are_told_in_few_lines() {
 }
 
 #[test]
-fn a_month_in_two_files_is_drawn_from_the_later_and_told() {
+fn a_month_in_two_files_is_drawn_from_the_later_and_reported() {
     let dir = Dir::new();
     dir.counted(0, &[("1991-02-01", 1.5)]);
     dir.counted(1, &[("1991-02-01", 30.0), ("1991-02-02", 30.0)]);
@@ -209,7 +209,7 @@ fn a_month_in_two_files_is_drawn_from_the_later_and_told() {
 }
 
 #[test]
-fn nothing_to_show_is_told_with_what_to_type() {
+fn an_empty_plot_is_reported_with_a_command_to_type() {
     let dir = Dir::new();
     for command in ["plot", "status"] {
         let ended = dir.almanac(&[command]).fails(1);

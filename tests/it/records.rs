@@ -19,7 +19,7 @@ const PARTITION: i32 = 2;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
-fn rejected_records_are_kept_aside_once_each_and_passed() {
+fn rejected_records_are_kept_once_each_and_passed() {
     let place = Place::new();
     create(&place);
     // In small batches, so that there are moments enough to be killed at.

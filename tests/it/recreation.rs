@@ -10,7 +10,7 @@ use crate::support::{Campaign, Place, eventually, kafka};
 const RECREATIONS: u32 = 10;
 
 #[test]
-fn a_topic_created_again_and_again_is_counted_anew_each_time() {
+fn a_topic_recreated_many_times_is_counted_from_its_start_each_time() {
     let place = Place::new();
     let debug = place.almanac(&["debug", "--group", &format!("{}-debug", place.topic)]).start();
     let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();

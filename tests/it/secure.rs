@@ -46,7 +46,7 @@ fn every_command_speaks_tls_with_a_password() {
 }
 
 #[test]
-fn a_wrong_password_is_told_and_not_shown() {
+fn a_wrong_password_is_reported_and_not_shown() {
     for arguments in COMMANDS {
         let ended = secure(&place(), arguments, WRONG_PASSWORD, &shared().ca).fails(4);
         assert!(ended.stderr.contains("refused the connection"), "{ended:#?}");
@@ -57,7 +57,7 @@ fn a_wrong_password_is_told_and_not_shown() {
 }
 
 #[test]
-fn an_unknown_certificate_is_told() {
+fn an_unknown_certificate_is_reported() {
     for arguments in COMMANDS {
         let ended = secure(&place(), arguments, PASSWORD, &shared().other_ca).fails(4);
         assert!(ended.stderr.contains("refused the connection"), "{ended:#?}");

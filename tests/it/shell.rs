@@ -173,7 +173,7 @@ fn all_pages_are_written_into_a_directory() {
 }
 
 #[test]
-fn what_the_readme_installs_is_there() {
+fn the_readme_installs_all_files() {
     let home = tempfile::tempdir().unwrap();
     let lines = include_str!("../../README.md")
         .lines()

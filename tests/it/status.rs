@@ -50,7 +50,7 @@ fn json_has_what_the_files_have() {
 }
 
 #[test]
-fn what_comes_between_a_consumer_and_its_partitions_is_counted() {
+fn rebalances_and_broker_errors_are_counted() {
     let mut kafka = Kafka::start(&[]);
     let place = Place::on(&kafka);
     place.produce(&["--days", "100"]);
@@ -75,7 +75,7 @@ fn what_comes_between_a_consumer_and_its_partitions_is_counted() {
 }
 
 #[test]
-fn what_has_stalled_is_told_and_is_no_failure() {
+fn a_stalled_partition_is_reported_and_not_a_failure() {
     let place = Place::new();
     fs::create_dir_all(place.dir("files/.almanac/2")).unwrap();
     fs::write(place.dir("files/partition-2.json"), "{\"partition\":2,\"offset\":40}").unwrap();
@@ -102,7 +102,7 @@ fn what_has_stalled_is_told_and_is_no_failure() {
 }
 
 #[test]
-fn what_cannot_be_read_is_in_the_json_and_a_failure() {
+fn an_unreadable_checkpoint_is_in_the_json_and_a_failure() {
     let place = Place::new();
     fs::create_dir_all(place.dir("files")).unwrap();
     fs::write(place.dir("files/partition-2.json"), "{").unwrap();

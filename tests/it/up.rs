@@ -146,7 +146,7 @@ fn up_finds_a_free_port_where_none_is_named() {
 }
 
 #[test]
-fn what_listens_and_is_no_kafka_is_told() {
+fn a_listener_that_is_not_kafka_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     // It answers, as a web server would.

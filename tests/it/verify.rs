@@ -31,7 +31,7 @@ fn after_change(place: &Place, from: &str, to: &str) -> Ended {
 }
 
 #[test]
-fn what_the_consumer_wrote_is_what_the_log_makes() {
+fn the_files_agree_with_the_log() {
     let place = counted_place();
     let ended = place.almanac(&["verify"]).succeeds();
     assert_eq!(ended.stdout.matches(", the same\n").count(), 4, "{}", ended.stdout);
