@@ -11,31 +11,31 @@ mod error;
 mod files;
 mod jars;
 mod java;
+mod layout;
 mod listeners;
 mod process;
 mod properties;
+mod settings;
+mod versions;
 
-use std::ffi::OsString;
-use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub use crate::arguments::HostPort;
-use crate::failure::{Exit, Failure};
 use crate::limits;
 
 use self::data::{DataDir, LogMark};
-use self::listeners::Listeners;
+use self::listeners::{Listeners, resolve};
 use self::process::Process;
 
 pub use self::error::BrokerError;
-pub use self::jars::kafka_version;
+pub use self::settings::{Environment, Member, Settings, Voter, VoterError};
+pub use self::versions::kafka_version;
 
 /// How long Kafka may take from its start to its first answer: five seconds on a machine of its own, and half a minute on
 /// two cores with twenty others at work.
@@ -47,92 +47,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(8);
 const RECOGNISE_DEADLINE: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// The node that is a cluster of its own.
-const ONLY_NODE: u32 = 1;
 /// A free port that was chosen can be taken before the JVM binds it; then others are chosen.
 const PORT_ATTEMPTS: u32 = 3;
-
-/// What a broker is started with.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where clients connect. Port 0 picks a free one. `listeners` in `set` replaces this and the next two.
-    pub listen: HostPort,
-    /// What those clients are told to connect to, if it is not `listen`.
-    pub advertise: Option<HostPort>,
-    /// A second listener, for clients that reach this address but not what is advertised at the first.
-    pub local: Option<HostPort>,
-    /// Which node of which cluster this is; without it, the only one of its own.
-    pub member: Option<Member>,
-    /// Holds everything that this broker keeps. Made if it is not there.
-    pub data: PathBuf,
-    /// Server properties that override ours; the last of a key wins.
-    pub set: Vec<(String, String)>,
-    pub env: Environment,
-}
-
-/// One of the nodes that make up a cluster. Each is broker and controller.
-#[derive(Clone, Debug)]
-pub struct Member {
-    pub node: u32,
-    /// The same for all nodes of the cluster: 16 bytes, as Kafka writes them.
-    pub cluster_id: String,
-    /// All nodes, this one among them, each with the address of its controller.
-    pub quorum: Vec<Voter>,
-}
-
-/// `ID@HOST:PORT`: a node, and where its controller listens.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Voter {
-    pub node: u32,
-    pub controller: HostPort,
-}
-
-/// What is looked up in the environment, as values.
-#[derive(Clone, Debug, Default)]
-pub struct Environment {
-    pub java_home: Option<PathBuf>,
-    pub path: Option<OsString>,
-    /// Where Apache Kafka's jars are kept.
-    pub cache: Option<PathBuf>,
-}
-
-impl Environment {
-    /// From `JAVA_HOME`, `PATH`, and the first of `ALMANAC_CACHE`, `XDG_CACHE_HOME/almanac`, `HOME/.cache/almanac`.
-    pub fn from_process() -> Environment {
-        let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let home_cache = || var("HOME").map(|home| PathBuf::from(home).join(".cache"));
-        // The XDG specification has relative paths ignored.
-        let user_cache = || var("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-        Environment {
-            java_home: var("JAVA_HOME").map(PathBuf::from),
-            path: var("PATH"),
-            cache: var("ALMANAC_CACHE")
-                .map(PathBuf::from)
-                .or_else(|| user_cache().or_else(home_cache).map(|cache| cache.join("almanac"))),
-        }
-    }
-}
-
-impl Member {
-    /// Where this node's controller listens.
-    fn controller(&self) -> Result<&HostPort, BrokerError> {
-        let own = self.quorum.iter().find(|voter| voter.node == self.node);
-        own.map(|voter| &voter.controller).ok_or_else(|| {
-            let quorum: Vec<_> = self.quorum.iter().map(Voter::to_string).collect();
-            BrokerError::NotInQuorum { node: self.node, quorum: quorum.join(",") }
-        })
-    }
-}
-
-impl Settings {
-    fn node(&self) -> u32 {
-        self.member.as_ref().map_or(ONLY_NODE, |member| member.node)
-    }
-
-    fn cluster_id(&self) -> Option<&str> {
-        self.member.as_ref().map(|member| member.cluster_id.as_str())
-    }
-}
 
 /// A running Kafka that answers. Dropping it kills the JVM; [`Broker::stop`] ends it in good order.
 #[derive(Debug)]
@@ -308,62 +224,7 @@ pub fn jars(
     jars::get(env, progress, stop)
 }
 
-/// Every socket address that this means; `localhost` may be two.
-fn resolve(address: &HostPort) -> io::Result<Vec<SocketAddr>> {
-    Ok((address.host.as_str(), address.port).to_socket_addrs()?.collect())
-}
-
 /// Whether only this machine can connect there.
 pub fn is_loopback(address: &HostPort) -> bool {
     resolve(address).is_ok_and(|all| !all.is_empty() && all.iter().all(|one| one.ip().is_loopback()))
-}
-
-impl FromStr for Voter {
-    type Err = VoterError;
-
-    fn from_str(text: &str) -> Result<Voter, VoterError> {
-        let parse = || {
-            let (node, controller) = text.split_once('@')?;
-            let controller: HostPort = controller.parse().ok()?;
-            // The others have to know the port, too.
-            (controller.port != 0).then_some(Voter { node: node.parse().ok()?, controller })
-        };
-        parse().ok_or_else(|| VoterError(text.to_owned()))
-    }
-}
-
-impl Display for Voter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.node, self.controller)
-    }
-}
-
-/// A text that is not `ID@HOST:PORT`.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not ID@HOST:PORT with a port from 1 to 65535")]
-pub struct VoterError(String);
-
-impl Failure for VoterError {
-    fn hint(&self) -> Option<String> {
-        Some("for example 1@kafka-1:9093".to_owned())
-    }
-
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn voters_as_kafka_writes_them() {
-        for text in ["1@kafka-1:9093", "0@[::1]:9093"] {
-            assert_eq!(text.parse::<Voter>().unwrap().to_string(), text);
-        }
-        for text in ["", "kafka-1:9093", "@kafka-1:9093", "-1@kafka-1:9093", "1@kafka-1", "1@kafka-1:0"] {
-            assert!(text.parse::<Voter>().is_err(), "{text}");
-        }
-    }
 }

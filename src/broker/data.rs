@@ -1,12 +1,4 @@
 //! The broker's data directory.
-//!
-//! ```text
-//! lock               held by the living broker, names its process
-//! cluster-id         written before anything else: says that the directory is ours, and whose the log is
-//! server.properties  log4j2.xml     written at each start
-//! kafka.log          what Kafka logs, in at most three files   jvm.log   what the JVM itself prints
-//! logs/              Kafka's own; named so once it is formatted
-//! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -16,21 +8,14 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::error::BrokerError;
+use super::files;
 use super::java::Kafka;
+use super::layout::{CLUSTER_ID, FORMATTING, JVM_LOG, KAFKA_LOG, LOG4J, LOGS, PROPERTIES};
 use super::listeners::Listeners;
 use super::process::Process;
 use super::properties::server_properties;
-use super::{BrokerError, Settings, files};
-
-pub const LOGS: &str = "logs";
-pub const LOG4J: &str = "log4j2.xml";
-
-/// Where Kafka formats its log. A format that was interrupted leaves this, and is done again.
-const FORMATTING: &str = "logs.formatting";
-const CLUSTER_ID: &str = "cluster-id";
-const PROPERTIES: &str = "server.properties";
-const KAFKA_LOG: &str = "kafka.log";
-const JVM_LOG: &str = "jvm.log";
+use super::settings::Settings;
 
 /// What would be written over. None of it can be there before `cluster-id` is, in a directory of ours.
 const WRITTEN: [&str; 6] = [PROPERTIES, LOG4J, KAFKA_LOG, JVM_LOG, LOGS, "meta.properties"];

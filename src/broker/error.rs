@@ -4,10 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use super::data::LOGS;
-use super::jars::kafka_version;
-use super::java::JAVA_MIN;
-use super::listeners::LISTEN_OPTION;
+use super::layout::LOGS;
+use super::settings::LISTEN_OPTION;
+use super::versions::{JAVA_MIN, kafka_version};
 use crate::failure::{Exit, Failure};
 
 #[derive(Debug, thiserror::Error)]

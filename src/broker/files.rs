@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::BrokerError;
+use super::error::BrokerError;
 
 /// Writes a file and waits until it and its name are on the disk.
 pub fn write_synced(path: &Path, text: &str) -> Result<(), BrokerError> {

@@ -7,21 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::error::BrokerError;
+use super::files;
 use super::java::on_path;
 use super::process::{Process, tied};
-use super::{BrokerError, Environment, files};
-
-/// Pins Kafka and all that it needs.
-const POM: &str = include_str!("pom.xml");
+use super::settings::Environment;
+use super::versions::{POM, kafka_version};
 
 const DOWNLOAD_MB: u32 = 43;
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The version of Apache Kafka that is run.
-pub fn kafka_version() -> &'static str {
-    let after = POM.split_once("<kafka.version>").map_or("", |(_, after)| after);
-    after.split_once("</").map_or("", |(version, _)| version)
-}
 
 /// The directory of the jars, which are got if they are not there.
 pub fn get(

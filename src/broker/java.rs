@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::error::BrokerError;
+use super::layout::LOG4J;
 use super::process::tied;
-use super::{BrokerError, Environment};
-
-/// The oldest Java that Apache Kafka 4's broker runs on.
-pub const JAVA_MIN: u32 = 17;
+use super::settings::Environment;
+use super::versions::JAVA_MIN;
 
 /// The heap is bounded, as the broker shares the machine; what serves it is the page cache.
 ///
@@ -33,7 +33,7 @@ impl Kafka {
         class_path.push("/*");
         let mut command = tied(&self.java);
         command.args(JVM_FLAGS);
-        command.arg(format!("-Dlog4j2.configurationFile={}", super::data::LOG4J));
+        command.arg(format!("-Dlog4j2.configurationFile={LOG4J}"));
         command.arg("-cp").arg(class_path).arg(class).current_dir(dir);
         // Java decodes file names by the locale, and in the C locale it mangles all that is not ASCII.
         command.env("LC_ALL", "C.UTF-8");

@@ -1,9 +1,11 @@
 //! Where the broker listens: what was asked for, made into Kafka's properties.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
-use super::{BrokerError, HostPort, ONLY_NODE, Settings, Voter, resolve};
+use super::error::BrokerError;
+use super::settings::{LISTEN_OPTION, Member, ONLY_NODE, Settings, Voter};
+use crate::arguments::HostPort;
 
 /// The listener that brokers talk to controllers through. That of a node on its own is on a loopback port.
 pub const CONTROLLER: &str = "CONTROLLER";
@@ -11,9 +13,6 @@ pub const CONTROLLER: &str = "CONTROLLER";
 /// The listener of `listen`, and the one of `local`.
 const PLAINTEXT: &str = "PLAINTEXT";
 const LOCAL: &str = "LOCAL";
-
-/// The option that names `listen`, unless a command has its own.
-pub const LISTEN_OPTION: &str = "--listen";
 
 /// Kafka's own map of listener names to protocols, and the controller's.
 const PROTOCOLS: &str = "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL";
@@ -44,7 +43,7 @@ impl Listeners {
     pub fn choose(settings: &Settings) -> Result<Listeners, BrokerError> {
         let mut clients = wanted(settings)?;
         let mut controller = match &settings.member {
-            Some(member) => member.controller()?.clone(),
+            Some(member) => controller(member)?.clone(),
             None => loopback(0),
         };
         // Held until all are chosen: a port that is let go at once can be chosen twice.
@@ -193,6 +192,20 @@ fn wanted(settings: &Settings) -> Result<Vec<Listener>, BrokerError> {
     Ok([first].into_iter().chain(local).collect())
 }
 
+/// Where this node's controller listens.
+fn controller(member: &Member) -> Result<&HostPort, BrokerError> {
+    let own = member.quorum.iter().find(|voter| voter.node == member.node);
+    own.map(|voter| &voter.controller).ok_or_else(|| {
+        let quorum: Vec<_> = member.quorum.iter().map(Voter::to_string).collect();
+        BrokerError::NotInQuorum { node: member.node, quorum: quorum.join(",") }
+    })
+}
+
+/// Every socket address that this means; `localhost` may be two.
+pub fn resolve(address: &HostPort) -> io::Result<Vec<SocketAddr>> {
+    Ok((address.host.as_str(), address.port).to_socket_addrs()?.collect())
+}
+
 fn loopback(port: u16) -> HostPort {
     HostPort { host: Ipv4Addr::LOCALHOST.to_string(), port }
 }
@@ -237,7 +250,6 @@ fn bind(address: &HostPort, option: &'static str) -> Result<(TcpListener, u16), 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Member;
     use super::*;
     use crate::failure::{Failure, told};
 

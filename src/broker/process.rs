@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::BrokerError;
+use super::error::BrokerError;
 
 /// `$0` is the expected parent, the rest is the command. `$PPID` is the parent when this shell started.
 const EXEC_IF_PARENT_LIVES: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;

@@ -1,6 +1,6 @@
 //! `server.properties`: ours, then what the user set.
 
-use super::BrokerError;
+use super::error::BrokerError;
 use super::listeners::Listeners;
 
 const HEADER: &str = "# Written by almanac at each start. Changes are lost; use --set KEY=VALUE.\n";
