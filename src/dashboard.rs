@@ -4,21 +4,21 @@
 
 mod answer;
 mod api;
+mod error;
 mod events;
 mod exporter;
 mod routes;
 mod serve;
 mod watch;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use crate::broker::HostPort;
-use crate::failure::{Exit, Failure};
 use crate::stop::Stop;
+pub use error::DashboardError;
 pub use exporter::{Exporter, Numbers, OwnPartitions, Serving};
 pub use serve::raise_file_limit;
 use serve::{Bound, Hosts};
@@ -33,34 +33,6 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// How long a partition may have lag and no new checkpoint and still count as ready.
     pub stall_after: Duration,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum DashboardError {
-    #[error("can't listen at {listen}")]
-    Listen { listen: HostPort, option: &'static str, source: io::Error },
-
-    #[error("the server failed")]
-    Failed(#[from] io::Error),
-}
-
-impl Failure for DashboardError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            DashboardError::Listen { option, .. } => {
-                Some(format!("name another port with {option}, or 0 for a free one"))
-            }
-            DashboardError::Failed(_) => None,
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        match self {
-            // The port is somebody else's, or may not be taken: another one has to be typed.
-            DashboardError::Listen { .. } => Exit::Usage,
-            DashboardError::Failed(_) => Exit::Failed,
-        }
-    }
 }
 
 /// A dashboard that has its port, and answers nobody yet.

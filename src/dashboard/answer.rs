@@ -1,6 +1,7 @@
 //! Texts that many ask for: each made once, compressed once, and told again only to those who don't have it.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -9,8 +10,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-
-use super::watch;
 
 /// A shorter answer fits into one packet without compression.
 const GZIP_FROM_BYTES: usize = 1400;
@@ -35,7 +34,7 @@ impl Answer {
     /// One that is the same to a client as others of the same `content`.
     pub fn tagged(content_type: &'static str, body: impl Into<Bytes>, content: &[u8]) -> Answer {
         // Weak, since it is the same with and without compression.
-        let tag = format!("W/\"{:016x}\"", watch::hash(content));
+        let tag = format!("W/\"{:016x}\"", hash(content));
         Answer { content_type, tag, body: body.into(), gzip: OnceLock::new() }
     }
 
@@ -108,6 +107,32 @@ impl Kept {
         }
         answer
     }
+}
+
+/// The event that nearly all streams tell, being at the same version: made once for all of them.
+#[derive(Default)]
+pub struct Common(Mutex<Option<(Arc<str>, Arc<str>)>>);
+
+impl Common {
+    /// The event for who knows of this version.
+    pub fn get(&self, known: &Arc<str>, make: impl FnOnce() -> Arc<str>) -> Arc<str> {
+        let Ok(mut common) = self.0.lock() else { return make() };
+        match &*common {
+            Some((version, event)) if version == known => Arc::clone(event),
+            _ => {
+                let event = make();
+                *common = Some((Arc::clone(known), Arc::clone(&event)));
+                event
+            }
+        }
+    }
+}
+
+/// The same in every process: `DefaultHasher::new` has no random keys.
+pub fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

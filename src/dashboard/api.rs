@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Snapshot;
+use super::watch::Snapshot;
 use crate::checkpoint::Checkpoint;
 use crate::report::MONTHS;
 use crate::stats::MonthCell;

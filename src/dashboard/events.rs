@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::response::sse::Event;
 use futures_util::stream::{self, Stream};
 use jiff::Timestamp;
 use tokio::sync::watch::Receiver;
 
-use super::{Snapshot, api};
+use super::api;
+use super::watch::Snapshot;
 use crate::text::to_json;
 
 /// The version that a client has. It is small, as there may be a thousand clients.
@@ -21,25 +22,6 @@ struct Told {
 impl Told {
     fn of(snapshot: &Snapshot) -> Told {
         Told { version: Arc::clone(&snapshot.version), hashes: Arc::clone(&snapshot.hashes) }
-    }
-}
-
-/// The event that nearly all streams tell, being at the same version: made once for all of them.
-#[derive(Default)]
-pub struct Common(Mutex<Option<(Arc<str>, Arc<str>)>>);
-
-impl Common {
-    /// The event for who knows of this version.
-    fn get(&self, known: &Arc<str>, make: impl FnOnce() -> Arc<str>) -> Arc<str> {
-        let Ok(mut common) = self.0.lock() else { return make() };
-        match &*common {
-            Some((version, event)) if version == known => Arc::clone(event),
-            _ => {
-                let event = make();
-                *common = Some((Arc::clone(known), Arc::clone(&event)));
-                event
-            }
-        }
     }
 }
 

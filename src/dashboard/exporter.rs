@@ -13,8 +13,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 
+use super::error::DashboardError;
+use super::routes;
 use super::serve::{Bound, Hosts};
-use super::{DashboardError, routes};
 use crate::broker::HostPort;
 use crate::failure::fact;
 use crate::metrics;

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use tokio::sync::watch::Receiver;
 
 use super::answer::Answer;
-use super::watch::Pulse;
-use super::{Snapshot, api, events};
+use super::watch::{Pulse, Snapshot};
+use super::{api, events};
 use crate::metrics;
 use crate::plot::{self, Kind, Look, Unit};
 use crate::report::MONTHS;

@@ -19,7 +19,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
-use super::DashboardError;
+use super::error::DashboardError;
 use crate::broker::HostPort;
 use crate::stop::Stop;
 

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::answer::{Answer, Kept};
-use super::events::Common;
+use super::answer::{Answer, Common, Kept, hash};
 use crate::checkpoint::Checkpoint;
 use crate::failure::{Failure, fact};
 use crate::plot;
@@ -247,13 +246,6 @@ impl File {
         let checkpoint = checkpoint.ok().filter(|_| facts.durable.is_ok());
         Some(File { facts, checkpoint, answer: Answer::new("application/json", bytes), hash, identities })
     }
-}
-
-/// The same in every process: `DefaultHasher::new` has no random keys.
-pub fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn plot_cells(checkpoint: &Checkpoint) -> Vec<plot::Cell> {

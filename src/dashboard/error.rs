@@ -1,0 +1,34 @@
+//! Why the dashboard ends.
+
+use std::io;
+
+use crate::broker::HostPort;
+use crate::failure::{Exit, Failure};
+
+#[derive(Debug, thiserror::Error)]
+pub enum DashboardError {
+    #[error("can't listen at {listen}")]
+    Listen { listen: HostPort, option: &'static str, source: io::Error },
+
+    #[error("the server failed")]
+    Failed(#[from] io::Error),
+}
+
+impl Failure for DashboardError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            DashboardError::Listen { option, .. } => {
+                Some(format!("name another port with {option}, or 0 for a free one"))
+            }
+            DashboardError::Failed(_) => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            // The port is somebody else's, or may not be taken: another one has to be typed.
+            DashboardError::Listen { .. } => Exit::Usage,
+            DashboardError::Failed(_) => Exit::Failed,
+        }
+    }
+}
