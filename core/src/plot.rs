@@ -29,6 +29,7 @@ mod cells;
 mod heatmap;
 mod history;
 mod legend;
+mod look;
 mod mark;
 mod months;
 mod numbers;
@@ -43,100 +44,11 @@ mod text;
 mod yearly;
 
 pub use cells::{Cell, Warning, cells, merge};
+pub use look::{Kind, Look, Unit, WIDTH_MAX, WIDTH_MIN};
 #[cfg(feature = "png")]
 pub use png::{PngError, png};
 
 use std::collections::BTreeSet;
-
-use crate::choice::Choice;
-use crate::report::MONTHS;
-
-/// The kind of picture.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    Months,
-    Heatmap,
-    Stripes,
-    History,
-}
-
-impl Choice for Kind {
-    const ALL: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Months, "months", "A bar for each month, in its latest recorded year"),
-        (Self::Heatmap, "heatmap", "Every month of every year, as a colour"),
-        (
-            Self::Stripes,
-            "stripes",
-            "A stripe for each year, coloured by its difference from the mean over the record",
-        ),
-        (Self::History, "history", "One month over the years, with its lowest and highest day"),
-    ];
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Unit {
-    Celsius,
-    Fahrenheit,
-}
-
-impl Choice for Unit {
-    const ALL: &'static [(Self, &'static str, &'static str)] =
-        &[(Self::Celsius, "c", "Degrees Celsius"), (Self::Fahrenheit, "f", "Degrees Fahrenheit")];
-}
-
-impl Unit {
-    pub fn degrees(self, celsius: f64) -> f64 {
-        match self {
-            Unit::Celsius => celsius,
-            Unit::Fahrenheit => celsius * 1.8 + 32.0,
-        }
-    }
-
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Unit::Celsius => "°C",
-            Unit::Fahrenheit => "°F",
-        }
-    }
-}
-
-/// The content and the style of a picture.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Look {
-    pub kind: Kind,
-    /// Only these months; a history shows the first of them. 0 is January.
-    pub months: Vec<usize>,
-    pub unit: Unit,
-    /// In CSS pixels, kept between [`WIDTH_MIN`] and [`WIDTH_MAX`]; without it the picture has the width that
-    /// suits it.
-    pub width: Option<u32>,
-}
-
-pub const WIDTH_MIN: u32 = 280;
-pub const WIDTH_MAX: u32 = 4000;
-
-impl Look {
-    /// All months, in degrees Celsius.
-    pub fn of(kind: Kind) -> Look {
-        Look { kind, months: (0..MONTHS.len()).collect(), unit: Unit::Celsius, width: None }
-    }
-
-    /// The months to draw, in the order of the calendar.
-    fn months(&self) -> Vec<usize> {
-        (0..MONTHS.len()).filter(|month| self.is_of(*month)).collect()
-    }
-
-    fn is_of(&self, month: usize) -> bool {
-        match self.kind {
-            Kind::History => self.months.first() == Some(&month),
-            _ => self.months.contains(&month),
-        }
-    }
-
-    fn width(&self) -> Option<f64> {
-        self.width.map(|width| f64::from(width.clamp(WIDTH_MIN, WIDTH_MAX)))
-    }
-}
 
 /// The picture as SVG, the same text for the same cells; `None` where no cell is to be drawn.
 ///

@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::civil::Date;
 
-use super::{Look, Unit};
+use super::look::{Look, Unit};
 use crate::report::{MONTHS, is_valid_degrees};
 use crate::stats::{MonthCell, Statistics};
 

@@ -2,13 +2,15 @@
 
 use super::cells::{Cell, month_label};
 use super::legend::{self, Item};
+use super::look::{Look, Unit};
+use super::mark;
 use super::months::axis_title;
 use super::numbers::short;
 use super::page::{EMPTY, Page, SMALL_SIZE, faint, text_width};
 use super::scale::{Colour, Scale};
 use super::span::Span;
 use super::svg::{Element, edge};
-use super::{Look, MONTHS, Unit, mark};
+use crate::report::MONTHS;
 
 // Lengths are in CSS pixels.
 

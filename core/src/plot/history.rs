@@ -3,12 +3,14 @@
 use super::axis::Axis;
 use super::cells::Cell;
 use super::legend::{self, Item};
+use super::look::{Look, Unit};
+use super::mark;
 use super::numbers::short;
 use super::page::{Page, SMALL_SIZE, faint, grid_line, rule, text_width};
 use super::scale::widened;
 use super::span::Span;
 use super::svg::{Element, coordinate};
-use super::{Look, MONTHS, Unit, mark};
+use crate::report::MONTHS;
 
 // Lengths are in CSS pixels.
 

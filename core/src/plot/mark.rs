@@ -1,10 +1,11 @@
 //! The words of a mark, and the dot that shows that days are missing.
 
 use super::cells::Cell;
+use super::look::Unit;
 use super::numbers::short;
 use super::page::{HATCHING, INK, PAPER};
 use super::svg::{Element, coordinate};
-use super::{MONTHS, Unit};
+use crate::report::MONTHS;
 
 /// An element that stands for one month of the year, or the years, named `years`.
 pub fn of_cell(element: Element, cell: &Cell, years: &str, unit: Unit) -> Element {

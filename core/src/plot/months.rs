@@ -4,10 +4,11 @@
 use super::axis::Axis;
 use super::cells::{Cell, month_label};
 use super::legend::{self, Item};
+use super::look::{Look, Unit};
+use super::mark;
 use super::numbers::short;
 use super::page::{LABEL_SIZE, PAPER, Page, SMALL_SIZE, faint, grid_line, ink, rule, text_width};
 use super::svg::{self, Element};
-use super::{Look, Unit, mark};
 
 pub const TITLE: &str = "Each month in its latest recorded year";
 

@@ -1,6 +1,6 @@
 //! The parts that pictures share: title and rules above, legend and source below, and how wide text is.
 
-use super::Unit;
+use super::look::Unit;
 use super::svg::{self, Element};
 
 pub const INK: &str = "#222222";

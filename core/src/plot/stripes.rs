@@ -2,13 +2,15 @@
 
 use super::cells::Cell;
 use super::legend::{self, Item};
+use super::look::{Look, Unit};
+use super::mark;
 use super::numbers::signed;
 use super::page::{Page, SMALL_SIZE, faint};
 use super::scale::{Colour, Scale};
 use super::span::Span;
 use super::svg::{Element, edge};
 use super::yearly::{Year, differences};
-use super::{Look, MONTHS, Unit, mark};
+use crate::report::MONTHS;
 
 // Lengths are in CSS pixels.
 

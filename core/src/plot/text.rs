@@ -1,11 +1,12 @@
 //! The pictures in the characters of a terminal.
 
 use super::cells::{Cell, latest, month_label};
+use super::look::{Kind, Look};
 use super::numbers::{short, signed};
 use super::scale::{Scale, widened};
 use super::span::{SLOTS_MAX, Span};
 use super::yearly::{Year, differences};
-use super::{Kind, Look, heatmap, history, months, stripes};
+use super::{heatmap, history, months, stripes};
 
 const COLUMNS_MIN: usize = 40;
 /// Eighths of a character that grow from the left.
