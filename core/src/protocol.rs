@@ -3,5 +3,7 @@
 pub mod batches;
 pub mod decompression;
 pub mod lookups;
+mod place;
 pub mod reader;
+pub mod transactions;
 pub mod wire;

@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use almanac_core::protocol::batches::{Batch, BatchKind, Records, Transactions};
+use almanac_core::protocol::batches::{Batch, Records};
+use almanac_core::protocol::transactions::{BatchKind, Transactions};
 use almanac_core::protocol::wire::{Limits, Malformed, TopicId};
 use serde::Serialize;
 

@@ -3,8 +3,9 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use almanac_core::protocol::batches::{Batch, BatchKind, Transactions, Unreadable};
+use almanac_core::protocol::batches::{Batch, Unreadable};
 use almanac_core::protocol::lookups::ListedOffset;
+use almanac_core::protocol::transactions::{BatchKind, Transactions};
 use almanac_core::protocol::wire::{EpochEnd, Fetched};
 use rdkafka::error::RDKafkaErrorCode as Code;
 

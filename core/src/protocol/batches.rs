@@ -1,5 +1,6 @@
 //! Record batches in place: bytes in, records out. No IO, no copy.
 
+use super::place::Place;
 use super::reader::{Malformed, Reader};
 use crate::excerpt::Excerpt;
 
@@ -200,18 +201,6 @@ impl<'a> Batch<'a> {
         // Checked when it was read.
         self.base_offset + i64::from(self.last_delta) + 1
     }
-
-    /// Whether it is a transaction's marker that says "aborted".
-    fn is_abort_marker(&self) -> bool {
-        const ABORT: i16 = 0;
-        let marker = || {
-            let mut run = self.run();
-            let mut key = Reader::new(run.next_record(0)?.ok()?.key?);
-            let _version = key.int16().ok()?;
-            key.int16().ok()
-        };
-        self.is_control && marker() == Some(ABORT)
-    }
 }
 
 /// Batches one after the other; the last one may be cut short.
@@ -284,59 +273,6 @@ fn batch(base_offset: i64, bytes: &[u8]) -> Result<Batch<'_>, Unreadable> {
     })
 }
 
-/// A transaction that was aborted: its producer, and its first offset.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Aborted {
-    pub producer_id: i64,
-    pub first_offset: i64,
-}
-
-/// Tells committed batches from others, as each response to a fetch lists what was aborted in it.
-#[derive(Debug)]
-pub struct Transactions {
-    /// Those that begin at batches still to come, the last one first.
-    to_come: Vec<Aborted>,
-    /// Producers whose transaction here is an aborted one.
-    aborting: Vec<i64>,
-}
-
-impl Transactions {
-    pub fn new(mut aborted: Vec<Aborted>) -> Self {
-        aborted.sort_unstable_by_key(|aborted| std::cmp::Reverse(aborted.first_offset));
-        Transactions { to_come: aborted, aborting: Vec::new() }
-    }
-
-    /// How a reader of committed records treats the records of the next batch.
-    ///
-    /// | batch                                                      | kind      |
-    /// |------------------------------------------------------------|-----------|
-    /// | a marker of Kafka's own                                    | `Control` |
-    /// | of a producer whose transaction was aborted, up to its marker | `Aborted` |
-    /// | any other                                                  | `Data`    |
-    pub fn kind(&mut self, batch: &Batch) -> BatchKind {
-        while let Some(next) = self.to_come.pop_if(|next| next.first_offset < batch.next_offset()) {
-            self.aborting.push(next.producer_id);
-        }
-        if batch.is_control {
-            if batch.is_abort_marker() {
-                self.aborting.retain(|producer| *producer != batch.producer_id);
-            }
-            BatchKind::Control
-        } else if batch.is_transactional && self.aborting.contains(&batch.producer_id) {
-            BatchKind::Aborted
-        } else {
-            BatchKind::Data
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum BatchKind {
-    Data,
-    Control,
-    Aborted,
-}
-
 /// Records of one batch, uncompressed, and which offsets they have.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -351,73 +287,6 @@ pub struct Run<'a> {
     is_odd: bool,
 }
 
-/// The offset of the next record of a batch.
-///
-/// Kafka does not check the deltas of an uncompressed batch, but it does check that the header's count and last delta
-/// agree, and goes by these. So they decide. `delta` is the record's offset compared with the batch's first.
-///
-/// | batch                        | delta                              | offset                      |
-/// |------------------------------|------------------------------------|-----------------------------|
-/// | `count` = `last_delta` + 1   | any                                | by the record's place       |
-/// | compacted: `count` is less   | above the one before, in the batch | by the delta                |
-/// | compacted                    | any other                          | unknown: kept aside         |
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Place {
-    /// In a batch without gaps: twice the delta of the next record, as the record has it. Its lowest bit is the sign.
-    usual: u32,
-    /// In a batch from which compaction removed records: the next one is here or above,
-    from: u32,
-    /// and here at most.
-    last: u32,
-}
-
-impl Place {
-    /// No record's delta that is not below zero.
-    const SPARSE: u32 = u32::MAX;
-
-    fn dense(next: u32) -> Place {
-        Place { usual: next.wrapping_mul(2), from: 0, last: 0 }
-    }
-
-    fn of(batch: &Batch) -> Place {
-        match batch.count.checked_sub(1) == Some(batch.last_delta) {
-            true => Place::dense(0),
-            false => Place { usual: Place::SPARSE, from: 0, last: batch.last_delta },
-        }
-    }
-
-    fn is_dense(self) -> bool {
-        self.usual != Place::SPARSE
-    }
-
-    /// The least delta that the next record can have.
-    fn least(self) -> u32 {
-        if self.is_dense() { self.usual / 2 } else { self.from.min(self.last) }
-    }
-
-    /// Passes so many records of a batch without gaps.
-    fn skip(&mut self, count: u32) {
-        self.usual = self.usual.wrapping_add(count.wrapping_mul(2));
-    }
-
-    /// The true delta of the next record, whose own is `delta`; an error holds where a record of unknown offset lies.
-    pub fn next(&mut self, delta: i64) -> Result<u32, u32> {
-        let least = self.least();
-        if self.is_dense() {
-            self.skip(1);
-            return Ok(least);
-        }
-        match u32::try_from(delta).ok().filter(|delta| (self.from..=self.last).contains(delta)) {
-            Some(at) => {
-                self.from = at.saturating_add(1);
-                Ok(at)
-            }
-            // It takes no other record's place.
-            None => Err(self.from.saturating_sub(1).min(self.last)),
-        }
-    }
-}
-
 /// Delta, key and value.
 type Fields<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
 
@@ -428,14 +297,14 @@ impl<'a> Run<'a> {
         leader_epoch: -1,
         count: 0,
         records: Reader::new(&[]),
-        place: Place { usual: 0, from: 0, last: 0 },
+        place: Place::dense(0),
         is_odd: false,
     };
 
     /// All records of a batch, whose bytes are these.
     pub fn new(batch: &Batch, records: &'a [u8]) -> Run<'a> {
         let Batch { base_offset, last_delta, leader_epoch, count, .. } = *batch;
-        let (records, place) = (Reader::new(records), Place::of(batch));
+        let (records, place) = (Reader::new(records), Place::of(count, last_delta));
         Run { base_offset, last_delta, leader_epoch, count, records, place, is_odd: false }
     }
 
@@ -881,32 +750,5 @@ pub mod tests {
                 if offsets as usize == deltas.len() { !agree } else { placed.iter().any(Result::is_err) };
             assert_eq!(records.odd_batch(), is_odd.then_some(BASE), "{deltas:?}");
         }
-    }
-
-    #[test]
-    fn aborted_and_control_batches_are_not_data() {
-        let (transactional, control) = (0x10, 0x30);
-        let marker = |kind: u8| [(Some(vec![0, 0, 0, kind]), Some(vec![0; 6]))];
-        let data = [(None, Some(b"x".to_vec()))];
-        // Attributes, producer, records.
-        let batches: [(i16, i64, &[Sent]); 6] = [
-            (0, -1, &data),
-            (transactional, 7, &data),
-            (transactional, 8, &data),
-            (control, 7, &marker(0)),
-            (control, 8, &marker(1)),
-            (transactional, 7, &data),
-        ];
-        let mut transactions = Transactions::new(vec![Aborted { producer_id: 7, first_offset: 1 }]);
-        let kinds = (0..).zip(batches).map(|(offset, (attributes, producer, sent))| {
-            let mut bytes = batch(offset, 0, attributes, sent);
-            bytes[43..51].copy_from_slice(&producer.to_be_bytes());
-            let checksum = crc32c::crc32c(&bytes[21..]).to_be_bytes();
-            bytes[17..21].copy_from_slice(&checksum);
-            transactions.kind(&Batches::new(&bytes).next().unwrap().unwrap())
-        });
-        use BatchKind::{Control, Data};
-        let expected = [Data, BatchKind::Aborted, Data, Control, Control, Data];
-        assert_eq!(kinds.collect::<Vec<_>>(), expected);
     }
 }

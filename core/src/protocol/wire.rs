@@ -2,8 +2,9 @@
 //!
 //! Version 12 of Metadata and 13 of Fetch identify topics by their IDs. Every Kafka since 3.1 has them.
 
-use super::batches::{Aborted, Batches};
+use super::batches::Batches;
 pub use super::reader::{Malformed, Reader};
+use super::transactions::Aborted;
 
 pub const FETCH: i16 = 1;
 pub const FETCH_VERSION: i16 = 13;
