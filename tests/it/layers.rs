@@ -1,6 +1,6 @@
 //! The shape of the code, held by its text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -255,4 +255,124 @@ fn modules_import_each_other_one_way() {
         }
         assert!(imports.is_empty(), "src/{dir}: there is a circle among {imports:#?}");
     }
+}
+
+/// The modules of both crates, as in `almanac::kafka::admin`, each with those that it imports.
+fn modules() -> BTreeMap<String, BTreeSet<String>> {
+    let sources: Vec<(String, String)> =
+        sources().into_iter().map(|source| (module_of(&source.name), source.code)).collect();
+    let names: BTreeSet<&str> = sources.iter().map(|(module, _)| module.as_str()).collect();
+    let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (module, code) in &sources {
+        let imported = paths_in(code).into_iter().filter_map(|path| resolve(&path, module, &names));
+        modules.entry(module.clone()).or_default().extend(imported);
+    }
+    modules
+}
+
+/// The module of a file, as in `almanac::kafka` for `kafka/mod.rs`.
+fn module_of(name: &str) -> String {
+    let (root, path) = name.strip_prefix("core/").map_or(("almanac", name), |path| ("almanac_core", path));
+    let path = path.strip_suffix(".rs").unwrap();
+    let parts = path.split('/').filter(|part| !["lib", "main", "mod"].contains(part));
+    [root].into_iter().chain(parts).collect::<Vec<_>>().join("::")
+}
+
+/// What `use` names, and the paths elsewhere that begin at a crate, at `super` or at `self`.
+fn paths_in(code: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    let mut others = String::new();
+    let mut statement: Option<String> = None;
+    for line in code.lines() {
+        let code = line.trim();
+        let after_pub = code.strip_prefix("pub").map_or(code, |rest| {
+            rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(rest, |(_, rest)| rest)
+        });
+        let used = after_pub.trim_start().strip_prefix("use ");
+        match (&mut statement, used) {
+            (Some(tree), _) => tree.push_str(code),
+            (None, Some(tree)) => statement = Some(tree.to_owned()),
+            (None, None) => {
+                others.push_str(line);
+                others.push('\n');
+            }
+        }
+        if let Some(tree) = statement.take_if(|tree| tree.ends_with(';')) {
+            expand("", tree.trim_end_matches(';'), &mut paths);
+        }
+    }
+    let is_part = |character: char| character.is_alphanumeric() || "_:".contains(character);
+    let others = others.split(|character| !is_part(character));
+    paths.extend(others.filter(|path| begins_at_a_module(path)).map(str::to_owned));
+    paths
+}
+
+fn begins_at_a_module(path: &str) -> bool {
+    path.split_once("::")
+        .is_some_and(|(first, _)| ["crate", "super", "self", "almanac_core"].contains(&first))
+}
+
+/// Adds a path for each leaf of a `use` tree.
+fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
+    let Some((head, group)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default();
+        paths.push(format!("{prefix}{}", path.trim()));
+        return;
+    };
+    let prefix = format!("{prefix}{}", head.trim());
+    let group = group.rsplit_once('}').unwrap().0;
+    let mut depth = 0;
+    let items = group.split(|character| {
+        depth += i32::from(character == '{') - i32::from(character == '}');
+        character == ',' && depth == 0
+    });
+    for item in items.filter(|item| !item.trim().is_empty()) {
+        expand(&prefix, item, paths);
+    }
+}
+
+/// The module that a path in `module` leads into, if it is another one. A crate's own root only passes names on.
+fn resolve(path: &str, module: &str, names: &BTreeSet<&str>) -> Option<String> {
+    let mut parts: Vec<&str> = module.split("::").collect();
+    let mut path = path.split("::").peekable();
+    match *path.peek()? {
+        "crate" => parts.truncate(1),
+        "almanac_core" => parts.clear(),
+        "super" | "self" => {}
+        child if names.contains(&*format!("{module}::{child}")) => {}
+        _ => return None,
+    }
+    for part in path {
+        match part {
+            "crate" | "self" => {}
+            "super" => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    while !parts.is_empty() && !names.contains(&*parts.join("::")) {
+        parts.pop();
+    }
+    let found = parts.join("::");
+    let is_own_root = module.split("::").next() == Some(&found);
+    (!found.is_empty() && found != module && !is_own_root).then_some(found)
+}
+
+#[test]
+fn no_import_circle() {
+    let mut modules = modules();
+    assert!(modules["almanac::kafka::fetcher"].contains("almanac_core::protocol::wire"), "{modules:#?}");
+    // A module is in no circle if it imports none of those left, or none of them imports it.
+    loop {
+        let left: BTreeSet<String> = modules.keys().cloned().collect();
+        modules.retain(|_, imported| {
+            imported.retain(|name| left.contains(name));
+            !imported.is_empty()
+        });
+        let imported: BTreeSet<String> = modules.values().flatten().cloned().collect();
+        modules.retain(|module, _| imported.contains(module));
+        if modules.len() == left.len() {
+            break;
+        }
+    }
+    assert!(modules.is_empty(), "these modules import each other in a circle: {modules:#?}");
 }
