@@ -2,9 +2,10 @@
 
 use std::io::BufRead;
 
+use super::error::SourceError;
+use super::options::{Options, Unit};
 use super::rows::Rows;
 use super::stations::Stations;
-use super::{Options, SourceError, Unit};
 use crate::report::Report;
 
 /// The columns of a CSV, as the user names them. almanac guesses none: nobody would notice a wrong guess.

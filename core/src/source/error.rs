@@ -5,7 +5,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::InputFormat;
+use super::options::InputFormat;
 use crate::choice::Choice;
 use crate::failure::{Exit, Failure};
 

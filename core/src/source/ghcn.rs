@@ -7,10 +7,11 @@ use std::io::BufRead;
 
 use jiff::civil::Date;
 
+use super::error::SourceError;
 use super::lines::Lines;
+use super::options::Unit;
 use super::rows::{MISSING, Row, Rows, parse_number};
 use super::stations::Stations;
-use super::{SourceError, Unit};
 use crate::report::{Report, is_valid_degrees, parse_date};
 
 const TMAX: &[u8] = b"TMAX";

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::SourceError;
+use super::error::SourceError;
 
 /// The longest line, or record of several lines, that is read. The longest header known has 2,000 bytes. A far
 /// longer line is not weather, and a small compressed file could fill the memory with one.

@@ -10,10 +10,10 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, SeqAccess, Visitor};
 
-use super::error::shortened;
+use super::error::{SourceError, shortened};
+use super::options::Unit;
 use super::rows::{Row, Rows};
 use super::stations::Stations;
-use super::{SourceError, Unit};
 use crate::report::{Report, is_valid_degrees, parse_date};
 
 const VARIABLE: &str = "temperature_2m_max";

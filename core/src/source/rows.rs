@@ -7,9 +7,9 @@ use std::io::BufRead;
 
 use jiff::civil::Date;
 
-use super::error::listed;
+use super::error::{SourceError, listed};
 use super::lines::Lines;
-use super::{SourceError, Unit};
+use super::options::Unit;
 use crate::report::{is_valid_degrees, parse_date};
 
 /// NOAA's mark for a missing value, whatever the unit.

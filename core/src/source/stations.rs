@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::error::listed;
-use super::{Options, SourceError};
+use super::error::{SourceError, listed};
+use super::options::Options;
 use crate::report::Report;
 
 /// The days from 0001-01-01 to 9999-12-31: no file of daily weather has more reports of one station.
