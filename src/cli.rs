@@ -1,25 +1,25 @@
-//! What can be typed: definitions only. The doc comments are the help text.
+//! The command line: definitions only. The doc comments are the help text.
 //!
 //! `-h` fits a screen: what is rarely typed is in `--help` only.
 
+mod producer;
+mod shared;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use jiff::civil::Date;
 
+use self::shared::{choice, parse};
 use crate::arguments::{
-    HostPort, Property, parse_brokers, parse_cluster_id, parse_degrees, parse_duration, parse_month,
-    parse_partition, parse_rate, parse_seconds, parse_start,
+    HostPort, Property, parse_cluster_id, parse_duration, parse_month, parse_partition, parse_seconds,
 };
 use crate::broker::Voter;
-use crate::choice::Choice;
-use crate::failure::{Failure, told};
 use crate::plot;
-use crate::source::{InputFormat, Unit};
+
+pub use self::producer::{Files, Pace, Producer, Synthetic};
+pub use self::shared::{Dir, Kafka, Metrics};
 
 /// Daily weather through Apache Kafka into month-by-month statistics, counted exactly once
 #[derive(Debug, Parser)]
@@ -87,42 +87,6 @@ pub struct Logging {
 pub enum Format {
     Text,
     Json,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct Kafka {
-    /// Kafka brokers, HOST:PORT[,HOST:PORT…]
-    #[arg(short, long, value_name = "BROKERS", default_value = "localhost:9092", env = "ALMANAC_BROKERS",
-          value_parser = parse_brokers)]
-    pub brokers: String,
-    /// Topic
-    #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
-    pub topic: String,
-    /// Client property, as in kcat: security.*, ssl.*, sasl.*, fetch.*, …
-    // The help would show the environment's value, and with it a password.
-    #[arg(
-        short = 'X',
-        value_name = "KEY=VALUE",
-        env = "ALMANAC_X",
-        hide_env_values = true,
-        value_delimiter = '\n'
-    )]
-    pub properties: Vec<Property>,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct Dir {
-    /// Where the checkpoints and the plot are
-    #[arg(short, long, default_value = "files", env = "ALMANAC_DIR")]
-    pub dir: PathBuf,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct Metrics {
-    /// Serve numbers for Prometheus at /metrics there, /healthz and /readyz, too
-    #[arg(id = "metrics", long = "metrics", value_name = "HOST:PORT", env = "ALMANAC_METRICS",
-          value_parser = parse::<HostPort>)]
-    pub listen: Option<HostPort>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -221,117 +185,6 @@ pub struct Cluster {
     /// The id that all of them share: 22 characters, as of 16 bytes in URL-safe base64
     #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_CLUSTER_ID", value_parser = parse_cluster_id)]
     pub cluster_id: Option<String>,
-}
-
-#[derive(Args, Debug)]
-pub struct Producer {
-    #[command(flatten)]
-    pub kafka: Kafka,
-    #[command(flatten)]
-    pub pace: Pace,
-    /// Keep the topic: send the days that are missing in it, then go on
-    #[arg(long, env = "ALMANAC_APPEND", conflicts_with = "recreate")]
-    pub append: bool,
-    /// Delete the topic even if the broker is another machine
-    #[arg(long, env = "ALMANAC_RECREATE")]
-    pub recreate: bool,
-    /// Partitions of the topic
-    #[arg(long, value_name = "N", default_value = "4", env = "ALMANAC_PARTITIONS",
-          value_parser = clap::value_parser!(i32).range(1..=10_000))]
-    pub partitions: i32,
-    /// Replicas of each partition
-    #[arg(long, value_name = "N", default_value = "1", env = "ALMANAC_REPLICATION", hide_short_help = true,
-          value_parser = clap::value_parser!(i32).range(1..=100))]
-    pub replication: i32,
-    #[command(flatten)]
-    pub metrics: Metrics,
-    #[command(flatten)]
-    pub synthetic: Synthetic,
-    #[command(flatten)]
-    pub files: Files,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct Pace {
-    /// Time from day to day; 0: as fast as it goes
-    #[arg(long, value_name = "TIME", default_value = "100ms", env = "ALMANAC_INTERVAL", value_parser = parse_duration)]
-    pub interval: Duration,
-    /// Stop after so many distinct days
-    #[arg(long, value_name = "N", env = "ALMANAC_DAYS")]
-    pub days: Option<u64>,
-    /// Mean number of repeats of a day [default: 0.05; 0 with --file]
-    #[arg(long, value_name = "RATE", env = "ALMANAC_DUPLICATES", value_parser = parse_rate)]
-    pub duplicates: Option<f64>,
-    /// What the repeats carry, in °C, so that counting one shows
-    #[arg(long, value_name = "DEGREES", env = "ALMANAC_DUPLICATE_DEGREES", hide_short_help = true,
-          value_parser = parse_degrees, allow_negative_numbers = true)]
-    pub duplicate_degrees: Option<f64>,
-    /// Longest gap between days in the topic that is filled, in years
-    #[arg(long, value_name = "YEARS", default_value = "100", env = "ALMANAC_GAP_MAX", hide_short_help = true,
-          value_parser = clap::value_parser!(u32).range(0..=9999))]
-    pub gap_max: u32,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct Synthetic {
-    /// Seed of the synthetic weather
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "0",
-        env = "ALMANAC_SEED",
-        help_heading = "Synthetic weather"
-    )]
-    pub seed: u64,
-    /// First day [default: 1990-01-01; with --append, the first in the topic]
-    #[arg(long, value_name = "DATE", env = "ALMANAC_START", value_parser = parse_start,
-          help_heading = "Synthetic weather")]
-    pub start: Option<Date>,
-}
-
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Real weather")]
-pub struct Files {
-    /// Files to send: GHCN-Daily, NOAA, Open-Meteo, or any CSV; .gz too
-    #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
-    pub files: Vec<PathBuf>,
-    /// Format of the files, if it is not recognised
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        requires = "files",
-        env = "ALMANAC_INPUT_FORMAT",
-        value_parser = choice::<InputFormat>(),
-        hide_short_help = true
-    )]
-    pub input_format: Option<InputFormat>,
-    /// Which station of several
-    #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION")]
-    pub station: Option<String>,
-    /// Send observations that failed a quality check, too
-    #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
-    pub keep_flagged: bool,
-    /// Column of the date in a CSV
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "files",
-        env = "ALMANAC_DATE_COLUMN",
-        hide_short_help = true
-    )]
-    pub date_column: Option<String>,
-    /// Column of the temperature in a CSV
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "files",
-        env = "ALMANAC_DEGREES_COLUMN",
-        hide_short_help = true
-    )]
-    pub degrees_column: Option<String>,
-    /// Unit of that column
-    #[arg(long, requires = "files", env = "ALMANAC_UNIT", value_parser = choice::<Unit>(), hide_short_help = true)]
-    pub unit: Option<Unit>,
 }
 
 #[derive(Args, Debug)]
@@ -516,16 +369,5 @@ pub struct Man {
     pub into: Option<PathBuf>,
 }
 
-/// Where the dashboard is if nothing else is said.
+/// The default address of the dashboard.
 pub const DASHBOARD_AT: &str = "127.0.0.1:8080";
-
-/// Parses the name of a value, and has the help list all of them.
-fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
-    let values = T::ALL.iter().map(|(_, name, help)| PossibleValue::new(name).help(help));
-    PossibleValuesParser::new(values).try_map(|name| T::named(&name).ok_or("it is not in the list"))
-}
-
-/// A value whose errors have a hint, which clap prints with them.
-fn parse<T: FromStr<Err: Failure>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error| told(&error))
-}

@@ -68,6 +68,64 @@ impl fmt::Display for Labels {
     }
 }
 
+/// A number of each partition: its name, type and help, and the value if it is known.
+type Number = (&'static str, Type, &'static str, fn(&PartitionView) -> Option<f64>);
+
+const NUMBERS: [Number; 12] = [
+    ("almanac_partition_offset", Gauge, "The next offset to read, as the checkpoint has it.", |view| {
+        Some(view.offset? as f64)
+    }),
+    ("almanac_partition_high_watermark", Gauge, "One past the last record that can be read.", |view| {
+        Some(view.high_watermark? as f64)
+    }),
+    ("almanac_partition_lag", Gauge, "Offsets between the checkpoint and the high watermark.", |view| {
+        Some(view.lag? as f64)
+    }),
+    (
+        "almanac_freshness_seconds",
+        Gauge,
+        "For how long the checkpoint has been behind the log, or unheard of.",
+        |view| Some(view.freshness_seconds?.as_secs_f64()),
+    ),
+    ("almanac_reports", Gauge, "Reports in the checkpoint: distinct days.", |view| Some(view.days? as f64)),
+    ("almanac_newest_day_timestamp_seconds", Gauge, "The newest day counted, its midnight in UTC.", |view| {
+        Some(unix_seconds(view.newest?))
+    }),
+    ("almanac_checkpoint_size_bytes", Gauge, "Size of the checkpoint's file.", |view| {
+        Some(view.bytes? as f64)
+    }),
+    (
+        "almanac_checkpoint_duration_seconds",
+        Gauge,
+        "How long the last checkpoint took to become durable.",
+        |view| Some(view.consumer?.checkpoint_seconds),
+    ),
+    (
+        "almanac_checkpoint_timestamp_seconds",
+        Gauge,
+        "When the checkpoint's file was replaced last.",
+        |view| Some(view.written?.as_duration().as_secs_f64()),
+    ),
+    (
+        "almanac_rebalances_total",
+        Counter,
+        "Assignments and revocations since the partition's owner started.",
+        |view| Some(view.consumer?.rebalances as f64),
+    ),
+    (
+        "almanac_broker_errors_total",
+        Counter,
+        "Errors of the owner's Kafka client since it started.",
+        |view| Some(view.consumer?.broker_errors as f64),
+    ),
+    (
+        "almanac_rejected_records_total",
+        Counter,
+        "Records of the log so far that were rejected, as the rejected file has them.",
+        |view| Some(view.rejected? as f64),
+    ),
+];
+
 /// The numbers of partitions.
 pub fn of_partitions(views: &[PartitionView], is_readable: bool) -> String {
     let mut text = Text::default();
@@ -79,66 +137,15 @@ pub fn of_partitions(views: &[PartitionView], is_readable: bool) -> String {
         "1 where the checkpoints' directory can be read, else 0.",
         readable,
     );
-    let mut each = |name: &str, kind: Type, help: &str, value: &dyn Fn(&PartitionView) -> Option<f64>| {
+    for (name, kind, help, value) in NUMBERS {
         text.family(name, kind, help, views.iter().map(|view| (labels(view), value(view))));
-    };
-    each("almanac_partition_offset", Gauge, "The next offset to read, as the checkpoint has it.", &|view| {
-        Some(view.offset? as f64)
-    });
-    each("almanac_partition_high_watermark", Gauge, "One past the last record that can be read.", &|view| {
-        Some(view.high_watermark? as f64)
-    });
-    each("almanac_partition_lag", Gauge, "Offsets between the checkpoint and the high watermark.", &|view| {
-        Some(view.lag? as f64)
-    });
-    each(
-        "almanac_freshness_seconds",
-        Gauge,
-        "For how long the checkpoint has been behind the log, or unheard of.",
-        &|view| Some(view.freshness_seconds?.as_secs_f64()),
-    );
-    each("almanac_reports", Gauge, "Reports in the checkpoint: distinct days.", &|view| {
-        Some(view.days? as f64)
-    });
-    each(
-        "almanac_newest_day_timestamp_seconds",
-        Gauge,
-        "The newest day counted, its midnight in UTC.",
-        &|view| Some(unix_seconds(view.newest?)),
-    );
-    each("almanac_checkpoint_size_bytes", Gauge, "Size of the checkpoint's file.", &|view| {
-        Some(view.bytes? as f64)
-    });
-    each(
-        "almanac_checkpoint_duration_seconds",
-        Gauge,
-        "How long the last checkpoint took to become durable.",
-        &|view| Some(view.consumer?.checkpoint_seconds),
-    );
-    each(
-        "almanac_checkpoint_timestamp_seconds",
-        Gauge,
-        "When the checkpoint's file was replaced last.",
-        &|view| Some(view.written?.as_duration().as_secs_f64()),
-    );
-    each(
-        "almanac_rebalances_total",
-        Counter,
-        "Assignments and revocations since the partition's owner started.",
-        &|view| Some(view.consumer?.rebalances as f64),
-    );
-    each(
-        "almanac_broker_errors_total",
-        Counter,
-        "Errors of the owner's Kafka client since it started.",
-        &|view| Some(view.consumer?.broker_errors as f64),
-    );
-    each(
-        "almanac_rejected_records_total",
-        Counter,
-        "Records of the log so far that were rejected, as the rejected file has them.",
-        &|view| Some(view.rejected? as f64),
-    );
+    }
+    records(&mut text, views);
+    states(&mut text, views);
+    text.0
+}
+
+fn records(text: &mut Text, views: &[PartitionView]) {
     let outcomes = views.iter().flat_map(|view| {
         let outcome = |name, count: fn(&Status) -> u64| {
             (labels(view).with("outcome", name), view.consumer.map(|status| count(status) as f64))
@@ -155,13 +162,15 @@ pub fn of_partitions(views: &[PartitionView], is_readable: bool) -> String {
         "Records taken since the partition's owner took it, by what became of them.",
         outcomes,
     );
+}
+
+fn states(text: &mut Text, views: &[PartitionView]) {
     let states = views.iter().flat_map(|view| {
         PartitionState::ALL.map(|state| {
             (labels(view).with("state", state), Some(if state == view.state { 1.0 } else { 0.0 }))
         })
     });
     text.family("almanac_partition_state", Gauge, "1 for the state that the partition is in.", states);
-    text.0
 }
 
 /// The topic is not known before a consumer has said something of the partition: then its label is left out, which is

@@ -1,0 +1,122 @@
+//! Options of the producer, and those of it that `up` has.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::civil::Date;
+
+use super::shared::{Kafka, Metrics, choice};
+use crate::arguments::{parse_degrees, parse_duration, parse_rate, parse_start};
+use crate::source::{InputFormat, Unit};
+
+#[derive(Args, Debug)]
+pub struct Producer {
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub pace: Pace,
+    /// Keep the topic: send the days that are missing in it, then go on
+    #[arg(long, env = "ALMANAC_APPEND", conflicts_with = "recreate")]
+    pub append: bool,
+    /// Delete the topic even if the broker is another machine
+    #[arg(long, env = "ALMANAC_RECREATE")]
+    pub recreate: bool,
+    /// Partitions of the topic
+    #[arg(long, value_name = "N", default_value = "4", env = "ALMANAC_PARTITIONS",
+          value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub partitions: i32,
+    /// Replicas of each partition
+    #[arg(long, value_name = "N", default_value = "1", env = "ALMANAC_REPLICATION", hide_short_help = true,
+          value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub replication: i32,
+    #[command(flatten)]
+    pub metrics: Metrics,
+    #[command(flatten)]
+    pub synthetic: Synthetic,
+    #[command(flatten)]
+    pub files: Files,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Pace {
+    /// Time from day to day; 0: as fast as it goes
+    #[arg(long, value_name = "TIME", default_value = "100ms", env = "ALMANAC_INTERVAL", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// Stop after so many distinct days
+    #[arg(long, value_name = "N", env = "ALMANAC_DAYS")]
+    pub days: Option<u64>,
+    /// Mean number of repeats of a day [default: 0.05; 0 with --file]
+    #[arg(long, value_name = "RATE", env = "ALMANAC_DUPLICATES", value_parser = parse_rate)]
+    pub duplicates: Option<f64>,
+    /// What the repeats carry, in °C, so that counting one shows
+    #[arg(long, value_name = "DEGREES", env = "ALMANAC_DUPLICATE_DEGREES", hide_short_help = true,
+          value_parser = parse_degrees, allow_negative_numbers = true)]
+    pub duplicate_degrees: Option<f64>,
+    /// Longest gap between days in the topic that is filled, in years
+    #[arg(long, value_name = "YEARS", default_value = "100", env = "ALMANAC_GAP_MAX", hide_short_help = true,
+          value_parser = clap::value_parser!(u32).range(0..=9999))]
+    pub gap_max: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Synthetic {
+    /// Seed of the synthetic weather
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        env = "ALMANAC_SEED",
+        help_heading = "Synthetic weather"
+    )]
+    pub seed: u64,
+    /// First day [default: 1990-01-01; with --append, the first in the topic]
+    #[arg(long, value_name = "DATE", env = "ALMANAC_START", value_parser = parse_start,
+          help_heading = "Synthetic weather")]
+    pub start: Option<Date>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Real weather")]
+pub struct Files {
+    /// Files to send: GHCN-Daily, NOAA, Open-Meteo, or any CSV; .gz too
+    #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
+    pub files: Vec<PathBuf>,
+    /// Format of the files, if it is not recognised
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        requires = "files",
+        env = "ALMANAC_INPUT_FORMAT",
+        value_parser = choice::<InputFormat>(),
+        hide_short_help = true
+    )]
+    pub input_format: Option<InputFormat>,
+    /// Which station of several
+    #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION")]
+    pub station: Option<String>,
+    /// Send observations that failed a quality check, too
+    #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
+    pub keep_flagged: bool,
+    /// Column of the date in a CSV
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "files",
+        env = "ALMANAC_DATE_COLUMN",
+        hide_short_help = true
+    )]
+    pub date_column: Option<String>,
+    /// Column of the temperature in a CSV
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "files",
+        env = "ALMANAC_DEGREES_COLUMN",
+        hide_short_help = true
+    )]
+    pub degrees_column: Option<String>,
+    /// Unit of that column
+    #[arg(long, requires = "files", env = "ALMANAC_UNIT", value_parser = choice::<Unit>(), hide_short_help = true)]
+    pub unit: Option<Unit>,
+}

@@ -1,0 +1,58 @@
+//! Options and parsers that several commands share.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use crate::arguments::{HostPort, Property, parse_brokers};
+use crate::choice::Choice;
+use crate::failure::{Failure, told};
+
+#[derive(Args, Clone, Debug)]
+pub struct Kafka {
+    /// Kafka brokers, HOST:PORT[,HOST:PORT…]
+    #[arg(short, long, value_name = "BROKERS", default_value = "localhost:9092", env = "ALMANAC_BROKERS",
+          value_parser = parse_brokers)]
+    pub brokers: String,
+    /// Topic
+    #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
+    pub topic: String,
+    /// Client property, as in kcat: security.*, ssl.*, sasl.*, fetch.*, …
+    // The help would show the environment's value, and with it a password.
+    #[arg(
+        short = 'X',
+        value_name = "KEY=VALUE",
+        env = "ALMANAC_X",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
+    pub properties: Vec<Property>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Dir {
+    /// Where the checkpoints and the plot are
+    #[arg(short, long, default_value = "files", env = "ALMANAC_DIR")]
+    pub dir: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Metrics {
+    /// Serve numbers for Prometheus at /metrics there, /healthz and /readyz, too
+    #[arg(id = "metrics", long = "metrics", value_name = "HOST:PORT", env = "ALMANAC_METRICS",
+          value_parser = parse::<HostPort>)]
+    pub listen: Option<HostPort>,
+}
+
+/// Parses the name of a value, and has the help list all of them.
+pub fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
+    let values = T::ALL.iter().map(|(_, name, help)| PossibleValue::new(name).help(help));
+    PossibleValuesParser::new(values).try_map(|name| T::named(&name).ok_or("it is not in the list"))
+}
+
+/// A value whose errors have a hint, which clap prints with them.
+pub fn parse<T: FromStr<Err: Failure>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| told(&error))
+}
