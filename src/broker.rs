@@ -37,8 +37,8 @@ pub use self::error::BrokerError;
 pub use self::settings::{Environment, Member, Settings, Voter, VoterError};
 pub use self::versions::kafka_version;
 
-/// How long Kafka may take from its start to its first answer: five seconds on a machine of its own, and half a minute on
-/// two cores with twenty others at work.
+/// How long Kafka may take from its start to its first response. It takes five seconds on a machine of its own, and
+/// half a minute on two cores with twenty others at work.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
 /// How long Kafka may take from SIGTERM to its end before it is killed. Container engines kill 10 s after SIGTERM, and
 /// then nothing could be said about it.
@@ -61,11 +61,12 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts Kafka and returns once `is_ready`, called with the address of a listener, says so. Where every
-    /// listener wants TLS or a password, of which nothing is known here, Kafka is ready when one of them reacts.
+    /// Starts Kafka and returns once `is_ready`, called with the address of a listener, says so. If every
+    /// listener needs TLS or a password, which are not known here, Kafka is ready when one of them reacts.
     ///
-    /// The first start ever gets Kafka's jars; the first start on a data directory formats it. `progress` is told
-    /// what takes time. When `stop` turns true, the start is undone and [`BrokerError::Stopped`] returned.
+    /// The first start ever gets Kafka's jars; the first start on a data directory formats it. `progress` gets
+    /// a line for each step that takes time. When `stop` turns true, the start is undone and
+    /// [`BrokerError::Stopped`] returned.
     pub fn start(
         settings: &Settings,
         is_ready: &mut dyn FnMut(&str) -> bool,
@@ -120,7 +121,7 @@ impl Broker {
         self.process.try_wait()
     }
 
-    /// What the broker logged last: its last error, or its last lines.
+    /// The end of the broker's log: its last error, or its last lines.
     pub fn last_words(&self) -> String {
         self.data.last_words(&self.log)
     }
@@ -184,7 +185,7 @@ fn reacts(bootstrap: &str) -> bool {
     bootstrap.to_socket_addrs().is_ok_and(|mut addresses| addresses.any(|address| is_answer(ask(address))))
 }
 
-/// What is found at an address.
+/// The kind of server at an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Listening {
     Nobody,
@@ -192,7 +193,7 @@ pub enum Listening {
     SomethingElse,
 }
 
-/// Who listens at `address`. `is_kafka` is asked again for some seconds, as a Kafka may just be starting.
+/// The kind of server at `address`. `is_kafka` is called again for some seconds, as a Kafka may just be starting.
 pub fn who_listens(address: &HostPort, is_kafka: &mut dyn FnMut(&str) -> bool) -> Listening {
     let bootstrap = address.to_string();
     let deadline = Instant::now() + RECOGNISE_DEADLINE;

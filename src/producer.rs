@@ -26,8 +26,8 @@ const RESEND_AFTER: Duration = Duration::from_millis(200);
 const TOPIC_POLL: Duration = Duration::from_millis(20);
 /// A topic's newest day is among its last records: repeats follow their original by 40 days at most.
 const TAIL_RECORDS: i64 = 1000;
-/// How long to wait, once asked to stop, for what was sent already.
-/// Container engines kill 10 s after SIGTERM, and then nothing could be said of what was not acknowledged.
+/// How long to wait for acknowledgements after a request to stop.
+/// Container engines kill 10 s after SIGTERM, and then the producer could not report the missing acknowledgements.
 const STOP_FLUSH_MAX: Duration = Duration::from_secs(5);
 /// A sender that fell further behind than this does not catch up in a burst.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ impl Failure for ProduceError {
         let hint = match self {
             ProduceError::Kafka(error) => return error.hint(),
             ProduceError::WouldDelete { .. } => {
-                "--recreate deletes it with all its records and begins again, --append goes on in it"
+                "--recreate deletes it with all its records and starts over, --append adds to it"
             }
             ProduceError::CreatedByOthers { .. } => {
                 "stop what creates it (auto.create.topics.enable on the broker?) and run this again"
@@ -87,7 +87,7 @@ impl Failure for ProduceError {
     }
 }
 
-/// What the topic must be before the first report goes out.
+/// The state that the topic must have before the first report is sent.
 #[derive(Clone, Debug)]
 pub struct TopicPlan {
     pub topic: String,
@@ -99,7 +99,7 @@ pub struct TopicPlan {
     pub recreate: bool,
 }
 
-/// What was found and done.
+/// The topic as found, and the changes made to it.
 #[derive(Debug, Default)]
 pub struct Prepared {
     /// Records deleted, and the newest day among them.
@@ -266,7 +266,7 @@ pub fn watch(
         match health.check() {
             Health::Unsure => {}
             Health::Silent(error) => {
-                // Still away is no news.
+                // Kafka is still away, as was reported before.
                 if trouble.now().is_none() {
                     trouble.set(Some(silent(connection, error)));
                 }
@@ -300,8 +300,8 @@ fn silent(connection: &Connection, error: KafkaError) -> String {
 
 /// Sends each report, a new day every `interval`, until there are no more or it is asked to stop.
 ///
-/// The very first is acknowledged before the next goes out: so the first day in a topic is where its sending
-/// began, and whoever appends to it later can tell which days are missing.
+/// Kafka acknowledges the very first report before the next is sent. So the first day in a topic is where its sending
+/// began, and a producer that appends to it later knows which days are missing.
 pub fn send_all(
     sender: &Sender,
     reports: impl Iterator<Item = Sent>,

@@ -1,13 +1,13 @@
 //! All durable state of a partition, behind the verbs of [`Store`] and [`Claim`].
 //!
 //! This is the only place that renames and syncs. The right to write is the owner epoch, a directory
-//! `.almanac/N/EPOCH`: every file is written there first and renamed into place from there, and whoever takes
-//! the partition removes the epochs below its own. A former owner that wakes up finds its directory gone: its
+//! `.almanac/N/EPOCH`: every file is written there first and renamed into place from there. A new owner
+//! removes the epochs below its own. A former owner that wakes up finds its directory gone: its
 //! rename fails, and nothing of the new owner's is overwritten. The lock only says who is alive.
 //!
 //! The epoch is a directory, not its path: DIR may be removed, renamed or replaced, and the same path lead to another
 //! owner's. So a temporary file is created by the handle of the epoch's directory, and renamed from where that file is
-//! found by its path from the handle of DIR. Where the two are not the same any more, there is no such file.
+//! found by its path from the handle of DIR. If the two are no longer the same, there is no such file.
 
 #![allow(clippy::disallowed_methods, reason = "the one place that renames")]
 

@@ -10,7 +10,7 @@ use crate::report::{Decoder, MONTHS};
 use crate::stats::MonthCell;
 use crate::store::{Rejected, StoreError};
 
-/// The fold over again, beside the files that it is held against.
+/// The log folded again, with the files that it is compared with.
 #[derive(Debug)]
 pub struct Replay<Lines> {
     checkpoint: Checkpoint,
@@ -19,13 +19,13 @@ pub struct Replay<Lines> {
     decoder: Decoder,
 }
 
-/// What became of the records.
+/// How the records were counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     pub counted: u64,
     pub duplicates: u64,
     pub rejected: u64,
-    /// Records that can't be decoded, beside the first of their batch, which is rejected for all of them.
+    /// Records that can't be decoded, besides the first of their batch, which is rejected for all of them.
     pub undecoded: u64,
 }
 
@@ -49,7 +49,7 @@ pub enum Difference {
     Rejected { line: usize, file: Option<Box<Rejected>>, log: Option<Box<Rejected>> },
 }
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -105,8 +105,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The rejected file beside the rejected records of the log. Both are in the order of offsets, so that neither has to be
-/// in memory.
+/// The rejected file, compared with the rejected records of the log. Both are in the order of offsets, so
+/// that neither has to be in memory.
 #[derive(Debug)]
 struct Aside<Lines> {
     lines: Lines,
@@ -212,7 +212,7 @@ impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
     }
 
     /// The same where the log is replayed from `self`'s first offset only, and the file has counted more before it.
-    /// What can be told then: that the days of these records are counted, and that the rejected ones are kept.
+    /// So it checks only that the days of these records are counted, and that the rejected ones are kept.
     pub fn difference_from(
         &mut self,
         file: &Checkpoint,
@@ -222,7 +222,7 @@ impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
         Ok(self.uncounted(file, log_end).or_else(|| self.aside.difference.clone()))
     }
 
-    /// A day of the log that the file has not counted: all that can be told where records were removed within the log.
+    /// A day of the log that the file has not counted. No other check is possible if records are missing within the log.
     pub fn uncounted(&self, file: &Checkpoint, log_end: i64) -> Option<Difference> {
         if file.offset > log_end {
             return Some(Difference::Offset { file: file.offset, log_end });

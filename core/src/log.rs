@@ -65,7 +65,10 @@ impl Log {
             return Err(de::Error::custom("topic_id is not 22 characters of URL-safe base64"));
         }
         if log.partitions < 1 {
-            return Err(de::Error::custom(format_args!("{} is no number of partitions", log.partitions)));
+            return Err(de::Error::custom(format_args!(
+                "{} is not a valid number of partitions",
+                log.partitions
+            )));
         }
         // A negative offset would be one of the client's names for the start and the end of a partition.
         if log.first_offset < 0 {
@@ -144,7 +147,7 @@ mod tests {
             ("one-", "one--", "topic_id is not 22 characters of URL-safe base64"),
             ("one-", "one+", "topic_id is not 22 characters of URL-safe base64"),
             ("one-------------------", "", "topic_id is not 22 characters of URL-safe base64"),
-            ("\"partitions\":4", "\"partitions\":0", "0 is no number of partitions"),
+            ("\"partitions\":4", "\"partitions\":0", "0 is not a valid number of partitions"),
             ("]}\n", "],\"gaps\":[{\"from\":-1,\"to\":0}]}\n", "a gap has a negative offset"),
             ("}\n", "}}\n", "trailing characters"),
         ] {

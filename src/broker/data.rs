@@ -17,14 +17,14 @@ use super::process::Process;
 use super::properties::server_properties;
 use super::settings::Settings;
 
-/// What would be written over. None of it can be there before `cluster-id` is, in a directory of ours.
+/// The files that almanac would overwrite. None of it can be there before `cluster-id` is, in a directory of ours.
 const WRITTEN: [&str; 6] = [PROPERTIES, LOG4J, KAFKA_LOG, JVM_LOG, LOGS, "meta.properties"];
 
 /// A JVM that was killed together with its almanac may take a moment to be gone, and holds the lock until then.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How much of a log is read and told when Kafka fails.
+/// How much of a log is read and printed when Kafka fails.
 const TAIL_BYTES: u64 = 256 * 1024;
 const TAIL_LINES: usize = 8;
 
@@ -54,7 +54,7 @@ pub struct DataDir {
     lock: File,
 }
 
-/// Where `kafka.log` ended when a broker was started.
+/// The end of `kafka.log` when a broker was started.
 #[derive(Clone, Copy, Debug)]
 pub struct LogMark(u64);
 
@@ -76,8 +76,8 @@ impl DataDir {
         self.path.join(KAFKA_LOG)
     }
 
-    /// The cluster id of the log, which is formatted if there is none yet: for the cluster `wanted`, if one is, and
-    /// a log of another is refused.
+    /// The cluster id of the log. If there is no log, it is formatted, with the cluster id `wanted` if given. A log of
+    /// another cluster is refused.
     pub fn formatted(
         &self,
         kafka: &Kafka,
@@ -94,8 +94,8 @@ impl DataDir {
             self.check_meta(&logs.join("meta.properties"), &cluster_id)?;
             return Ok(cluster_id);
         }
-        // Recorded before there is a log, so there is never a log of ours without its record. What an interrupted
-        // format recorded is of no use to anybody.
+        // Recorded before there is a log, so there is never a log of ours without its record. The id of an
+        // interrupted format is not used again.
         let cluster_id = wanted.map_or_else(random_uuid, |wanted| Ok(wanted.to_owned()))?;
         files::write_synced(&self.path.join(CLUSTER_ID), &format!("{cluster_id}\n"))?;
         self.format(kafka, &cluster_id, stop)?;
@@ -132,7 +132,7 @@ impl DataDir {
         Ok((self.spawn(command)?, log))
     }
 
-    /// What Kafka said last since the mark: its last error, or its last lines; and what the JVM printed.
+    /// Kafka's last words since the mark: its last error, or its last lines, and the output of the JVM.
     pub fn last_words(&self, mark: &LogMark) -> String {
         let kafka = read_from(&self.path.join(KAFKA_LOG), mark.0).unwrap_or_default();
         let jvm = read_from(&self.path.join(JVM_LOG), 0).unwrap_or_default();
@@ -183,7 +183,7 @@ impl DataDir {
         Ok(())
     }
 
-    /// Spawns a JVM whose standard input is the lock: so the lock is held until that JVM is gone, too.
+    /// Spawns a JVM whose standard input is the lock: so the lock is held until that JVM has also ended.
     fn spawn(&self, mut command: std::process::Command) -> Result<Process, BrokerError> {
         let path = self.path.join(JVM_LOG);
         let open = || {
@@ -271,10 +271,10 @@ fn property<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::trim)
 }
 
-/// The last error with its causes but without its stack frames; where there is no error, the last lines.
+/// The last error with its causes but without its stack frames; without an error, the last lines.
 fn last_error(log: &str) -> Vec<&str> {
     let lines: Vec<_> = log.lines().filter(|line| !line.starts_with('\t')).collect();
-    // What does not begin with a date belongs to the line before.
+    // A line that does not begin with a date belongs to the line before.
     let is_entry = |line: &str| line.starts_with(|c: char| c.is_ascii_digit());
     let level = |line: &str| line.split(' ').nth(2).map(str::to_owned);
     let is_error =

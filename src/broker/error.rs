@@ -1,4 +1,4 @@
-//! What can go wrong with the local Kafka, and what to type next, where there is something.
+//! Errors of the local Kafka, with their hints.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ pub enum BrokerError {
     BadJavaHome(PathBuf),
     #[error("{} is Java {found}, and Apache Kafka {} needs Java {JAVA_MIN} or later", java.display(), kafka_version())]
     OldJava { java: PathBuf, found: u32 },
-    #[error("{} -version did not tell a version, but {output:?}", java.display())]
+    #[error("{} -version printed no version, but {output:?}", java.display())]
     UnknownJava { java: PathBuf, output: String },
-    #[error("no Maven found, and Apache Kafka {} is yet to be got", kafka_version())]
+    #[error("Maven is needed to download Apache Kafka {}, and was not found", kafka_version())]
     NoMaven,
     #[error("Maven could not get Apache Kafka {}: {message}", kafka_version())]
     Maven { message: String, log: PathBuf },
@@ -33,13 +33,13 @@ pub enum BrokerError {
     PortInUse { address: String, option: &'static str },
     #[error("can't listen on {address}")]
     CannotListen { address: String, option: &'static str, source: io::Error },
-    #[error("{address} is every address of this machine, none that clients can come back to")]
+    #[error("{address} stands for every address of this machine, so clients can't connect to it")]
     NothingToAdvertise { address: String, hint: String },
     #[error("{text:?} in `listeners` is not NAME://HOST:PORT")]
     BadListener { text: String },
     #[error("`listeners` names only {controller}, and no listener for clients")]
     NoClientListener { controller: &'static str },
-    #[error("node {node} is none of the quorum {quorum}")]
+    #[error("node {node} is not in the quorum {quorum}")]
     NotInQuorum { node: u32, quorum: String },
     #[error("the server property {key} is the broker's own and can't be set")]
     OwnProperty { key: String },
@@ -110,7 +110,7 @@ impl Failure for BrokerError {
             }
             BrokerError::OtherNode { .. } => "use another --data".to_owned(),
             BrokerError::Damaged { data, .. } => {
-                format!("use another --data, or remove {} to begin again", data.display())
+                format!("use another --data, or remove {} to start over", data.display())
             }
             BrokerError::Exited { log, .. } | BrokerError::NotReady { log, .. } => {
                 format!("the whole log is {}", log.display())

@@ -43,7 +43,7 @@ pub fn get(
     Ok(jars)
 }
 
-/// Names the version for people, and the whole of the pom by a hash: a changed pom is resolved anew.
+/// Names the version for people, and the whole of the pom by a hash: a changed pom is resolved again.
 fn cache_key() -> String {
     // FNV-1a: the standard library's hash may change from one release of Rust to the next.
     let hash = POM.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -74,7 +74,7 @@ fn lock(path: &Path, progress: &mut dyn FnMut(&str), stop: &AtomicBool) -> Resul
     }
 }
 
-/// Has Maven copy the jars to a directory beside `jars`, and names that `jars` when all are there.
+/// Has Maven copy the jars to a directory next to `jars`, and renames that to `jars` when all are there.
 fn download(maven: &Path, jars: &Path, stop: &AtomicBool) -> Result<(), BrokerError> {
     let part = jars.with_added_extension("part");
     files::remove_dir(&part)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock               held by the living broker, names its process
-//! cluster-id         written before anything else: says that the directory is ours, and whose the log is
+//! cluster-id         written first: marks the directory as ours, and names the cluster of the log
 //! server.properties  log4j2.xml     written at each start
 //! kafka.log          what Kafka logs, in at most three files   jvm.log   what the JVM itself prints
 //! logs/              Kafka's own; named so once it is formatted
@@ -11,7 +11,7 @@
 pub const LOGS: &str = "logs";
 pub const LOG4J: &str = "log4j2.xml";
 
-/// Where Kafka formats its log. A format that was interrupted leaves this, and is done again.
+/// The directory in which Kafka formats its log. An interrupted format leaves this, and is done again.
 pub const FORMATTING: &str = "logs.formatting";
 pub const CLUSTER_ID: &str = "cluster-id";
 pub const PROPERTIES: &str = "server.properties";

@@ -1,4 +1,4 @@
-//! Where the broker listens: what was asked for, made into Kafka's properties.
+//! The listeners of the broker: from options to Kafka's properties.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -32,7 +32,7 @@ pub struct Listeners {
 struct Listener {
     name: String,
     address: HostPort,
-    /// What clients are told to connect to, if it is not `address`.
+    /// The address that clients get from Kafka, if it is not `address`.
     advertise: Option<HostPort>,
     /// The option that names `address`.
     option: &'static str,
@@ -192,7 +192,7 @@ fn wanted(settings: &Settings) -> Result<Vec<Listener>, BrokerError> {
     Ok([first].into_iter().chain(local).collect())
 }
 
-/// Where this node's controller listens.
+/// The address of this node's controller.
 fn controller(member: &Member) -> Result<&HostPort, BrokerError> {
     let own = member.quorum.iter().find(|voter| voter.node == member.node);
     own.map(|voter| &voter.controller).ok_or_else(|| {
@@ -349,7 +349,7 @@ mod tests {
         let error = told(&Listeners::choose(&settings).unwrap_err());
         assert_eq!(
             error,
-            "node 3 is none of the quorum 1@127.0.0.1:9093,2@kafka-2:9093\nhint: --node with one of its numbers"
+            "node 3 is not in the quorum 1@127.0.0.1:9093,2@kafka-2:9093\nhint: --node with one of its numbers"
         );
     }
 
@@ -357,7 +357,7 @@ mod tests {
     fn every_address_needs_one_to_advertise() {
         let error = |settings: &Settings| told(&Listeners::choose(settings).unwrap_err());
         let nothing = error(&settings("0.0.0.0:0", &[]));
-        assert!(nothing.contains("none that clients can come back to\nhint: --advertise HOST:"), "{nothing}");
+        assert!(nothing.contains("clients can't connect to it\nhint: --advertise HOST:"), "{nothing}");
         let nothing = error(&settings("127.0.0.1:0", &[("listeners", "SSL://:0")]));
         assert!(nothing.contains("\nhint: --set advertised.listeners=SSL://HOST:"), "{nothing}");
         let advertised = [("listeners", "PLAINTEXT://:0"), ("advertised.listeners", "PLAINTEXT://host:1")];

@@ -4,8 +4,8 @@
 //! about that signal (`PR_SET_PDEATHSIG` in prctl(2)) decide the shape of this file:
 //!
 //! - "Parent" is the *thread* that made the child, so a thread of its own makes it and lives as long as it.
-//! - It is armed after the fork. A parent that died in between is never noticed by the kernel, so the child looks
-//!   who its parent is once the signal is armed, and gives up if that is not us any more.
+//! - It is armed after the fork. The kernel never notices a parent that died in between. So the child checks
+//!   its parent once the signal is armed, and gives up if it has another one.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -33,8 +33,8 @@ pub struct Process {
     _thread: mpsc::Sender<Infallible>,
 }
 
-/// A command that runs `program` tied to this process, in a process group of its own: Ctrl-C in a terminal goes to
-/// the whole foreground group, and only this process should get it and end its children in order.
+/// A command that runs `program` tied to this process, in a process group of its own. Ctrl-C in a terminal goes to the
+/// whole foreground group. Only this process should get it, and end its children in order.
 pub fn tied(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "sh", "-c", EXEC_IF_PARENT_LIVES]);

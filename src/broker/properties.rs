@@ -5,7 +5,7 @@ use super::listeners::Listeners;
 
 const HEADER: &str = "# Written by almanac at each start. Changes are lost; use --set KEY=VALUE.\n";
 
-/// Which properties decide where the data is and whose it is; with another value the data would be another broker's.
+/// The properties that say where the data is and whose it is. With another value, the data would be another broker's.
 const OWN: [&str; 10] = [
     "process.roles",
     "node.id",
@@ -19,9 +19,9 @@ const OWN: [&str; 10] = [
     "cluster.id",
 ];
 
-/// Why these differ from Kafka's own: a few partitions of its internal topics start sooner than fifty; with nobody else
-/// about to join, a group need not wait before it begins; and a topic that comes into being because somebody asked for
-/// it has the wrong partitions and retention.
+/// These differ from Kafka's own. A few partitions of its internal topics start sooner than fifty. A group need not
+/// wait for other members before it begins. A topic that a client's request creates has the wrong partitions and
+/// retention.
 const DEFAULTS: [(&str, &str); 5] = [
     ("auto.create.topics.enable", "false"),
     ("group.initial.rebalance.delay.ms", "0"),
@@ -38,10 +38,10 @@ const REPLICATION: [&str; 3] = [
 ];
 const REPLICATION_MAX: usize = 3;
 
-/// With one of the replicas away, all goes on.
+/// The cluster works while one of the replicas is away.
 const MIN_ISR: [&str; 2] = ["transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr"];
 
-/// Where there is nobody to take over from a node, and so nothing to lose by soon taking it for dead.
+/// For a node without others, which could not take over from it. So the controller may soon take it for dead.
 const ALONE: [(&str, &str); 2] = [
     // After a kill, the controller takes the node's new life only when the session of the former one is over. By
     // default that is 9 s.
@@ -94,8 +94,8 @@ fn push(text: &mut String, key: &str, value: &str) {
     text.push('\n');
 }
 
-/// Escapes as java.util.Properties reads: a backslash before what would end a key or be trimmed, and `\uXXXX` for
-/// all that is not printable ASCII, as Kafka reads the file as Latin-1.
+/// Escapes for java.util.Properties: a backslash before a character that would end a key or be trimmed. All that is not
+/// printable ASCII becomes `\uXXXX`, as Kafka reads the file as Latin-1.
 fn escape(text: &mut String, part: &str, is_key: bool) {
     for (index, c) in part.chars().enumerate() {
         match c {

@@ -1,4 +1,4 @@
-//! What a broker is started with.
+//! The settings of a broker.
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
@@ -14,16 +14,16 @@ pub const LISTEN_OPTION: &str = "--listen";
 /// The node that is a cluster of its own.
 pub const ONLY_NODE: u32 = 1;
 
-/// What a broker is started with.
+/// The settings of a broker.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where clients connect. Port 0 picks a free one. `listeners` in `set` replaces this and the next two.
+    /// The address for clients. Port 0 picks a free one. `listeners` in `set` replaces this and the next two.
     pub listen: HostPort,
-    /// What those clients are told to connect to, if it is not `listen`.
+    /// The address that those clients get from Kafka, if it is not `listen`.
     pub advertise: Option<HostPort>,
     /// A second listener, for clients that reach this address but not what is advertised at the first.
     pub local: Option<HostPort>,
-    /// Which node of which cluster this is; without it, the only one of its own.
+    /// This node's place in a cluster of several; without it, it is a cluster of its own.
     pub member: Option<Member>,
     /// Holds everything that this broker keeps. Made if it is not there.
     pub data: PathBuf,
@@ -49,12 +49,12 @@ pub struct Voter {
     pub controller: HostPort,
 }
 
-/// What is looked up in the environment, as values.
+/// The values of environment variables.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     pub java_home: Option<PathBuf>,
     pub path: Option<OsString>,
-    /// Where Apache Kafka's jars are kept.
+    /// The directory of Apache Kafka's jars.
     pub cache: Option<PathBuf>,
 }
 
@@ -92,7 +92,7 @@ impl FromStr for Voter {
         let parse = || {
             let (node, controller) = text.split_once('@')?;
             let controller: HostPort = controller.parse().ok()?;
-            // The others have to know the port, too.
+            // The other nodes also have to know the port.
             (controller.port != 0).then_some(Voter { node: node.parse().ok()?, controller })
         };
         parse().ok_or_else(|| VoterError(text.to_owned()))

@@ -1,4 +1,4 @@
-//! Which Kafka runs, and on which Java.
+//! The versions of Kafka and Java.
 
 /// Pins Kafka and all that it needs.
 pub const POM: &str = include_str!("pom.xml");

@@ -1,5 +1,5 @@
-//! Which topics `up` has begun: only to those it sends made-up weather. A file of them lies in DIR and, where the Kafka is
-//! `up`'s own, in that one's data.
+//! The topics that `up` has begun. It sends synthetic weather to these only. DIR holds a file of them, and so does the
+//! data directory of `up`'s own Kafka.
 
 use std::path::{Path, PathBuf};
 

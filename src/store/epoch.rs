@@ -31,7 +31,7 @@ pub(super) fn name_owner(lock: &mut File, owner: &Owner) -> io::Result<()> {
     lock.set_len(line.len() as u64)
 }
 
-/// Whoever the lock file names; an unknown owner where it can't be read.
+/// The owner that the lock file names; unknown if the file can't be read.
 pub(super) fn read_owner(paths: &Paths) -> Owner {
     fs::read(paths.lock()).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
 }
@@ -72,7 +72,7 @@ impl Private<'_> {
             let Some(epoch) = last.unwrap_or(0).checked_add(1) else {
                 return Err(StoreError::unreadable(&dir, "there is no owner epoch after the last one"));
             };
-            // Who takes over names itself before it makes its epoch. So a process that was paused since it named itself
+            // A new owner writes its name before it makes its epoch. So a process that was paused since it named itself
             // finds the other's name here, if it has seen the other's epoch, and does not take the partition back.
             let named = self.read_owner();
             if named != *owner {
@@ -97,8 +97,8 @@ impl Private<'_> {
     pub(super) fn remove_lower_epochs(&self, epoch: u64) -> Result<(), StoreError> {
         let dir = self.paths.private();
         let all = epochs(&self.handle).map_err(StoreError::io("list", &dir))?;
-        // Who was paused between choosing its number and making it may come after later owners: the highest directory is
-        // never removed, so that is seen here.
+        // A process that was paused between choosing its number and making it may come after later owners. The highest
+        // directory is never removed, so this check notices them.
         if all.iter().any(|other| *other > epoch) {
             // The owner of the higher epoch removes it otherwise.
             let _ = home::remove_dir(&self.handle, &epoch.to_string());
@@ -157,7 +157,7 @@ pub(super) enum Durability {
 
 /// Why a temporary file could not be filled.
 enum FillError {
-    /// What goes into it can't be had.
+    /// A file for it can't be opened.
     Source(StoreError),
     Temp(io::Error),
 }
@@ -219,8 +219,8 @@ impl Epoch {
         })
     }
 
-    /// Keeps a copy of `source` at `target` without ever overwriting: what is there already, equal, is left; what is
-    /// there and differs keeps its name, and the new file gets a number.
+    /// Keeps a copy of `source` at `target` without ever overwriting. An equal file that is there already is
+    /// left. A file that differs keeps its name, and the new file gets a number.
     pub(super) fn keep(&self, source: &Path, target: &Path) -> Result<(), StoreError> {
         let unread = |error| FillError::Source(StoreError::io("read", source)(error));
         let (temp, file) = self.write_temp(target, Durability::Synced, |temp| {
@@ -323,8 +323,8 @@ impl Epoch {
             return gone;
         }
         let (partition, private) = (self.paths.partition(), self.paths.private());
-        // Whoever takes over makes a higher epoch first, then empties this one, and only then removes it: the temp
-        // file may be missing while the directory is still there.
+        // A new owner makes a higher epoch first, then empties this one, and only then removes it. So the temp file may
+        // be missing while the directory is still there.
         let all = self.home.open_dir(&private).ok().and_then(|private| epochs(private).ok());
         if all.is_some_and(|epochs| epochs.iter().any(|epoch| *epoch > self.number)) {
             return StoreError::TakenOver { partition, owner: read_owner(&self.paths) };

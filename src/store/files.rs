@@ -11,10 +11,10 @@ use rustix::fs::OFlags;
 
 use super::error::StoreError;
 
-/// What of a rejected file is read at once.
+/// The part of a rejected file that is read at once.
 const LINES_BUFFER_BYTES: usize = 64 << 10;
 
-/// What tells a file from the one that was there before it: each replacement is another inode.
+/// The identity of a file. Each replacement is another inode.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Identity {
     pub modified: SystemTime,

@@ -62,7 +62,7 @@ impl Home {
         StoreError::DirGone { dir: self.path().to_owned() }
     }
 
-    /// What a path below DIR is from DIR on.
+    /// A path below DIR, relative to DIR.
     fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         let relative = path.strip_prefix(self.path()).unwrap_or(path);
         if relative.as_os_str().is_empty() { Path::new(".") } else { relative }
@@ -91,8 +91,8 @@ impl Home {
         open_file(&self.0.handle, self.relative(path), OFlags::RDONLY)
     }
 
-    /// Creates a directory below DIR and those above it, and syncs each one that gained an entry; also the one above a
-    /// directory that is there, as a process that made it may have been killed before it synced that.
+    /// Creates a directory below DIR and those above it, and syncs each one that gained an entry. It also syncs the one
+    /// above a directory that is there: the process that made it may have been killed before it did.
     pub(super) fn create_dir(&self, dir: &Path) -> Result<(), StoreError> {
         let above = dir.parent().filter(|above| above.starts_with(self.path()));
         let Some(above) = above else { return Ok(()) };

@@ -97,9 +97,9 @@ impl LocalClaim {
     /// Starts over, on another log or on the same: what was counted of `former` goes to `archive/TOPIC-ID/`, and a
     /// fresh checkpoint takes its place.
     ///
-    /// `log.json` changes last, so that a crash in between finds the former log there, or that it is being started
-    /// over, and begins again; each step then finds its own result. The checkpoint never vanishes meanwhile. Without
-    /// a former log, `log.json` comes first, so that there is never a checkpoint of which the log is unknown.
+    /// `log.json` changes last, so that after a crash in between the former log is still there, or the mark that it is
+    /// being started over. The change then begins again, and each step finds its own result. The checkpoint never
+    /// vanishes meanwhile. Without a former log, `log.json` comes first, so that the log of a checkpoint is always known.
     pub fn start_over(&mut self, former: Option<&Log>, log: &Log) -> Result<Checkpoint, StoreError> {
         if former.is_some_and(|former| former.topic_id == log.topic_id) {
             self.write_log(&Log { is_starting_over: true, ..log.clone() })?;
@@ -117,8 +117,8 @@ impl LocalClaim {
         Ok(fresh)
     }
 
-    /// Makes ready to go on at an earlier offset of the same log, which was cut: what the files hold is archived, and
-    /// the rejected records from `offset` on are taken out, as there will be others at their offsets.
+    /// Prepares to continue at an earlier offset of the same log, which was truncated. It archives the files, and
+    /// removes the rejected records from `offset` on, as there will be others at their offsets.
     pub fn rewind(&mut self, log: &Log, offset: i64) -> Result<(), StoreError> {
         self.archive(&log.topic_id)?;
         self.rejected = self.epoch.rewrite_rejected(offset)?;

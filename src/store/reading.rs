@@ -17,17 +17,17 @@ use crate::checkpoint::Checkpoint;
 use crate::report::RejectReason;
 use crate::status::{Durable, Status};
 
-/// What a checkpoint may have; what is longer is none, and must not fill the memory.
+/// The largest checkpoint in bytes. A longer file is not a checkpoint, and must not fill the memory.
 ///
-/// The largest one has every month of the years 1 to 9999, each with its first and last day only, so that 26 to 29 days
-/// are missing, and numbers of 24 characters: below 69 MB as almanac writes it. Twice as much also holds what somebody
-/// indented.
+/// The largest one has every month of the years 1 to 9999, each with its first and last day only and numbers of 24
+/// characters. So 26 to 29 days of a month are missing. almanac writes this in less than 69 MB. Twice as much also
+/// holds an indented file.
 pub const CHECKPOINT_BYTES_MAX: u64 = 128 << 20;
 
 /// The same of `status.json`, which has one line.
 pub(super) const STATUS_BYTES_MAX: u64 = 64 << 10;
 
-/// What a claim found in DIR.
+/// The files that a claim found in DIR.
 #[derive(Debug)]
 pub struct Loaded {
     pub log: Option<Log>,
@@ -44,8 +44,8 @@ pub fn check(dir: &Path, partition: i32) -> Result<(), StoreError> {
     each_passed_rejected(&paths, passed(&load(&paths)?), |error| error, |_| Ok(()))
 }
 
-/// The offset that the rejected file's entries must lie below. Where the checkpoint was moved away, all are kept until
-/// it is decided what becomes of the partition.
+/// The offset that the rejected file's entries must lie below. If the checkpoint was moved away, all are kept
+/// until the user decides what happens to the partition.
 pub(super) fn passed(loaded: &Loaded) -> i64 {
     loaded.checkpoint.as_ref().map_or(i64::MAX, |checkpoint| checkpoint.offset)
 }
@@ -119,8 +119,8 @@ pub fn load_checkpoint(paths: &Paths) -> Result<Option<Checkpoint>, StoreError> 
     checkpoint_of(paths, &json).map(Some)
 }
 
-/// The checkpoint of a partition with the very bytes of its file, for whoever passes them on: of a plain file in DIR
-/// only, not of what a symbolic link leads to.
+/// The checkpoint of a partition with the bytes of its file, for a caller that passes them on. Only a plain file in DIR
+/// is read, and no symbolic link is followed.
 pub fn load_checkpoint_as_is(paths: &Paths) -> Result<Option<(Vec<u8>, Checkpoint)>, StoreError> {
     let Some(json) = read_plain(&paths.checkpoint(), CHECKPOINT_BYTES_MAX)? else { return Ok(None) };
     let checkpoint = checkpoint_of(paths, &json)?;
@@ -145,7 +145,7 @@ pub(super) fn read_checkpoint(paths: &Paths) -> Result<Option<Vec<u8>>, StoreErr
     read_bounded(&file, &path, CHECKPOINT_BYTES_MAX).map(Some)
 }
 
-/// What the bytes of a partition's checkpoint say.
+/// The checkpoint that these bytes hold.
 fn checkpoint_of(paths: &Paths, json: &[u8]) -> Result<Checkpoint, StoreError> {
     let path = paths.checkpoint();
     let checkpoint = Checkpoint::from_json(json).map_err(|error| StoreError::unreadable(&path, error))?;
@@ -162,7 +162,7 @@ fn checkpoint_of(paths: &Paths, json: &[u8]) -> Result<Checkpoint, StoreError> {
     Ok(checkpoint)
 }
 
-/// What the consumer said last of a partition; nothing where it has said nothing, or nothing that can be read.
+/// The last status that the consumer wrote for a partition, if there is one that can be read.
 pub fn load_status(paths: &Paths) -> Result<Option<Status>, StoreError> {
     match read_plain(&paths.status(), STATUS_BYTES_MAX) {
         Ok(json) => Ok(json.and_then(|json| serde_json::from_slice(&json).ok())),

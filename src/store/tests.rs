@@ -207,7 +207,7 @@ fn an_owner_learns_of_a_takeover_however_far_that_is() {
     let target = former.paths.checkpoint();
     let not_found = || io::Error::from(io::ErrorKind::NotFound);
     let error = former.epoch.write_error("replace", &target, not_found());
-    assert!(matches!(error, StoreError::Io { .. }), "a file that is gone is no takeover: {error}");
+    assert!(matches!(error, StoreError::Io { .. }), "a file that is gone does not mean a takeover: {error}");
     // The higher epoch is there, and the lower one has been emptied but not removed yet.
     fs::create_dir(former.paths.private().join("2")).unwrap();
     let error = former.epoch.write_error("replace", &target, not_found());
@@ -284,7 +284,7 @@ fn an_append_that_a_power_cut_left_holes_in_is_read_again() {
     drop(dir.claim());
     assert_eq!(dir.read(REJECTED), line(1));
 
-    // What the checkpoint has passed was synced: here the disk is at fault.
+    // The entries before the checkpoint were synced: here the disk is at fault.
     let text = line(1) + &hole + &line(4);
     dir.write(REJECTED, &text);
     let error = LocalClaim::new(dir.path(), 2, false).unwrap_err();
@@ -357,7 +357,7 @@ fn dir_of_one() -> Dir {
     dir
 }
 
-/// What must be in DIR after the log `two` has taken the place of `one`.
+/// The files that must be in DIR after the log `two` has taken the place of `one`.
 fn assert_started_over(dir: &Dir, fresh: &Checkpoint) {
     assert_eq!(*fresh, Checkpoint::empty(2, 0));
     assert_eq!(dir.read(CHECKPOINT).as_bytes(), fresh.to_json());

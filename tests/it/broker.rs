@@ -272,7 +272,7 @@ fn a_missing_maven_is_reported_if_it_is_needed() {
     settings.env =
         Environment { java_home: Some(java_home()), path: None, cache: Some(dir.temp.path().join("cache")) };
     let error = told(&start(&settings).unwrap_err());
-    assert!(error.starts_with("no Maven found"), "{error}");
+    assert!(error.starts_with("Maven is needed to download Apache Kafka"), "{error}");
     assert!(error.ends_with("\nhint: sudo apt install maven"), "{error}");
 }
 

@@ -1,4 +1,4 @@
-//! What to draw, and how.
+//! The content and the style of a picture.
 
 use crate::choice::Choice;
 use crate::report::MONTHS;

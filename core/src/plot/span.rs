@@ -60,13 +60,13 @@ impl Span {
         self.slots_name(slot, slot)
     }
 
-    /// As in `1995–1997`, from the one slot to the other.
+    /// As in `1995–1997`, from the first slot to the last.
     pub fn slots_name(&self, first: usize, last: usize) -> String {
         let end = self.begin(last).saturating_add(self.step - 1);
         range(self.year(first), end.min(self.last))
     }
 
-    /// What to say where a slot is not a year; `slot` is what it is drawn as.
+    /// The note for slots that are not years; `slot` names the shape that is drawn.
     pub fn note(&self, slot: &str) -> Option<String> {
         (self.step > 1).then(|| format!("Each {slot} is the mean of {} years.", self.step))
     }

@@ -42,7 +42,7 @@ pub fn subtitle(look: &Look) -> String {
     format!("Difference from the record’s mean{months} ({})", look.unit.symbol())
 }
 
-/// What the scale goes to, on either side of zero.
+/// The end of the scale on either side of zero.
 pub fn limit(years: &[Year]) -> f64 {
     years.iter().filter_map(difference).fold(0.5, |limit, value| f64::max(limit, value.abs()))
 }

@@ -134,13 +134,13 @@ pub fn coordinate(length: f64) -> String {
     }
 }
 
-/// Where one cell ends and the next begins: a multiple that two decimals and any float hold exactly, so that the end of
-/// the one is the beginning of the other, and no seam shows between them.
+/// The edge between two cells: a multiple that two decimals and any float hold exactly. So neighbours share their edge,
+/// and no seam shows between them.
 pub fn edge(length: f64) -> f64 {
     (length * 4.0).round() / 4.0
 }
 
-/// Text for an element or a quoted attribute. What XML can't hold at all becomes U+FFFD.
+/// Text for an element or a quoted attribute. Characters that XML can't hold become U+FFFD.
 fn escape(out: &mut String, text: &str) {
     let is_plain = |byte: u8| !matches!(byte, b'&' | b'<' | b'>' | b'"' | 0..b' ' | 0xef);
     // U+FFFE and U+FFFF begin with 0xef, as do others that only take the longer way.

@@ -1,4 +1,4 @@
-//! What holds for every picture of any cells.
+//! Rules for every picture of any cells.
 
 use proptest::prelude::*;
 use resvg::tiny_skia::Pixmap;
@@ -42,7 +42,7 @@ fn records() -> [Vec<Cell>; 4] {
     [samples::years(), long_record(), far_apart, vec![samples::cell(1990, 7, 20.0)]]
 }
 
-/// What holds for the SVG itself: it can be read, is made of numbers, and nothing lies beyond its edges.
+/// The SVG can be parsed, its coordinates are numbers, and no element lies beyond its edges.
 #[track_caller]
 fn check_svg(svg: &str) {
     let document = Document::parse(svg).unwrap();

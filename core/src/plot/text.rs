@@ -237,7 +237,7 @@ impl Text<'_> {
         line
     }
 
-    /// What the shades mean, which are colours, digits or levels.
+    /// The key to the shades, which are colours, digits or levels.
     fn scale(&self, scale: &Scale, low: String, high: String) -> String {
         match self.look.kind {
             _ if self.colour => {

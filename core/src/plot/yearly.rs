@@ -7,7 +7,7 @@ use super::span::Span;
 /// are missing.
 const DAYS_MISSING_MAX: u32 = 10;
 
-/// What is known of the years of a slot.
+/// The years of a slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Year {
     /// No month has been counted.
@@ -18,9 +18,9 @@ pub enum Year {
     Whole { difference: f64, years: usize },
 }
 
-/// For each slot, the mean of the years' differences. A year's difference is the mean of those of its months, each
-/// from that month's mean over the record: a mean of the year's days would turn on which of them are missing, and of
-/// the months that there are on the season.
+/// For each slot, the mean of the years' differences. A year's difference is the mean of the differences of
+/// its months, each from that month's mean over the record. A mean of the year's days would depend on the missing days,
+/// and a mean of its months on the season.
 ///
 /// `months` is how many a whole year has.
 pub fn differences(cells: &[Cell], span: Span, months: usize) -> Vec<Year> {

@@ -1,4 +1,4 @@
-//! Which offset a record of a batch has.
+//! The offset of a record within its batch.
 
 /// The offset of the next record of a batch.
 ///

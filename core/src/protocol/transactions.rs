@@ -1,4 +1,4 @@
-//! Which batches a reader of committed records passes over.
+//! Committed and aborted transactions: a reader of committed records skips some batches.
 
 use super::batches::Batch;
 use super::reader::Reader;

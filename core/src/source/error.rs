@@ -1,4 +1,4 @@
-//! What can be wrong with a file, with the place and with what to type next.
+//! Errors in a file, each with its place and a hint.
 
 use std::fmt::Display;
 use std::io;
@@ -58,7 +58,9 @@ pub enum SourceError {
     #[error("{name}, {place}: there is text behind the closing quote")]
     TextAfterQuote { name: String, place: String },
 
-    #[error("{name}, line {line}: the record there has more than {max} bytes, which is no record of weather")]
+    #[error(
+        "{name}, line {line}: the record there has more than {max} bytes, more than a weather record can have"
+    )]
     LongLine { name: String, line: u64, max: usize },
 
     #[error("{name} has more than {max} bytes, too many for one answer of Open-Meteo")]

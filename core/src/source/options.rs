@@ -62,7 +62,7 @@ pub struct Options {
     pub format: Option<InputFormat>,
     /// The station to pick; a file may hold several.
     pub station: Option<String>,
-    /// Whether observations that failed a quality check are taken, too.
+    /// Whether observations that failed a quality check are also taken.
     pub keep_flagged: bool,
     /// The header of the date's column in [`InputFormat::Csv`].
     pub date_column: Option<String>,

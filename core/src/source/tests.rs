@@ -457,7 +457,7 @@ fn endless_lines_do_not_fill_the_memory() {
     let of = |format| Options { format: Some(format), ..Options::default() };
     let long = |line| {
         format!(
-            "endless, line {line}: the record there has more than 1048576 bytes, which is no record of weather"
+            "endless, line {line}: the record there has more than 1048576 bytes, more than a weather record can have"
         )
     };
     for format in [
