@@ -25,16 +25,19 @@ pub fn run(options: &cli::Recover) -> Result<()> {
         policy: policy(options),
         board: Board::default(),
     };
-    let mut lines = String::new();
-    for recovered in pipeline::recover(&settings, &stop)? {
+    let mut printed = Ok(());
+    let recovered = pipeline::recover(&settings, &stop, |recovered| {
         let partition = recovered.partition;
         let done = recovered.done.unwrap_or_else(|| match recovered.offset {
             Some(offset) => format!("partition {partition}: nothing to do, it continues at offset {offset}"),
             None => format!("partition {partition}: nothing to do, it has no checkpoint"),
         });
-        lines += &format!("{done}\n");
-    }
-    super::print_escaped(&lines)
+        if printed.is_ok() {
+            printed = super::print_escaped(&format!("{done}\n"));
+        }
+    });
+    recovered?;
+    printed
 }
 
 fn policy(options: &cli::Recover) -> Policy {

@@ -172,8 +172,15 @@ fn without_tls_source(text: &str) -> String {
 /// The code of this number. A broker may send one that the client has no name for: newer than it, or damaged on the
 /// way. The bindings' type can't hold that, so it must not get that far.
 pub(super) fn code_of(number: c_int) -> Code {
-    RDKafkaRespErr::try_from(number).map_or(Code::Unknown, Code::from)
+    match number {
+        INCONSISTENT_TOPIC_ID | FETCH_SESSION_TOPIC_ID_ERROR => Code::UnknownTopicId,
+        number => RDKafkaRespErr::try_from(number).map_or(Code::Unknown, Code::from),
+    }
 }
+
+/// A broker that was paused may still have the former topic of this name. librdkafka has no names for these.
+const INCONSISTENT_TOPIC_ID: c_int = 103;
+const FETCH_SESSION_TOPIC_ID_ERROR: c_int = 106;
 
 impl KafkaError {
     pub(super) fn client(action: impl Into<String>, error: &ClientError) -> Self {

@@ -19,6 +19,9 @@ use crate::store::{Log, StoreError};
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
 const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
 
+/// How often it is tried to claim a partition that its former owner still holds.
+const HELD_CHECK_EVERY: Duration = Duration::from_millis(50);
+
 /// How often the files are checked of a partition that had to be left alone.
 const REFUSED_CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -44,7 +47,14 @@ impl Consumer<'_> {
     }
 
     fn claim(&mut self, partition: i32, take_over: bool) -> Result<(), StoreError> {
-        let (claim, loaded) = self.store.claim(partition, take_over)?;
+        let (claim, loaded) = match self.store.claim(partition, take_over) {
+            // It was taken over from a paused process, which still holds the lock.
+            Err(StoreError::Held { owner, .. }) if self.owners.get(&partition) == Some(&owner) => {
+                self.store.claim(partition, true)?
+            }
+            claimed => claimed?,
+        };
+        self.owners.insert(partition, claim.owner().clone());
         let rejected_total = claim.count_rejected()?;
         self.opening.insert(partition, Opening::new(claim, loaded, rejected_total));
         Ok(())
@@ -59,8 +69,10 @@ impl Consumer<'_> {
             match event {
                 RebalanceEvent::Assigned(partitions) => self.await_assigned(&partitions)?,
                 RebalanceEvent::Revoked(partitions) => {
-                    self.save(true)?;
+                    let saved = self.save(true);
+                    // The group waits for the answer, whatever came of it.
                     self.release(&partitions)?;
+                    saved?;
                 }
                 RebalanceEvent::Lost(partitions) => {
                     tracing::warn!(
@@ -82,6 +94,7 @@ impl Consumer<'_> {
         let wait = if self.take_over { Duration::ZERO } else { self.settings.handover_timeout };
         let awaited = Awaited { from, force: from.checked_add(wait), refused: None };
         self.awaited.extend(partitions.iter().map(|&partition| (partition, awaited.clone())));
+        self.unassigned_since = (!self.has_any()).then_some(from);
         // The rebalance continues; the partitions are added as they are opened.
         Ok(self.kafka.reader.add(&[])?)
     }
@@ -89,6 +102,8 @@ impl Consumer<'_> {
     /// Releases partitions, then lets the rebalance continue.
     fn release(&mut self, partitions: &[i32]) -> Result<(), PipelineError> {
         self.contact.forget(partitions);
+        // Until the next assignment a rebalance is under way.
+        self.unassigned_since = None;
         for partition in partitions {
             self.awaited.remove(partition);
             self.opening.remove(partition).into_iter().for_each(|opening| opening.claim.release());
@@ -125,7 +140,7 @@ impl Consumer<'_> {
             match self.claim(number, take_over) {
                 Ok(()) => {}
                 Err(StoreError::Held { .. }) => {
-                    self.awaited.insert(number, awaited);
+                    self.awaited.insert(number, Awaited { from: now + HELD_CHECK_EVERY, ..awaited });
                 }
                 Err(error) => self.fail(number, error.into())?,
             }

@@ -19,7 +19,7 @@ use crate::failure::{Failure, fact};
 use crate::kafka::{Item, KafkaError, POLL_TIMEOUT, Received};
 use crate::report::Decoder;
 use crate::stop::Stop;
-use crate::store::{Paths, Store, StoreError};
+use crate::store::{Owner, Paths, Store, StoreError};
 
 /// How soon the consumer sees that a checkpoint in flight is durable, or a request is answered, if no records come.
 const PENDING_CHECK_EVERY: Duration = Duration::from_millis(5);
@@ -27,8 +27,9 @@ const PENDING_CHECK_EVERY: Duration = Duration::from_millis(5);
 /// A partition with a larger lag than this is being caught up with.
 const CATCH_UP_LAG: i64 = 1000;
 
-/// How long a member of a group may have no partition, while some have no owner. A rebalance is over by then.
-const UNASSIGNED_MAX: Duration = Duration::from_secs(15);
+/// How long a member of a group may have no partition, while none has an owner.
+const UNASSIGNED_MIN: Duration = Duration::from_secs(20);
+const UNASSIGNED_MAX: Duration = Duration::from_secs(600);
 
 /// How often `status.json` is written; half as often while checkpoints are in flight.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -60,6 +61,8 @@ pub(super) struct Consumer<'a> {
     pub given_up: Vec<i32>,
     /// Why partitions had to be left alone, while the others go on.
     pub failures: BTreeMap<i32, PipelineError>,
+    /// As whom this process claimed each partition last.
+    pub owners: BTreeMap<i32, Owner>,
     /// Whether partitions are taken from living owners: not when this process wakes up later, and the living owner may be
     /// one that took over from it.
     pub take_over: bool,
@@ -80,7 +83,9 @@ pub(super) struct Consumer<'a> {
     jumps: Jumps,
     quiet_statuses: u32,
     /// Since when it has no partition, as a member of a group.
-    unassigned_since: Option<Instant>,
+    pub unassigned_since: Option<Instant>,
+    /// How long that may last; longer after each time.
+    unassigned_max: Duration,
     status_written: Instant,
     /// The last batch of a partition that was warned of, as its records carry wrong offsets.
     odd_batches: BTreeMap<i32, i64>,
@@ -114,6 +119,7 @@ impl<'a> Consumer<'a> {
             owned: BTreeMap::new(),
             given_up: Vec::new(),
             failures: BTreeMap::new(),
+            owners: BTreeMap::new(),
             take_over: settings.take_over,
             writing: None,
             pace: Pace::new(settings.checkpoint_every, settings.stall_after, now),
@@ -127,6 +133,7 @@ impl<'a> Consumer<'a> {
             jumps: Jumps::default(),
             quiet_statuses: QUIET_STATUSES,
             unassigned_since: None,
+            unassigned_max: UNASSIGNED_MIN,
             status_written: now,
             odd_batches: BTreeMap::new(),
             rejected_reported: BTreeSet::new(),
@@ -172,7 +179,10 @@ impl<'a> Consumer<'a> {
             self.check_topic_if_due()?;
             self.report_if_due()?;
         }
-        self.save_at_last()?;
+        match self.save_at_last() {
+            Err(Interrupt::Reconnect(why)) => why.report(),
+            saved => saved?,
+        }
         Ok(self.write_status(true)?)
     }
 
@@ -321,19 +331,25 @@ impl<'a> Consumer<'a> {
         }
     }
 
-    /// Whether the group assigns nothing to this member for a while, although a partition has no owner.
+    /// Whether the member has any partition, in whatever state.
+    pub(super) fn has_any(&self) -> bool {
+        !(self.owned.is_empty() && self.opening.is_empty() && self.awaited.is_empty())
+    }
+
+    /// Whether the group has assigned nothing to this member for a while, although no partition has an owner.
     fn is_forgotten(&mut self) -> bool {
-        let has_any = !(self.owned.is_empty() && self.opening.is_empty() && self.awaited.is_empty());
-        if self.settings.partitions.is_some() || has_any || !self.contact.is_answering() {
-            self.unassigned_since = None;
+        let is_over = self.unassigned_since.is_some_and(|since| since.elapsed() >= self.unassigned_max);
+        if !is_over || !self.contact.is_answering() {
             return false;
         }
-        let since = *self.unassigned_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < UNASSIGNED_MAX {
-            return false;
+        let now = Instant::now();
+        self.unassigned_since = Some(now);
+        let is_free = |partition| self.store.is_free(partition);
+        let is_forgotten = (0..self.kafka.identity.topic.partitions).all(is_free);
+        if is_forgotten {
+            self.unassigned_max = (self.unassigned_max * 2).min(UNASSIGNED_MAX);
         }
-        self.unassigned_since = None;
-        (0..self.kafka.identity.topic.partitions).any(|partition| self.store.is_free(partition))
+        is_forgotten
     }
 
     /// A partition of which the client brings nothing although it has more.
@@ -473,6 +489,7 @@ impl<'a> Consumer<'a> {
         std::mem::take(&mut self.opening).into_values().for_each(|opening| opening.claim.release());
         self.awaited.clear();
         self.given_up.clear();
+        self.unassigned_since = None;
         self.asking = None;
         finished
     }

@@ -22,6 +22,9 @@ pub enum PipelineError {
     #[error("topic {topic} has partitions 0 to {}, not {partition}", partitions - 1)]
     NoSuchPartition { topic: String, partition: i32, partitions: i32 },
 
+    #[error("the brokers' responses about the log of partition {partition} of {topic} differ")]
+    Unclear { topic: String, partition: i32 },
+
     #[error(
         "partition {partition} of {topic}: the checkpoint is at offset {offset}, but the log holds offsets {low} to {high} only; nothing was overwritten"
     )]
@@ -52,6 +55,9 @@ impl Failure for PipelineError {
             PipelineError::Kafka(error) => return error.hint(),
             PipelineError::Store(error) => return error.hint(),
             PipelineError::OpenFiles { needed, .. } => needed.hint(),
+            PipelineError::Unclear { .. } => {
+                "run the command again, once the topic does not change".to_owned()
+            }
             PipelineError::NoSuchPartition { .. } => {
                 "name partitions that it has, or none to be assigned some".to_owned()
             }
@@ -85,6 +91,7 @@ impl Failure for PipelineError {
             PipelineError::Kafka(error) => error.exit(),
             PipelineError::Store(error) => error.exit(),
             PipelineError::OpenFiles { .. } => Exit::Disk,
+            PipelineError::Unclear { .. } => Exit::Kafka,
             PipelineError::NoSuchPartition { .. } => Exit::Usage,
             PipelineError::Gap { .. }
             | PipelineError::Truncated { .. }

@@ -118,12 +118,16 @@ impl Partition {
         self.log.leader_epochs.iter().filter(move |epoch| epoch.first_offset >= durable).copied()
     }
 
+    pub(super) fn last_noted_epoch(&self) -> Option<i32> {
+        self.log.leader_epochs.last().map(|noted| noted.epoch)
+    }
+
     /// Takes in the leader epoch of the log's end. Says whether none that was read is past it.
     ///
     /// It is noted for offsets without a record as well. Otherwise the last epoch noted may end before the checkpoint's
-    /// offset, and at the next start the log would look truncated. An epoch that is too late does no harm.
+    /// offset, and at the next start the log would look truncated.
     pub(super) fn note_last_leader_epoch(&mut self, last: i32) -> bool {
-        let noted = self.log.leader_epochs.last().map(|noted| noted.epoch);
+        let noted = self.last_noted_epoch();
         if self.has_skipped && noted.is_none_or(|noted| noted < last) {
             let first_offset = (self.checkpoint.offset - 1).max(0);
             self.log.leader_epochs.push(LeaderEpoch { epoch: last, first_offset });

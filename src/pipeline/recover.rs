@@ -40,12 +40,16 @@ pub struct Recovered {
     pub offset: Option<i64>,
 }
 
-/// Recovers the partitions named in the settings, or all in DIR, as the policy says.
-pub fn recover(settings: &Settings, stop: &Stop) -> Result<Vec<Recovered>, PipelineError> {
+/// Recovers the partitions named in the settings, or all in DIR, as the policy says. Reports each one that is done.
+pub fn recover(
+    settings: &Settings,
+    stop: &Stop,
+    mut report: impl FnMut(Recovered),
+) -> Result<(), PipelineError> {
     let store = &*store::open(&settings.dir)?;
     let clients = Clients::new(&settings.connection)?;
     let Some(identity) = find_topic(settings, &clients, &mut Contact::default(), stop, |_| Ok(()))? else {
-        return Ok(Vec::new());
+        return Ok(());
     };
     let has = identity.topic.partitions;
     let kafka = Kafka::new(settings, clients, identity)?;
@@ -53,7 +57,7 @@ pub fn recover(settings: &Settings, stop: &Stop) -> Result<Vec<Recovered>, Pipel
         match refuse_other_log(settings, store, &kafka) {
             Ok(()) => break,
             Err(Interrupt::Fail(error)) => return Err(error),
-            Err(Interrupt::Reconnect(_)) if stop.wait(ASK_EVERY) => return Ok(Vec::new()),
+            Err(Interrupt::Reconnect(_)) if stop.wait(ASK_EVERY) => return Ok(()),
             Err(Interrupt::Reconnect(_)) => {}
         }
     }
@@ -65,20 +69,19 @@ pub fn recover(settings: &Settings, stop: &Stop) -> Result<Vec<Recovered>, Pipel
         return Err(PipelineError::NoSuchPartition { topic, partition, partitions: has });
     }
     let mut recovery = Recovery { settings, store, stop, kafka };
-    let mut recovered = Vec::new();
     for &partition in partitions {
         match recovery.recover(partition) {
             // Unless it was named: a living owner needs no recovery.
             Err(PipelineError::Store(error @ StoreError::Held { .. })) if settings.partitions.is_none() => {
                 tracing::info!("{error}");
             }
-            done => recovered.push(done?),
+            done => report(done?),
         }
         if stop.is_asked() {
             break;
         }
     }
-    Ok(recovered)
+    Ok(())
 }
 
 struct Recovery<'a> {
@@ -122,10 +125,9 @@ impl Recovery<'_> {
         loop {
             match self.store.claim(partition, self.settings.take_over) {
                 Err(StoreError::Held { .. })
-                    if self.settings.partitions.is_some() && Instant::now() < deadline =>
-                {
-                    self.stop.wait(ASK_EVERY);
-                }
+                    if self.settings.partitions.is_some()
+                        && Instant::now() < deadline
+                        && !self.stop.wait(ASK_EVERY) => {}
                 claimed => return Ok(claimed?),
             }
         }
@@ -140,6 +142,10 @@ impl Recovery<'_> {
                 Err(error) if error.is_transient() && began.elapsed() < FACTS_MAX => None,
                 Err(error) => return Err(error.into()),
             };
+            if facts.is_none() && began.elapsed() >= FACTS_MAX {
+                let topic = self.settings.topic.clone();
+                return Err(PipelineError::Unclear { topic, partition });
+            }
             if let Some(facts) = facts {
                 match decide(loaded, &facts, &self.settings.policy, began.elapsed()) {
                     Decision::AskAgain => {}
@@ -173,10 +179,16 @@ impl Recovery<'_> {
         };
         log.note_gap(batch);
         // The next start asks whether the log has the leader epoch of what was passed last.
-        let last =
-            self.kafka.clients.first.leader_epoch(&self.settings.topic, partition, SHORT_REQUEST_TIMEOUT)?;
+        let (admin, topic) = (&self.kafka.clients.first, &self.settings.topic);
         let noted = log.leader_epochs.last().map(|noted| noted.epoch);
-        if let Some(epoch) = last.filter(|last| noted.is_none_or(|noted| noted < *last)) {
+        let is_enough = match noted {
+            Some(epoch) => admin
+                .epoch_end(topic, partition, epoch, SHORT_REQUEST_TIMEOUT)?
+                .is_some_and(|end| end.epoch == epoch && end.end_offset >= batch.to),
+            None => false,
+        };
+        let last = admin.leader_epoch(topic, partition, SHORT_REQUEST_TIMEOUT)?;
+        if let Some(epoch) = last.filter(|last| !is_enough && noted.is_none_or(|noted| noted < *last)) {
             log.leader_epochs.push(LeaderEpoch { epoch, first_offset: batch.to - 1 });
         }
         checkpoint.offset = batch.to;
@@ -193,22 +205,34 @@ impl Recovery<'_> {
     fn damaged_batch(&mut self, partition: i32, offset: i64) -> Result<Option<Gap>, PipelineError> {
         let start = StartAt::Offset { next_offset: offset, leader_epoch: None };
         self.kafka.reader.add(&[Position { partition, start }])?;
+        let found = self.find_damage(partition);
+        self.kafka.reader.remove(&[partition])?;
+        Ok(found?)
+    }
+
+    fn find_damage(&mut self, number: i32) -> Result<Option<Gap>, KafkaError> {
         let (deadline, mut seen, mut received) = (Instant::now() + BATCH_MAX, 0, Received::default());
         while Instant::now() < deadline && !self.stop.is_asked() {
             self.kafka.reader.poll(&mut received, ASK_EVERY);
             while let Some(item) = received.next() {
                 match item {
-                    Item::Records(_) | Item::EndOfPartition { .. } => return Ok(None),
+                    Item::Records(records) if records.partition == number => return Ok(None),
+                    Item::EndOfPartition { partition, .. } if partition == number => return Ok(None),
                     Item::Failed {
-                        error: KafkaError::Damaged { offset: from, next_offset: to, .. }, ..
-                    } if to > from => {
+                        error: KafkaError::Damaged { partition, offset: from, next_offset: to, .. },
+                        ..
+                    } if partition == number && to > from => {
                         seen += 1;
                         if seen >= DAMAGE_SEEN_MIN {
                             return Ok(Some(Gap { from, to }));
                         }
                     }
+                    // Of a partition that was read before.
+                    Item::Records(_)
+                    | Item::EndOfPartition { .. }
+                    | Item::Failed { error: KafkaError::Damaged { .. }, .. } => {}
                     Item::Failed { error, .. } if error.is_transient() => {}
-                    Item::Failed { error, .. } => return Err(error.into()),
+                    Item::Failed { error, .. } => return Err(error),
                 }
             }
         }

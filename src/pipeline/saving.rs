@@ -155,6 +155,15 @@ impl Consumer<'_> {
         };
         // A broker that gives none.
         let Some(last) = last else { return Ok(Said::Yes) };
+        // Kafka forgets a leader epoch in which nothing was written, so it is noted only if it is needed.
+        let last = match partition.last_noted_epoch().filter(|noted| *noted < last) {
+            None => last,
+            Some(noted) => match said(admin.epoch_end(topic, number, noted, LEADER_ANSWER_MAX))? {
+                None => return Ok(Said::Nothing),
+                Some(Some(end)) if end.epoch == noted && end.end_offset >= partition.next_offset() => noted,
+                Some(_) => last,
+            },
+        };
         if !partition.note_last_leader_epoch(last) {
             return Ok(Said::No);
         }

@@ -33,7 +33,7 @@ pub trait Store {
     /// Whether no living owner has a partition.
     fn is_free(&self, partition: i32) -> bool;
 
-    /// Differs after each change of a partition's checkpoint or log, whoever makes it.
+    /// Differs after each change of a partition's checkpoint, log or rejected records, whoever makes it.
     fn version(&self, partition: i32) -> Version;
 }
 
@@ -82,4 +82,4 @@ pub struct Change<'a> {
 
 /// See [`Store::version`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Version(pub(super) Option<Identity>, pub(super) Option<Identity>);
+pub struct Version(pub(super) [Option<Identity>; 3]);

@@ -186,7 +186,7 @@ impl Store for Home {
 
     fn version(&self, partition: i32) -> Version {
         let paths = Paths::new(self.path(), partition);
-        Version(Identity::of(&paths.checkpoint()), Identity::of(&paths.log()))
+        Version([paths.checkpoint(), paths.log(), paths.rejected()].map(|path| Identity::of(&path)))
     }
 }
 
