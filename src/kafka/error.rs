@@ -381,7 +381,12 @@ mod tests {
     #[test]
     fn codes_keep_their_numbers_and_unknown_ones_have_that_of_unknown() {
         for number in -300..300 {
-            let expected = if RDKafkaRespErr::try_from(number).is_ok() { number } else { -1 };
+            let expected = match number {
+                // Those of topic IDs that librdkafka does not know.
+                103 | 106 => 100,
+                number if RDKafkaRespErr::try_from(number).is_ok() => number,
+                _ => -1,
+            };
             assert_eq!(code_of(number) as c_int, expected);
         }
     }
