@@ -229,14 +229,6 @@ impl KafkaError {
         }
     }
 
-    /// Records whose offsets lie past the partition's end.
-    pub fn damaged(partition: i32, end: i64) -> Self {
-        KafkaError::code(
-            format!("partition {partition} ends at offset {end}, but gave later ones"),
-            Code::BadMessage,
-        )
-    }
-
     /// Whether waiting and repeating the request may help: the broker is away, or leaders are moving.
     pub fn is_transient(&self) -> bool {
         match self {
