@@ -2,7 +2,9 @@
 //!
 //! `ARCHITECTURE.md` is the map.
 
-pub use almanac_core::{arguments, checkpoint, choice, excerpt, failure, metrics, plot, report, stats, text};
+pub use almanac_core::{
+    arguments, checkpoint, choice, climate, excerpt, failure, metrics, plot, report, stats, text,
+};
 
 pub mod broker;
 pub mod cli;

@@ -5,6 +5,7 @@
 pub mod arguments;
 pub mod checkpoint;
 pub mod choice;
+pub mod climate;
 pub mod excerpt;
 pub mod failure;
 pub mod log;

@@ -25,14 +25,14 @@
 //! one month.
 
 mod axis;
-mod cells;
+pub(crate) mod cells;
 mod heatmap;
 mod history;
 mod legend;
-mod look;
+pub(crate) mod look;
 mod mark;
 mod months;
-mod numbers;
+pub(crate) mod numbers;
 mod page;
 #[cfg(feature = "png")]
 mod png;
@@ -85,4 +85,4 @@ pub fn text(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> Option
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,6 +7,7 @@ mod bad_checkpoints;
 mod bad_input;
 mod broker;
 mod client_faults;
+mod climate;
 mod compacted_batches;
 mod compose;
 mod crash;

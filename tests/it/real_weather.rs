@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::support::{Place, has_program, kafka};
 
 /// The folder of the large files, if `ALMANAC_TEST_DATA` names one.
-fn data() -> Option<PathBuf> {
+pub fn data() -> Option<PathBuf> {
     static SAID: Once = Once::new();
     let Some(folder) = std::env::var_os("ALMANAC_TEST_DATA").map(PathBuf::from) else {
         SAID.call_once(|| {
@@ -34,7 +34,7 @@ fn data() -> Option<PathBuf> {
     Some(folder)
 }
 
-fn expected(folder: &Path, name: &str) -> Value {
+pub fn expected(folder: &Path, name: &str) -> Value {
     let file = File::open(folder.join("expected").join(name)).unwrap();
     serde_json::from_reader(BufReader::new(file)).unwrap()
 }
@@ -204,7 +204,7 @@ fn excerpts() -> Value {
     serde_json::from_str(include_str!("../data/expected.json")).unwrap()
 }
 
-fn excerpt(file: &str) -> PathBuf {
+pub fn excerpt(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
 }
 

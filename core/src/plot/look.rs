@@ -44,6 +44,14 @@ impl Unit {
         }
     }
 
+    /// A difference between two temperatures.
+    pub fn difference(self, celsius: f64) -> f64 {
+        match self {
+            Unit::Celsius => celsius,
+            Unit::Fahrenheit => celsius * 1.8,
+        }
+    }
+
     pub fn symbol(self) -> &'static str {
         match self {
             Unit::Celsius => "°C",
