@@ -24,6 +24,7 @@ mod link;
 mod links;
 mod log;
 mod native;
+mod permission;
 mod producer;
 mod reader;
 mod reading;

@@ -67,6 +67,7 @@ impl Failure for ProduceError {
             ProduceError::CreatedByOthers { .. } => {
                 "stop what creates it (auto.create.topics.enable on the broker?) and run this again"
             }
+            ProduceError::Undelivered(Dates(Undelivered { hint: Some(hint), .. })) => hint,
             ProduceError::Undelivered(_) => {
                 "run the producer with --append, or 'up' again, to send what is missing"
             }

@@ -12,8 +12,8 @@ use super::progress::AskOnDrop;
 use crate::cli::{self, DebugFormat};
 use crate::debug::Line;
 use crate::kafka::{
-    Connection, Consumer, Health, HealthCheck, Item, KafkaError, POLL_TIMEOUT, Position, RebalanceEvent,
-    Received, Record, StartAt,
+    Connection, Consumer, FailoverAdmin, Health, HealthCheck, Item, KafkaError, POLL_TIMEOUT, Position,
+    RebalanceEvent, Received, Record, StartAt,
 };
 use crate::note;
 use crate::report::Decoder;
@@ -44,12 +44,17 @@ pub fn run(options: &cli::Debug) -> Result<()> {
 fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: &Stop) -> Result<()> {
     let mut consumer = Consumer::tailing(connection, &options.group, &options.kafka.topic)?;
     consumer.subscribe()?;
+    let mut denied = None;
     let mut received = Received::default();
     let mut printer = Printer { format: options.format, decoder: Decoder::default() };
     while !stop.is_asked() {
         for event in consumer.take_rebalances() {
             reading.note(&event);
             answer(&mut consumer, event)?;
+        }
+        if let Some(error) = denied.take() {
+            consumer = without_group(options, connection, &error, stop)?;
+            reading.0.store(true, Ordering::Relaxed);
         }
         consumer.poll(&mut received, POLL_TIMEOUT);
         consumer.check_access()?;
@@ -73,11 +78,28 @@ fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: 
                 Item::Failed { error, .. } if error.is_transient() || error.is_log_doubtful() => {
                     tracing::info!(%error, "waiting");
                 }
+                Item::Failed { error, .. } if error.is_of_group() => denied = Some(error),
                 Item::Failed { error, .. } => return Err(error.into()),
             }
         }
     }
     Ok(())
+}
+
+/// Reads all partitions that the topic has now. Somebody who may read a topic need not be allowed to join groups.
+fn without_group(
+    options: &cli::Debug,
+    connection: &Connection,
+    denied: &KafkaError,
+    stop: &Stop,
+) -> Result<Consumer> {
+    let topic = &options.kafka.topic;
+    tracing::info!("{denied}; reading all partitions of {topic} without it");
+    let mut consumer = Consumer::tailing(connection, &options.group, topic)?;
+    let found = FailoverAdmin::new(connection, stop)?.request(|admin, time| admin.describe(topic, time))?;
+    let partitions = found.map_or(0, |found| found.partitions);
+    answer(&mut consumer, RebalanceEvent::Assigned((0..partitions).collect()))?;
+    Ok(consumer)
 }
 
 /// Whether the group has assigned anything.

@@ -19,6 +19,7 @@ use super::cluster::Cluster;
 use super::config::{Connection, Context, Property, property_error};
 use super::error::{KafkaError, code_of};
 use super::native;
+use super::permission::Operation;
 
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -108,6 +109,10 @@ impl Admin {
 
     /// The leaders of the topic's partitions, from any broker. This does not create a topic.
     pub fn leaders(&self, topic: &str, timeout: Duration) -> Result<Leaders, KafkaError> {
+        self.find_leaders(topic, timeout).map_err(|error| error.needing_on(Operation::Describe, topic))
+    }
+
+    fn find_leaders(&self, topic: &str, timeout: Duration) -> Result<Leaders, KafkaError> {
         let action = || format!("can't find topic {topic}");
         if let Some(cluster) = self.cluster(timeout)? {
             let metadata = cluster.metadata(topic, timeout)?;
@@ -150,6 +155,10 @@ impl Admin {
 
     /// The topic, or nothing where there is none. Brokers that refuse the client are not waited for.
     pub fn describe(&self, topic: &str, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
+        self.find(topic, timeout).map_err(|error| error.needing_on(Operation::Describe, topic))
+    }
+
+    fn find(&self, topic: &str, timeout: Duration) -> Result<Option<Topic>, KafkaError> {
         if let Some(cluster) = self.cluster(timeout)? {
             return match cluster.metadata(topic, timeout)?.topic {
                 Ok(found) => Topic::of(&found).map(Some),
@@ -213,13 +222,16 @@ impl Admin {
         which: OffsetOf,
         timeout: Duration,
     ) -> Result<ListedOffset, KafkaError> {
-        if let Some(cluster) = self.cluster(timeout)? {
-            return cluster.offset(topic, partition, which, timeout);
-        }
         let action = || format!("can't request the offsets of {topic} [{partition}]");
-        let client = self.client()?.inner();
-        native::list_offset(client, &c_text(topic, action)?, partition, which, timeout)
-            .map_err(|code| KafkaError::code(action(), code))
+        let listed = match self.cluster(timeout)? {
+            Some(cluster) => cluster.offset(topic, partition, which, timeout),
+            None => {
+                let (client, topic) = (self.client()?.inner(), c_text(topic, action)?);
+                native::list_offset(client, &topic, partition, which, timeout)
+                    .map_err(|code| KafkaError::code(action(), code))
+            }
+        };
+        listed.map_err(|error| error.needing_on(Operation::Describe, topic))
     }
 
     /// The largest leader epoch up to `epoch` that the log has, and where it ends; nothing where only librdkafka can
@@ -232,14 +244,16 @@ impl Admin {
         timeout: Duration,
     ) -> Result<Option<EpochEnd>, KafkaError> {
         let Some(cluster) = self.cluster(timeout)? else { return Ok(None) };
-        cluster.epoch_end(topic, partition, epoch, timeout).map(Some)
+        let end = cluster.epoch_end(topic, partition, epoch, timeout);
+        end.map(Some).map_err(|error| error.needing_on(Operation::Describe, topic))
     }
 
     /// The topic's `cleanup.policy`; nothing where only librdkafka can reach the brokers.
     pub fn cleanup_policy(&self, topic: &str, timeout: Duration) -> Result<Option<String>, KafkaError> {
         const NAME: &str = "cleanup.policy";
         let Some(cluster) = self.cluster(timeout)? else { return Ok(None) };
-        let configs = cluster.topic_configs(topic, &[NAME], timeout)?;
+        let configs = cluster.topic_configs(topic, &[NAME], timeout);
+        let configs = configs.map_err(|error| error.needing_on(Operation::DescribeConfigs, topic))?;
         Ok(configs.into_iter().find(|(name, _)| name == NAME).map(|(_, value)| value))
     }
 
@@ -259,7 +273,7 @@ impl Admin {
         let results = wait_for(self.client()?.create_topics([&new], &options(timeout)));
         match one_result(results, &format!("can't create topic {topic}")) {
             Err(KafkaError::Client { code: Code::TopicAlreadyExists, .. }) => Ok(false),
-            other => other.map(|()| true),
+            other => other.map(|()| true).map_err(|error| error.needing_on(Operation::Create, topic)),
         }
     }
 
@@ -268,7 +282,7 @@ impl Admin {
         let results = wait_for(self.client()?.delete_topics(&[topic], &options(timeout)));
         match one_result(results, &format!("can't delete topic {topic}")) {
             Err(error) if error.is_unknown_topic() => Ok(false),
-            other => other.map(|()| true),
+            other => other.map(|()| true).map_err(|error| error.needing_on(Operation::Delete, topic)),
         }
     }
 

@@ -49,6 +49,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("plugin.library.paths", "no foreign code is loaded"),
 ];
 
+/// librdkafka needs a group even to read without one. Nobody joins it, nothing is committed to it, and Kafka may deny it.
+pub(super) const READER_GROUP: &str = "almanac-reader";
+
 impl Connection {
     /// Refuses properties that are unknown, badly set, or not the user's to set.
     pub fn check(&self) -> Result<(), KafkaError> {
@@ -173,8 +176,7 @@ impl Connection {
 
     /// A consumer that reads what is there, and is done at the end of it.
     pub(super) fn bounded_consumer(&self) -> ClientConfig {
-        // A group is needed even to read without one; nothing is committed to it.
-        let mut config = self.consumer("almanac-reader");
+        let mut config = self.consumer(READER_GROUP);
         // Default 500 ms: so long a broker waits for more records at the end before it says that this is the end.
         config.set("fetch.wait.max.ms", "1");
         config

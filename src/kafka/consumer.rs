@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 
 use super::assignment::{Position, RebalanceEvent};
-use super::config::Connection;
+use super::config::{Connection, READER_GROUP};
 use super::error::KafkaError;
 use super::fetcher::Fetcher;
 use super::group::Group;
@@ -33,30 +33,30 @@ impl Consumer {
         topic_id: Option<&str>,
     ) -> Result<Self, KafkaError> {
         let fetcher = || Fetcher::start(connection, topic, topic_id);
-        Self::with_fetcher(connection, &connection.consumer(group), topic, fetcher)
+        Self::with_fetcher(connection, &connection.consumer(group), (topic, group), fetcher)
     }
 
     /// A consumer that starts at the end of the log, and reads another topic of this name from its start.
     pub fn tailing(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
         let fetcher = || Some(Fetcher::start(connection, topic, None)?.following());
-        Self::with_fetcher(connection, &connection.tailing_consumer(group), topic, fetcher)
+        Self::with_fetcher(connection, &connection.tailing_consumer(group), (topic, group), fetcher)
     }
 
     /// A consumer that reads what is there now.
     pub fn bounded(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
         let fetcher = || Some(Fetcher::start(connection, topic, None)?.bounded());
-        Self::with_fetcher(connection, &connection.bounded_consumer(), topic, fetcher)
+        Self::with_fetcher(connection, &connection.bounded_consumer(), (topic, READER_GROUP), fetcher)
     }
 
     fn with_fetcher(
         connection: &Connection,
         config: &ClientConfig,
-        topic: &str,
+        (topic, group): (&str, &str),
         fetcher: impl FnOnce() -> Option<Fetcher>,
     ) -> Result<Self, KafkaError> {
         let client = Arc::new(ConsumerClient::new(config, topic)?);
-        let group = Group::new(Arc::clone(&client), topic);
-        let reader = Reader::new(Arc::clone(&client), topic, fetcher());
+        let reader = Reader::new(Arc::clone(&client), topic, group, fetcher());
+        let group = Group::new(Arc::clone(&client), topic, group);
         Ok(Consumer { group, reader, client, brokers: connection.brokers.clone() })
     }
 
@@ -94,6 +94,11 @@ impl Consumer {
     /// Waits up to `timeout` for something to come, and puts it in `received` in place of what was there.
     pub fn poll(&mut self, received: &mut Received, timeout: Duration) {
         self.reader.poll(received, timeout);
+        if self.reader.is_group_denied()
+            && let Some(error) = self.group.deny()
+        {
+            received.push_failure(error);
+        }
     }
 
     /// The high watermark that the last fetch brought.

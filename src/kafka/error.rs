@@ -4,6 +4,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::address::is_loopback;
+use super::permission::{Operation, Permission};
 use crate::failure::{Exit, Failure};
 
 /// An error between almanac and the brokers.
@@ -22,6 +23,9 @@ pub enum KafkaError {
     #[error("can't read partition {partition} at offset {offset}: {reason}")]
     Damaged { partition: i32, offset: i64, next_offset: i64, reason: String },
 
+    #[error("{action}: Kafka does not allow {permission}")]
+    Denied { action: String, permission: Permission },
+
     #[error("{action}: {reason}")]
     Client { action: String, code: Code, reason: String },
 }
@@ -33,6 +37,9 @@ impl Failure for KafkaError {
             KafkaError::AccessRefused { .. } => {
                 Some("check the -X properties: security.protocol, ssl.*, sasl.*".to_owned())
             }
+            KafkaError::Denied { permission, .. } => {
+                Some(format!("allow it with '{}'", permission.command()))
+            }
             KafkaError::Property { .. } | KafkaError::Damaged { .. } | KafkaError::Client { .. } => None,
         }
     }
@@ -43,6 +50,7 @@ impl Failure for KafkaError {
             KafkaError::Unreachable { .. }
             | KafkaError::AccessRefused { .. }
             | KafkaError::Damaged { .. }
+            | KafkaError::Denied { .. }
             | KafkaError::Client { .. } => Exit::Kafka,
         }
     }
@@ -63,7 +71,7 @@ fn unreachable_hint(brokers: &str) -> String {
 /// An error of a connection, which librdkafka reports apart from the failures of requests.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionError {
-    code: Code,
+    pub(super) code: Code,
     pub(super) reason: String,
 }
 
@@ -83,6 +91,11 @@ impl ConnectionError {
         }
     }
 
+    /// Whether Kafka denied something to the client.
+    pub(super) fn is_denial(&self) -> bool {
+        DENIED.contains(&self.code)
+    }
+
     /// The error of something that was not answered for this.
     pub(super) fn of_brokers(self, brokers: &str) -> KafkaError {
         let is_lasting = self.is_lasting();
@@ -95,6 +108,14 @@ impl ConnectionError {
         }
     }
 }
+
+/// The codes by which Kafka denies a request.
+const DENIED: [Code; 3] = [
+    Code::TopicAuthorizationFailed,
+    Code::GroupAuthorizationFailed,
+    // A producer must have the right to write to some topic.
+    Code::ClusterAuthorizationFailed,
+];
 
 /// The system's words without its number.
 pub(super) fn plain_error(error: &std::io::Error) -> String {
@@ -201,7 +222,32 @@ impl KafkaError {
     pub fn with_action(self, action: String) -> Self {
         match self {
             KafkaError::Client { code, reason, .. } => KafkaError::Client { action, code, reason },
+            KafkaError::Denied { permission, .. } => KafkaError::Denied { action, permission },
             error => error,
+        }
+    }
+
+    /// The same, of a request that needs this permission: if Kafka denied it, the error names it.
+    pub(super) fn needing(self, permission: impl FnOnce() -> Permission) -> Self {
+        match self {
+            KafkaError::Client { action, code, .. } if DENIED.contains(&code) => {
+                KafkaError::Denied { action, permission: permission() }
+            }
+            error => error,
+        }
+    }
+
+    /// The same, of an operation on a topic.
+    pub(super) fn needing_on(self, operation: Operation, topic: &str) -> Self {
+        self.needing(|| Permission::on_topic(operation, topic))
+    }
+
+    /// Whether Kafka denies what only a member of a group needs.
+    pub fn is_of_group(&self) -> bool {
+        match self {
+            KafkaError::Denied { permission, .. } => permission.is_of_group(),
+            KafkaError::Client { code, .. } => *code == Code::GroupAuthorizationFailed,
+            _ => false,
         }
     }
 
@@ -226,6 +272,7 @@ impl KafkaError {
             | KafkaError::Damaged { reason, .. }
             | KafkaError::Property { reason, .. }
             | KafkaError::Client { reason, .. } => reason,
+            KafkaError::Denied { permission, .. } => format!("Kafka does not allow {permission}"),
         }
     }
 
@@ -233,9 +280,10 @@ impl KafkaError {
     pub fn is_transient(&self) -> bool {
         match self {
             KafkaError::Unreachable { .. } => true,
-            KafkaError::Property { .. } | KafkaError::AccessRefused { .. } | KafkaError::Damaged { .. } => {
-                false
-            }
+            KafkaError::Property { .. }
+            | KafkaError::AccessRefused { .. }
+            | KafkaError::Damaged { .. }
+            | KafkaError::Denied { .. } => false,
             KafkaError::Client { code, .. } => matches!(
                 code,
                 Code::BrokerTransportFailure

@@ -21,6 +21,7 @@ use super::cluster::Cluster;
 use super::config::Connection;
 use super::error::KafkaError;
 use super::links::{Arrived, Failure, LINKS_PER_BROKER, LinkId, Links, Requested};
+use super::permission::Operation;
 use super::reading::{Outcome, Reading};
 use super::response::{Part, Response};
 use super::timeouts::SHORT_REQUEST_TIMEOUT;
@@ -432,6 +433,7 @@ impl Fetcher {
                     *reading = Reading::new(StartAt::End);
                 }
                 Outcome::Refused(error) => {
+                    let error = error.needing_on(Operation::Read, &self.topic);
                     reading.pause_for(FAILED_RETRY_AFTER);
                     reading.doubts = 0;
                     self.refresh.is_wanted |= error.is_unknown_topic();

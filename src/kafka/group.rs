@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::assignment::{Position, RebalanceEvent, StartAt};
 use super::error::KafkaError;
 use super::native::ConsumerClient;
+use super::permission::Permission;
 
 /// How long a member may take to leave the group. While no broker answers, it does not get to it.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
@@ -17,18 +18,22 @@ const PUBLISH_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Group {
     client: Arc<ConsumerClient>,
     topic: String,
+    name: String,
     is_member: bool,
+    is_denied: bool,
     has_left: bool,
     /// The offsets that the group has been sent, by partition.
     published: BTreeMap<i32, i64>,
 }
 
 impl Group {
-    pub(super) fn new(client: Arc<ConsumerClient>, topic: &str) -> Group {
+    pub(super) fn new(client: Arc<ConsumerClient>, topic: &str, name: &str) -> Group {
         Group {
             client,
             topic: topic.to_owned(),
+            name: name.to_owned(),
             is_member: false,
+            is_denied: false,
             has_left: false,
             published: BTreeMap::new(),
         }
@@ -39,6 +44,20 @@ impl Group {
         self.is_member = true;
         let action = || format!("can't subscribe to {}", self.topic);
         self.client.subscribe().map_err(|code| KafkaError::code(action(), code))
+    }
+
+    /// Notes that Kafka denies access to the group. That is an error for a member only, and only once: without the group, a
+    /// consumer publishes no offsets.
+    pub(super) fn deny(&mut self) -> Option<KafkaError> {
+        if std::mem::replace(&mut self.is_denied, true) {
+            return None;
+        }
+        let permission = Permission::of_member(&self.name);
+        if !self.is_member {
+            tracing::info!("offsets are not published: Kafka does not allow {permission}");
+            return None;
+        }
+        Some(KafkaError::Denied { action: format!("can't join group {}", self.name), permission })
     }
 
     /// Leaves the group for good, once it was told the last offsets.
@@ -66,7 +85,7 @@ impl Group {
             self.published.get(&partition).is_none_or(|published| *published != next_offset)
         };
         let new: Vec<(i32, i64)> = next_offsets.iter().filter(is_new).copied().collect();
-        if new.is_empty() {
+        if new.is_empty() || self.is_denied {
             return;
         }
         let position = |&(partition, next_offset): &(i32, i64)| Position {

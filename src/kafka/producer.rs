@@ -12,6 +12,7 @@ use rdkafka::producer::{
 
 use super::config::{Connection, Context, property_error};
 use super::error::KafkaError;
+use super::permission::Operation;
 
 /// How long a poll waits where the queue is full or to be emptied.
 const QUEUE_POLL: Duration = Duration::from_millis(2);
@@ -33,7 +34,7 @@ pub struct Producer<D: Deliveries> {
 
 impl<D: Deliveries> Producer<D> {
     pub fn new(connection: &Connection, topic: &str, deliveries: D) -> Result<Self, KafkaError> {
-        let reports = Reports { client: Context::default(), deliveries };
+        let reports = Reports { client: Context::default(), topic: topic.to_owned(), deliveries };
         let client =
             connection.producer().create_with_context(reports).map_err(|error| property_error(&error))?;
         Ok(Producer { client, topic: topic.to_owned() })
@@ -97,6 +98,7 @@ impl<D: Deliveries> Producer<D> {
 
 struct Reports<D> {
     client: Context,
+    topic: String,
     deliveries: D,
 }
 
@@ -117,9 +119,14 @@ impl<D: Deliveries> ProducerContext for Reports<D> {
         match result {
             Ok(message) => self.deliveries.acknowledged(tag, message.partition()),
             Err((error, _)) => {
-                let error = KafkaError::client(String::new(), error);
-                self.deliveries
-                    .failed(tag, error.with_cause(self.client.last_error().map(|cause| cause.reason)));
+                let error = match self.client.last_error() {
+                    // Without the right to write, the client gets no number as an idempotent producer, and gives up.
+                    Some(cause) if cause.is_denial() => KafkaError::code(String::new(), cause.code),
+                    cause => {
+                        KafkaError::client(String::new(), error).with_cause(cause.map(|cause| cause.reason))
+                    }
+                };
+                self.deliveries.failed(tag, error.needing_on(Operation::Write, &self.topic));
             }
         }
     }

@@ -12,7 +12,7 @@ use super::assignment::{Position, StartAt};
 use super::error::KafkaError;
 use super::fetcher::Fetcher;
 use super::native::ConsumerClient;
-use super::received::Received;
+use super::received::{Received, denial};
 
 /// How long librdkafka may take to start reading a partition.
 const START_MAX: Duration = Duration::from_secs(5);
@@ -22,13 +22,21 @@ const SEEK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 pub(super) struct Reader {
     client: Arc<ConsumerClient>,
     topic: String,
+    group: String,
+    /// Whether Kafka has denied the group, which only a member needs.
+    is_group_denied: bool,
     /// Nothing if only librdkafka can reach the brokers.
     fetcher: Option<Fetcher>,
 }
 
 impl Reader {
-    pub(super) fn new(client: Arc<ConsumerClient>, topic: &str, fetcher: Option<Fetcher>) -> Reader {
-        Reader { client, topic: topic.to_owned(), fetcher }
+    pub(super) fn new(
+        client: Arc<ConsumerClient>,
+        topic: &str,
+        group: &str,
+        fetcher: Option<Fetcher>,
+    ) -> Reader {
+        Reader { client, topic: topic.to_owned(), group: group.to_owned(), is_group_denied: false, fetcher }
     }
 
     /// Reads these partitions as well. librdkafka takes a call of this for the answer to an assignment by the group,
@@ -77,13 +85,22 @@ impl Reader {
         }
     }
 
-    fn poll_client(&self, received: &mut Received, mut timeout: Duration) {
+    fn poll_client(&mut self, received: &mut Received, mut timeout: Duration) {
         while received.has_room()
             && let Some(message) = self.client.poll(timeout)
         {
-            received.push(message);
+            match denial(&message, &self.topic, &self.group) {
+                Some(error) if error.is_of_group() => self.is_group_denied = true,
+                Some(error) => received.push_failure(error),
+                None => received.push(message),
+            }
             timeout = Duration::ZERO;
         }
+    }
+
+    /// Whether Kafka has denied access to the group. librdkafka asks for its coordinator also if nobody joins it.
+    pub(super) fn is_group_denied(&self) -> bool {
+        self.is_group_denied
     }
 
     fn add_to_client(&self, positions: &[Position]) -> Result<(), KafkaError> {

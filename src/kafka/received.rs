@@ -1,5 +1,7 @@
 //! The result of a poll: records, ends of partitions, errors.
 
+use std::collections::VecDeque;
+
 use almanac_core::protocol::batches::{Record, Records};
 use almanac_core::protocol::decompression::Decompression;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -7,6 +9,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::decompression::decompression;
 use super::error::KafkaError;
 use super::native::Message;
+use super::permission::{Operation, Permission};
 use super::response::{Part, Response};
 
 /// How many messages to take from librdkafka at a time.
@@ -31,6 +34,8 @@ pub enum Item<'a> {
 /// The result of a poll, until the next one: a response, and messages from librdkafka.
 pub struct Received {
     messages: Vec<Message>,
+    /// Errors of the client, apart from those of partitions.
+    failures: VecDeque<KafkaError>,
     response: Response,
     decompression: Decompression,
     /// The partition of the batch that is being decompressed, and from which offset its records are wanted.
@@ -43,6 +48,7 @@ impl Default for Received {
     fn default() -> Self {
         Received {
             messages: Vec::new(),
+            failures: VecDeque::new(),
             response: Response::default(),
             decompression: decompression(),
             decompressing: (0, 0),
@@ -54,13 +60,14 @@ impl Default for Received {
 
 impl Received {
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.response.is_empty()
+        self.messages.is_empty() && self.failures.is_empty() && self.response.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
         self.response.clear();
         self.decompression.clear();
         self.messages.clear();
+        self.failures.clear();
         (self.next_part, self.next_message) = (0, 0);
     }
 
@@ -69,11 +76,15 @@ impl Received {
     }
 
     pub(super) fn has_messages(&self) -> bool {
-        !self.messages.is_empty()
+        !self.messages.is_empty() || !self.failures.is_empty()
     }
 
     pub(super) fn push(&mut self, message: Message) {
         self.messages.push(message);
+    }
+
+    pub(super) fn push_failure(&mut self, error: KafkaError) {
+        self.failures.push_back(error);
     }
 
     pub(super) fn response(&mut self) -> &mut Response {
@@ -83,6 +94,9 @@ impl Received {
     /// The next thing to take, in order. Compressed records come in pieces.
     #[allow(clippy::should_implement_trait, reason = "an item borrows from what it comes from")]
     pub fn next(&mut self) -> Option<Item<'_>> {
+        if let Some(error) = self.failures.pop_front() {
+            return Some(Item::Failed { partition: None, error });
+        }
         if !self.advance() {
             let message = self.messages.get(self.next_message)?;
             self.next_message += 1;
@@ -134,6 +148,24 @@ fn item(message: &Message) -> Item<'_> {
         }
         Code::PartitionEOF => Item::EndOfPartition { partition, next_offset: offset },
         code => failure(message, code),
+    }
+}
+
+/// Why Kafka denies access, if the message says that. The permission is one of these two, or the group's.
+pub(super) fn denial(message: &Message, topic: &str, group: &str) -> Option<KafkaError> {
+    let text = message.value().map(String::from_utf8_lossy).unwrap_or_default();
+    match Code::from(message.fields().err) {
+        code @ Code::GroupAuthorizationFailed => {
+            let error = KafkaError::code(format!("can't join group {group}"), code);
+            Some(error.needing(|| Permission::of_member(group)))
+        }
+        code @ Code::TopicAuthorizationFailed => {
+            // librdkafka's words for the metadata of a topic.
+            let is_metadata = text.starts_with("Subscribed topic not available");
+            let operation = if is_metadata { Operation::Describe } else { Operation::Read };
+            Some(KafkaError::code(format!("can't read topic {topic}"), code).needing_on(operation, topic))
+        }
+        _ => None,
     }
 }
 

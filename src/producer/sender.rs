@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
+use crate::failure::Failure;
 use crate::kafka::{Connection, Deliveries, KafkaError, Producer};
 use crate::lock::locked;
 use crate::report::Report;
@@ -17,6 +18,8 @@ pub struct Undelivered {
     pub dates: Vec<Date>,
     pub repeats: u64,
     pub reason: String,
+    /// How to set it right, if sending again would not.
+    pub hint: Option<String>,
     /// Whether the broker did not know the topic.
     pub is_topic_unknown: bool,
 }
@@ -215,6 +218,7 @@ impl Deliveries for Tally {
         }
         if undelivered.reason.is_empty() {
             undelivered.is_topic_unknown = error.is_unknown_topic();
+            undelivered.hint = error.hint();
             undelivered.reason = error.reason();
         }
         drop(undelivered);

@@ -33,6 +33,7 @@ mod metrics;
 mod network;
 mod owner;
 mod paused_broker;
+mod permissions;
 mod pipeline;
 mod placement;
 mod plot;

@@ -160,11 +160,17 @@ fn add_user(kafka: &Kafka) {
             }
         }
     "#;
-    let source = tempfile::tempdir().unwrap();
-    let source = source.path().join("AddUser.java");
-    fs::write(&source, PROGRAM).unwrap();
+    java_with(kafka, "AddUser", PROGRAM, &[USER, PASSWORD]);
+}
+
+/// Runs a program for Kafka's own client, with the address of Kafka as its first argument.
+pub fn java_with(kafka: &Kafka, class: &str, program: &str, arguments: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join(format!("{class}.java"));
+    fs::write(&source, program).unwrap();
     let class_path = kafka.class_path();
-    java("java", &["-cp", &class_path, source.to_str().unwrap(), &kafka.bootstrap, USER, PASSWORD]);
+    let run = ["-cp", &class_path, source.to_str().unwrap(), &kafka.bootstrap];
+    java("java", &[&run, arguments].concat());
 }
 
 /// A key, and the certificate of it that it signed itself.
