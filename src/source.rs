@@ -6,19 +6,17 @@ use std::path::{Path, PathBuf};
 
 pub use almanac_core::source::*;
 
-use crate::report::Report;
-
-/// The reports in all `paths`, one file after the other.
-pub fn read_files(paths: &[PathBuf], options: &Options) -> Result<Vec<Report>, SourceError> {
-    let mut reports = Vec::new();
-    for path in paths {
-        reports.append(&mut read_file(path, options)?);
-    }
-    Ok(reports)
+/// The weather in all `paths`, one file after the other. They must be of one place: see [`Weather::of_files`].
+pub fn read_files(paths: &[PathBuf], options: &Options) -> Result<Weather, SourceError> {
+    let read = |path: &PathBuf| Ok((path.display().to_string(), read_file(path, options)?));
+    Weather::of_files(
+        paths.iter().map(read).collect::<Result<_, SourceError>>()?,
+        options.station_id.as_deref(),
+    )
 }
 
 /// Reads a file, compressed with gzip or not.
-fn read_file(path: &Path, options: &Options) -> Result<Vec<Report>, SourceError> {
+fn read_file(path: &Path, options: &Options) -> Result<Weather, SourceError> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|source| SourceError::Open { name: name.clone(), source })?;
     read_bytes(&name, BufReader::new(file), options)
@@ -39,7 +37,7 @@ mod tests {
 
     fn degrees(paths: &[&Path]) -> Result<Vec<f64>, SourceError> {
         let paths: Vec<_> = paths.iter().map(|path| path.to_path_buf()).collect();
-        Ok(read_files(&paths, &Options::default())?.iter().map(|report| report.degrees).collect())
+        Ok(read_files(&paths, &Options::default())?.days.iter().map(|report| report.degrees).collect())
     }
 
     #[test]

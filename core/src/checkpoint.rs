@@ -39,12 +39,16 @@ impl Checkpoint {
 
     /// Takes the record at `offset` into the statistics.
     ///
-    /// | offset              | value                      | outcome         | statistics | offset becomes |
-    /// |---------------------|----------------------------|-----------------|------------|----------------|
-    /// | below the next one  | any                        | `AlreadyPassed` | unchanged  | unchanged      |
-    /// | at it, or past it   | not a valid report         | `Rejected`      | unchanged  | `offset + 1`   |
-    /// | at it, or past it   | a day counted already      | `Duplicate`     | unchanged  | `offset + 1`   |
-    /// | at it, or past it   | a day not counted yet      | `Counted`       | day added  | `offset + 1`   |
+    /// | offset              | value                        | outcome                  | statistics | offset becomes |
+    /// |---------------------|------------------------------|--------------------------|------------|----------------|
+    /// | below the next one  | any                          | `AlreadyPassed`          | unchanged  | unchanged      |
+    /// | at it, or past it   | not a valid report           | `Rejected`               | unchanged  | `offset + 1`   |
+    /// | at it, or past it   | a report of another station  | `Rejected(OtherStation)` | unchanged  | `offset + 1`   |
+    /// | at it, or past it   | a day counted already        | `Duplicate`              | unchanged  | `offset + 1`   |
+    /// | at it, or past it   | a day not counted yet        | `Counted`                | day added  | `offset + 1`   |
+    ///
+    /// The decoder knows the station that is counted: see [`Decoder::of`]. If it does not, the first valid report decides it.
+    /// Reports without a station are of one station as well.
     ///
     /// Offsets rise but are sparse (transaction markers, aborted records), so one past the next is in order.
     #[inline(always)]

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod log;
 pub mod metrics;
 pub mod owner;
+pub mod place;
 pub mod plot;
 pub mod protocol;
 pub mod rejected;

@@ -4,6 +4,8 @@ use jiff::civil::Date;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::place::STATION_BYTES_MAX;
+
 /// The schema that other languages generate their classes from.
 pub const PROTO: &str = include_str!("report.proto");
 
@@ -39,9 +41,15 @@ impl Report {
         MONTHS[usize::from(self.date.month().unsigned_abs()) - 1]
     }
 
-    /// The record's value: protobuf as `report.proto` says.
+    /// The record's value without a station: protobuf as `report.proto` says.
     pub fn encode(&self) -> Vec<u8> {
-        Wire { date: self.date.to_string(), degrees: self.degrees }.encode_to_vec()
+        self.encode_at("")
+    }
+
+    /// The same of a station; an empty one is left out.
+    pub fn encode_at(&self, station: &str) -> Vec<u8> {
+        let (date, station_id) = (self.date.to_string(), station.to_owned());
+        Wire { date, degrees: self.degrees, station_id }.encode_to_vec()
     }
 }
 
@@ -51,8 +59,8 @@ impl Report {
 pub enum RejectReason {
     /// The record has no value (a tombstone).
     NoValue,
-    /// The value is not a well-formed protobuf message, framed for a Schema Registry or not, or field 1 or 2 has another
-    /// wire type.
+    /// The value is not a well-formed protobuf message, framed for a Schema Registry or not; or field 1, 2 or 3 has another
+    /// wire type; or field 1 or 3 is not UTF-8.
     MalformedProtobuf,
     /// `date` is not `YYYY-MM-DD`, or not a real day of the years 0001 to 9999.
     InvalidDate,
@@ -60,10 +68,12 @@ pub enum RejectReason {
     InvalidDegrees,
     /// The record's batch does not say which offset it has: a producer wrote a wrong one.
     InvalidOffset,
-    /// The key or the value is far longer than a report's.
+    /// The key, the value or the station ID is far longer than a report's: see [`STATION_BYTES_MAX`].
     TooLarge,
     /// The record, and those behind it in its batch, can't be decoded.
     UnreadableBatch,
+    /// A valid report of another station than the one that DIR counts.
+    OtherStation,
 }
 
 impl std::fmt::Display for RejectReason {
@@ -80,6 +90,8 @@ struct Wire {
     date: String,
     #[prost(double, tag = "2")]
     degrees: f64,
+    #[prost(string, tag = "3")]
+    station_id: String,
 }
 
 /// A valid report in the numbers that it is counted by. Only this module makes one, so its day is one of the calendar.
@@ -128,42 +140,101 @@ impl Observation {
 }
 
 /// Decodes record values. Its memory of earlier ones makes it faster, and never changes a result.
+///
+/// It also knows the station that is counted. Until that is decided, the first valid report decides it.
 #[derive(Debug, Default)]
 pub struct Decoder {
     wire: Wire,
     /// Each at the last digit of the month's number. So months that follow one another, whose days come mixed where some are
     /// late, keep clear of one another.
     months: [KnownMonth; 16],
+    /// The station whose reports are counted, once that is decided.
+    station: Option<String>,
+    /// Whether reports without a station are counted.
+    counts_unstamped: bool,
+    /// The end of each report that is counted, if it has a station: the bytes of field 3.
+    stamp: Vec<u8>,
 }
 
+/// A report without a station, as every library writes it.
+const UNSTAMPED_BYTES: usize = 21;
+
 impl Decoder {
-    /// The report that `value` holds, or why it is none.
+    /// Counts the reports of this station; an empty one is that of reports without.
+    pub fn of(station: &str) -> Decoder {
+        let mut decoder = Decoder::default();
+        decoder.set_station(station.to_owned());
+        decoder
+    }
+
+    /// The station whose reports are counted, once that is decided.
+    pub fn station(&self) -> Option<&str> {
+        self.station.as_deref()
+    }
+
+    fn set_station(&mut self, station: String) {
+        self.counts_unstamped = station.is_empty();
+        self.stamp = Wire { station_id: station.clone(), ..Wire::default() }.encode_to_vec();
+        self.station = Some(station);
+    }
+
+    /// The report that `value` holds, whatever its station, or why it is none.
     #[inline]
     pub fn decode(&mut self, value: Option<&[u8]>) -> Result<Report, RejectReason> {
         let value = value.ok_or(RejectReason::NoValue)?;
-        match self.usual(value).and_then(Observation::report) {
+        match self.unstamped(value).and_then(Observation::report) {
             Some(report) => Ok(report),
             None => self.any(value),
         }
     }
 
-    /// The same in numbers.
+    /// The same with its station.
+    pub fn decode_with_station(&mut self, value: Option<&[u8]>) -> Result<(Report, &str), RejectReason> {
+        // What is decoded without a look at the station has none.
+        self.wire.clear();
+        let report = self.decode(value)?;
+        Ok((report, &self.wire.station_id))
+    }
+
+    /// The report in numbers, if it is of the station that is counted.
     #[inline(always)]
     pub fn observe(&mut self, value: Option<&[u8]>) -> Result<Observation, RejectReason> {
         let value = value.ok_or(RejectReason::NoValue)?;
         match self.usual(value) {
             Some(observation) => Ok(observation),
-            None => self.any(value).map(|report| Observation::from(&report)),
+            None => self.counted(value),
         }
     }
 
-    /// A valid report that is written as by every library: both fields, once, in the order of their numbers. So most
-    /// records are read without a copy and without a loop over fields that may come in any order.
+    /// A valid report of the counted station that is written as by every library: all fields, once, in the order of their
+    /// numbers. So most records are read without a copy and without a loop over fields that may come in any order.
     #[inline(always)]
     fn usual(&mut self, value: &[u8]) -> Option<Observation> {
+        match <&[u8; UNSTAMPED_BYTES]>::try_from(value) {
+            Ok(report) if self.counts_unstamped => self.date_and_degrees(report),
+            _ => self.stamped(value),
+        }
+    }
+
+    fn stamped(&mut self, value: &[u8]) -> Option<Observation> {
+        let (report, stamp) = value.split_first_chunk()?;
+        if stamp.is_empty() || stamp != self.stamp {
+            return None;
+        }
+        self.date_and_degrees(report)
+    }
+
+    /// The same without a station, whichever is counted.
+    #[inline(always)]
+    fn unstamped(&mut self, value: &[u8]) -> Option<Observation> {
+        self.date_and_degrees(value.try_into().ok()?)
+    }
+
+    #[inline(always)]
+    fn date_and_degrees(&mut self, report: &[u8; UNSTAMPED_BYTES]) -> Option<Observation> {
         const DATE: [u8; 2] = [1 << 3 | 2, 10];
         const DEGREES: u8 = 2 << 3 | 1;
-        let (head, rest) = <&[u8; 21]>::try_from(value).ok()?.split_first_chunk()?;
+        let (head, rest) = report.split_first_chunk()?;
         let (front, &[tens, ones, tag, ref degrees @ ..]) = rest.split_first_chunk()? else { return None };
         if *head != DATE || tag != DEGREES {
             return None;
@@ -178,12 +249,29 @@ impl Decoder {
         is_valid.then_some(Observation { year, month, day: day as u8, degrees })
     }
 
+    /// A valid report in any form, if it is of the station that is counted. Without such a station, it decides which is.
+    #[cold]
+    #[inline(never)]
+    fn counted(&mut self, value: &[u8]) -> Result<Observation, RejectReason> {
+        // Of a topic whose values are framed, most messages are as usual behind the frame.
+        if let Some(observation) = self.usual(unframed(value)?) {
+            return Ok(observation);
+        }
+        self.wire.clear();
+        let report = self.any(value)?;
+        match &self.station {
+            None => self.set_station(self.wire.station_id.clone()),
+            Some(station) if *station == self.wire.station_id => {}
+            Some(_) => return Err(RejectReason::OtherStation),
+        }
+        Ok(Observation::from(&report))
+    }
+
     #[cold]
     #[inline(never)]
     fn any(&mut self, value: &[u8]) -> Result<Report, RejectReason> {
         let message = unframed(value)?;
-        // Of a topic whose values are framed, most messages are as usual behind the frame.
-        match self.usual(message).and_then(Observation::report) {
+        match self.unstamped(message).and_then(Observation::report) {
             Some(report) => Ok(report),
             None => self.message(message),
         }
@@ -195,6 +283,9 @@ impl Decoder {
         let date = parse_date(self.wire.date.as_bytes()).ok_or(RejectReason::InvalidDate)?;
         if !is_valid_degrees(self.wire.degrees) {
             return Err(RejectReason::InvalidDegrees);
+        }
+        if self.wire.station_id.len() > STATION_BYTES_MAX {
+            return Err(RejectReason::TooLarge);
         }
         Ok(Report { date, degrees: self.wire.degrees })
     }

@@ -17,27 +17,24 @@ mod stations;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
+mod weather;
 
 use std::io::{BufRead, BufReader, Read};
 
 use self::gzip::{Gzip, MAGIC};
 use self::stations::Stations;
-use crate::report::Report;
 
 pub use self::error::SourceError;
 pub use self::options::{InputFormat, Options, Unit};
 pub use self::repeats::{Repeats, Sent};
 pub use self::synthetic::Synthetic;
+pub use self::weather::Weather;
 
 /// How many bytes of a file are looked at to recognise its format; the longest header known has 2,000.
 const HEAD_LENGTH: u64 = 64 * 1024;
 
 /// Reads what a file called `name` holds, compressed with gzip or not.
-pub fn read_bytes(
-    name: &str,
-    mut bytes: impl BufRead,
-    options: &Options,
-) -> Result<Vec<Report>, SourceError> {
+pub fn read_bytes(name: &str, mut bytes: impl BufRead, options: &Options) -> Result<Weather, SourceError> {
     // Taken off and put back, because a pipe may hand out its first bytes one by one.
     let mut start = Vec::new();
     let length = MAGIC.len() as u64;
@@ -53,7 +50,7 @@ fn read_compressed(
     name: &str,
     mut gzip: Gzip<impl BufRead>,
     options: &Options,
-) -> Result<Vec<Report>, SourceError> {
+) -> Result<Weather, SourceError> {
     let found = read(name, BufReader::new(&mut gzip), options);
     if gzip.has_garbage {
         tracing::warn!("{name}: bytes after its compressed data were ignored");
@@ -64,8 +61,8 @@ fn read_compressed(
     })
 }
 
-/// The reports in a file called `name`, in the order of the file: every day of the one station that has a temperature.
-pub fn read(name: &str, mut bytes: impl BufRead, options: &Options) -> Result<Vec<Report>, SourceError> {
+/// The weather in a file called `name`: every day of the one station that has a temperature.
+pub fn read(name: &str, mut bytes: impl BufRead, options: &Options) -> Result<Weather, SourceError> {
     let mut head = Vec::new();
     bytes
         .by_ref()
@@ -76,6 +73,7 @@ pub fn read(name: &str, mut bytes: impl BufRead, options: &Options) -> Result<Ve
     let mut stations = Stations::new(name, options);
     if !head.trim_ascii().is_empty() {
         let format = format_of(head, name, options)?;
+        stations.place = weather::provider(format);
         let bytes = head.chain(bytes);
         match format {
             InputFormat::GhcnCsv => ghcn::read_csv(name, bytes, &mut stations)?,
@@ -86,7 +84,7 @@ pub fn read(name: &str, mut bytes: impl BufRead, options: &Options) -> Result<Ve
             InputFormat::Csv => csv::read(name, bytes, options, &mut stations)?,
         }
     }
-    stations.into_reports()
+    stations.into_weather()
 }
 
 /// The format that was asked for or, failing that, recognised.

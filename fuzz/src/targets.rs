@@ -13,7 +13,7 @@ use almanac_core::protocol::decompression::Decompression;
 use almanac_core::protocol::wire;
 use almanac_core::rejected::{Rejected, passed_entries, rejected_entries};
 use almanac_core::report::{DEGREES_MAX, Decoder, MONTHS, Observation, RejectReason, Report};
-use almanac_core::source::{InputFormat, Options, SourceError, Unit, read_bytes};
+use almanac_core::source::{InputFormat, Options, SourceError, Unit, Weather, read_bytes};
 use almanac_core::stats::MonthCell;
 use almanac_core::status::Status;
 use flate2::Compression;
@@ -47,11 +47,20 @@ pub const TARGETS: &[(&str, Target)] = &[
 pub fn record(value: &[u8]) {
     let mut decoder = Decoder::default();
     let found = decoder.decode(Some(value)).map(exact);
-    assert_eq!(found, protobuf::decode(value).map(exact));
+    let expected = protobuf::decode(value);
+    assert_eq!(found, expected.map(|(report, _)| exact(report)));
+    let stamped =
+        decoder.decode_with_station(Some(value)).map(|(report, station)| (exact(report), station.as_bytes()));
+    assert_eq!(stamped, expected.map(|(report, station)| (exact(report), station)));
     // A record leaves no trace in the next.
     assert_eq!(decoder.decode(Some(b"")), Err(RejectReason::InvalidDate));
     assert_eq!(decoder.decode(Some(value)).map(exact), found);
     assert_eq!(decoder.observe(Some(value)).map(exact_in_numbers), found);
+    // The first report decided the station, and only reports of that one count.
+    let Ok((_, station)) = expected else { return };
+    assert_eq!(decoder.station().map(str::as_bytes), Some(station));
+    assert_eq!(decoder.observe(Some(value)).map(exact_in_numbers), found);
+    assert_eq!(Decoder::of("another").observe(Some(value)).is_ok(), station == b"another");
 }
 
 /// With the bits of the degrees, so that zeros of either sign differ.
@@ -367,12 +376,13 @@ fn weather(bytes: &[u8], format: InputFormat) {
 
 /// Reads a file at once and byte by byte; the reports or the message must be the same.
 fn read(bytes: &[u8], options: &Options) -> Result<Vec<(String, u64)>, String> {
-    let told = |found: Result<Vec<Report>, SourceError>| match found {
-        Ok(reports) => {
+    let told = |found: Result<Weather, SourceError>| match found {
+        Ok(Weather { days: reports, place }) => {
             assert!(!reports.is_empty(), "a file without reports is an error");
             let mut decoder = Decoder::default();
             for report in &reports {
-                assert_eq!(decoder.decode(Some(&report.encode())), Ok(*report), "what is sent is valid");
+                let value = report.encode_at(&place.station);
+                assert_eq!(decoder.decode(Some(&value)), Ok(*report), "what is sent is valid");
             }
             Ok(reports.into_iter().map(exact).collect())
         }
@@ -433,15 +443,20 @@ mod protobuf {
     /// As deep as the other languages' libraries go into groups.
     const DEPTH_MAX: u32 = 100;
 
-    pub fn decode(value: &[u8]) -> Result<Report, RejectReason> {
-        let (date, degrees) = message(value).and_then(fields).ok_or(RejectReason::MalformedProtobuf)?;
+    /// The report and its station.
+    pub fn decode(value: &[u8]) -> Result<(Report, &[u8]), RejectReason> {
+        let (date, degrees, station) =
+            message(value).and_then(fields).ok_or(RejectReason::MalformedProtobuf)?;
         // A second decision which dates are days; only the type is the library's.
         calendar_day(date).ok_or(RejectReason::InvalidDate)?;
         let date = parse_date(date).ok_or(RejectReason::InvalidDate)?;
         if !degrees.is_finite() || !(-DEGREES_MAX..=DEGREES_MAX).contains(&degrees) {
             return Err(RejectReason::InvalidDegrees);
         }
-        Ok(Report { date, degrees })
+        if station.len() > 256 {
+            return Err(RejectReason::TooLarge);
+        }
+        Ok((Report { date, degrees }, station))
     }
 
     /// Year, month and day, if this is a day of the years 0001 to 9999.
@@ -491,8 +506,8 @@ mod protobuf {
         (decoded >= 0 && before - rest.len() <= 5).then_some(decoded)
     }
 
-    fn fields(mut rest: &[u8]) -> Option<(&[u8], f64)> {
-        let (mut date, mut degrees) = (&b""[..], 0.0);
+    fn fields(mut rest: &[u8]) -> Option<(&[u8], f64, &[u8])> {
+        let (mut date, mut degrees, mut station) = (&b""[..], 0.0, &b""[..]);
         while !rest.is_empty() {
             let (field, wire_type) = tag(&mut rest)?;
             match (field, wire_type) {
@@ -501,11 +516,15 @@ mod protobuf {
                     str::from_utf8(date).ok()?;
                 }
                 (2, 1) => degrees = f64::from_le_bytes(take(&mut rest, 8)?.try_into().ok()?),
-                (1 | 2, _) => return None,
+                (3, 2) => {
+                    station = length_delimited(&mut rest)?;
+                    str::from_utf8(station).ok()?;
+                }
+                (1..=3, _) => return None,
                 _ => skip(&mut rest, field, wire_type, DEPTH_MAX)?,
             }
         }
-        Some((date, degrees))
+        Some((date, degrees, station))
     }
 
     fn skip(rest: &mut &[u8], field: u32, wire_type: u8, depth: u32) -> Option<()> {

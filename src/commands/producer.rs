@@ -120,12 +120,13 @@ impl Weather {
         let settings = source::Options {
             format: files.input_format,
             station: files.station.clone(),
+            station_id: None,
             keep_flagged: files.keep_flagged,
             date_column: files.date_column.clone(),
             degrees_column: files.degrees_column.clone(),
             unit: files.unit,
         };
-        Ok(Weather::Files(source::read_files(&files.files, &settings)?))
+        Ok(Weather::Files(source::read_files(&files.files, &settings)?.days))
     }
 
     pub(super) fn synthetic(options: &cli::Synthetic) -> Self {

@@ -16,6 +16,7 @@ type Day = (u32, u32, u32);
 struct Value {
     bytes: Option<Vec<u8>>,
     meant: Result<(Day, f64), RejectReason>,
+    station: &'static str,
 }
 
 #[derive(Clone, Debug)]
@@ -77,13 +78,22 @@ fn degrees_field(degrees: f64) -> Vec<u8> {
     [tag(2, 1), degrees.to_le_bytes().to_vec()].concat()
 }
 
+fn station_field(station: &str) -> Vec<u8> {
+    [tag(3, 2), varint(station.len() as u64), station.as_bytes().to_vec()].concat()
+}
+
+/// Most reports are of one station, whichever that is.
+fn station() -> impl Strategy<Value = &'static str> {
+    prop_oneof![12 => Just(""), 1 => prop::sample::select(vec!["A", "B", "USW00014837"])]
+}
+
 fn text_of((year, month, day): Day) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// A field that other versions of the schema may have, of any wire type, groups in groups too.
 fn unknown_field() -> impl Strategy<Value = Vec<u8>> {
-    let number = 3_u32..(1 << 29);
+    let number = 4_u32..(1 << 29);
     let plain = (number.clone(), 0_usize..4, any::<u64>(), prop::collection::vec(any::<u8>(), 0..20))
         .prop_map(|(field, kind, bits, bytes)| match kind {
             0 => [tag(field, 0), varint(bits)].concat(),
@@ -112,12 +122,12 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
 fn valid() -> impl Strategy<Value = Value> {
     (
         (day(), prop::option::weighted(0.9, valid_degrees()), any::<bool>()),
-        prop::collection::vec(unknown_field(), 3),
+        prop::collection::vec(unknown_field(), 4),
         prop::option::of((day(), prop_oneof![valid_degrees(), Just(f64::NAN)])),
         0_u8..4,
-        prop::option::weighted(0.2, frame()),
+        (prop::option::weighted(0.2, frame()), station()),
     )
-        .prop_map(|((day, degrees, is_swapped), unknown, earlier, with_unknown, frame)| {
+        .prop_map(|((day, degrees, is_swapped), unknown, earlier, with_unknown, (frame, station))| {
             let mut bytes = frame.unwrap_or_default();
             if let (Some((day, earlier)), Some(_)) = (earlier, degrees) {
                 bytes.extend(degrees_field(earlier));
@@ -125,6 +135,7 @@ fn valid() -> impl Strategy<Value = Value> {
             }
             let mut fields = vec![date_field(text_of(day).as_bytes())];
             fields.extend(degrees.map(degrees_field));
+            fields.extend((!station.is_empty()).then(|| station_field(station)));
             if is_swapped {
                 fields.reverse();
             }
@@ -134,13 +145,14 @@ fn valid() -> impl Strategy<Value = Value> {
                 }
                 bytes.extend(field);
             }
-            Value { bytes: Some(bytes), meant: Ok((day, degrees.unwrap_or(0.0))) }
+            Value { bytes: Some(bytes), meant: Ok((day, degrees.unwrap_or(0.0))), station }
         })
 }
 
 /// The rejected values, by the reason for the rejection.
 fn invalid() -> impl Strategy<Value = Value> {
-    let rejected = |reason| move |bytes: Vec<u8>| Value { bytes: Some(bytes), meant: Err(reason) };
+    let rejected =
+        |reason| move |bytes: Vec<u8>| Value { bytes: Some(bytes), meant: Err(reason), station: "" };
     let dates: Vec<&[u8]> = vec![
         b"",
         b"20010203",
@@ -160,7 +172,18 @@ fn invalid() -> impl Strategy<Value = Value> {
         b"2001-02-03\0",
     ];
     let wrong_type = (
-        prop::sample::select(vec![(1, 0_u64), (1, 1), (1, 5), (1, 3), (2, 0), (2, 2), (2, 5), (2, 3)]),
+        prop::sample::select(vec![
+            (1, 0_u64),
+            (1, 1),
+            (1, 5),
+            (1, 3),
+            (2, 0),
+            (2, 2),
+            (2, 5),
+            (2, 3),
+            (3, 0),
+            (3, 1),
+        ]),
         day(),
     )
         .prop_map(|((field, wire_type), day)| {
@@ -186,11 +209,17 @@ fn invalid() -> impl Strategy<Value = Value> {
     });
     let degrees = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, DEGREES_MAX.next_up(), -f64::MAX];
     prop_oneof![
-        Just(Value { bytes: None, meant: Err(RejectReason::NoValue) }),
+        Just(Value { bytes: None, meant: Err(RejectReason::NoValue), station: "" }),
         wrong_type.prop_map(rejected(RejectReason::MalformedProtobuf)),
         cut.prop_map(rejected(RejectReason::MalformedProtobuf)),
         cut_frame.prop_map(rejected(RejectReason::MalformedProtobuf)),
         prop::sample::select(dates).prop_map(date_field).prop_map(rejected(RejectReason::InvalidDate)),
+        day()
+            .prop_map(|day| [date_field(text_of(day).as_bytes()), station_field(&"x".repeat(257))].concat())
+            .prop_map(rejected(RejectReason::TooLarge)),
+        day()
+            .prop_map(|day| [date_field(text_of(day).as_bytes()), vec![26, 1, 0xff]].concat())
+            .prop_map(rejected(RejectReason::MalformedProtobuf)),
         (day(), prop::sample::select(degrees))
             .prop_map(|(day, degrees)| [date_field(text_of(day).as_bytes()), degrees_field(degrees)].concat())
             .prop_map(rejected(RejectReason::InvalidDegrees)),
@@ -255,6 +284,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Files {
     checkpoint: Vec<u8>,
     rejected: Vec<u8>,
+    /// Durable before the record that decided it is counted.
+    station: Option<String>,
 }
 
 fn lines(rejected: &[Rejected]) -> Vec<u8> {
@@ -264,7 +295,7 @@ fn lines(rejected: &[Rejected]) -> Vec<u8> {
 /// The consumer's part in what is durable, step by step; after the steps given, one more takes what is left.
 fn counted(first: i64, log: &[Entry], steps: &[Step]) -> Files {
     const LAST: Step = Step { records: usize::MAX, death: Death::None, read_again: 0 };
-    let mut files = Files { checkpoint: Checkpoint::empty(3, first).to_json(), rejected: Vec::new() };
+    let mut files = Files { checkpoint: Checkpoint::empty(3, first).to_json(), ..Files::default() };
     let mut memory = None;
     for &Step { records, death, read_again } in steps.iter().chain([&LAST]) {
         let mut checkpoint = memory.take().unwrap_or_else(|| {
@@ -274,7 +305,8 @@ fn counted(first: i64, log: &[Entry], steps: &[Step]) -> Files {
             found
         });
         let next = log.partition_point(|entry| entry.offset < checkpoint.offset);
-        let (mut decoder, mut rejected) = (Decoder::default(), Vec::new());
+        let mut decoder = files.station.as_deref().map_or_else(Decoder::default, Decoder::of);
+        let mut rejected = Vec::new();
         let batch = &log[next.saturating_sub(read_again)..];
         for Entry { offset, value } in batch.iter().take(records) {
             match checkpoint.apply(*offset, value.bytes.as_deref(), &mut decoder) {
@@ -284,6 +316,7 @@ fn counted(first: i64, log: &[Entry], steps: &[Step]) -> Files {
                 Ok(Outcome::Counted | Outcome::Duplicate) | Err(AlreadyPassed) => {}
             }
         }
+        files.station = decoder.station().map(str::to_owned);
         let lines = lines(&rejected);
         let written = match death {
             Death::BeforeAnything => 0,
@@ -304,12 +337,16 @@ fn counted(first: i64, log: &[Entry], steps: &[Step]) -> Files {
 /// By month and year: each day and its degrees, in the order of the log.
 type Months = BTreeMap<(u32, u32), Vec<(u32, f64)>>;
 
-/// The first report of each day, and what is rejected.
+/// The first report of each day, and what is rejected. The first valid report decides which station is counted.
 fn naive(log: &[Entry]) -> (Months, Vec<(i64, RejectReason)>) {
     let (mut first, mut months, mut rejected) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let mut counted = None;
     for Entry { offset, value } in log {
         match value.meant {
             Err(reason) => rejected.push((*offset, reason)),
+            Ok(_) if *counted.get_or_insert(value.station) != value.station => {
+                rejected.push((*offset, RejectReason::OtherStation));
+            }
             Ok((day, degrees)) => {
                 if first.insert(day, ()).is_none() {
                     months.entry((day.1, day.0)).or_insert_with(Vec::new).push((day.2, degrees));
@@ -368,7 +405,7 @@ proptest! {
 
     #[test]
     fn two_decoders_agree_on_what_is_well_formed(valid in valid(), invalid in invalid()) {
-        for Value { bytes, meant } in [valid, invalid] {
+        for Value { bytes, meant, .. } in [valid, invalid] {
             let found = Decoder::default().decode(bytes.as_deref());
             let found = found.map(|report| (report.date.to_string(), report.degrees.to_bits()));
             prop_assert_eq!(found, meant.map(|(day, degrees)| (text_of(day), degrees.to_bits())));

@@ -110,7 +110,7 @@ fn check(file: &str, expectation: &str, options: &Options) {
     let native_unit = expected["native_unit"].as_str().unwrap();
     let read = |keep_flagged| {
         let options = Options { keep_flagged, ..options.clone() };
-        read_files(&[folder.join(file)], &options).unwrap()
+        read_files(&[folder.join(file)], &options).unwrap().days
     };
     let all = read(true);
     assert_eq!(all.len() as u64, expected["tmax_rows"]);
@@ -178,7 +178,7 @@ fn one_station_out_of_a_by_year_csv() {
     let station = "USW00026422";
     for (keep_flagged, which) in [(true, "all"), (false, "unflagged")] {
         let options = Options { station: Some(station.to_owned()), keep_flagged, ..Options::default() };
-        let reports = read_files(&[folder.join(BY_YEAR)], &options).unwrap();
+        let reports = read_files(&[folder.join(BY_YEAR)], &options).unwrap().days;
         let months = by_month(&reports).into_iter().map(|(key, month)| {
             let tenths = month.sum * 10.0;
             assert!((tenths - tenths.round()).abs() <= 1e-8 * month.count as f64, "{key}: {tenths}");
@@ -240,7 +240,8 @@ fn check_excerpt(file: &str, options: &Options) {
     let expected = &excerpts()[key];
     for (keep_flagged, values, months) in [(true, "values", "all"), (false, "unflagged_values", "unflagged")]
     {
-        let reports = read_files(&[excerpt(file)], &Options { keep_flagged, ..options.clone() }).unwrap();
+        let reports =
+            read_files(&[excerpt(file)], &Options { keep_flagged, ..options.clone() }).unwrap().days;
         assert_eq!(reports.len() as u64, expected[values], "{file}");
         check_excerpt_months(&of_first_reports(&reports), &expected[months]);
     }

@@ -12,7 +12,7 @@ fn value(year: i16, month: i8, day: i8, degrees: f64) -> Vec<u8> {
 }
 
 fn apply(checkpoint: &mut Checkpoint, offset: i64, value: Option<&[u8]>) -> Result<Outcome, AlreadyPassed> {
-    checkpoint.apply(offset, value, &mut Decoder::default())
+    checkpoint.apply(offset, value, &mut Decoder::of(""))
 }
 
 fn counted(reports: &[Vec<u8>]) -> Checkpoint {
@@ -28,19 +28,22 @@ fn the_truth_table_of_apply() {
     let fresh_day = value(2000, 1, 2, 2.0);
     let counted_day = value(2000, 1, 1, 99.0);
     let no_report = value(2000, 1, 3, f64::NAN);
+    let elsewhere = Report { date: date(2000, 1, 1), degrees: 1.0 }.encode_at("A");
     let before = {
         let mut checkpoint = Checkpoint::empty(2, 6);
         apply(&mut checkpoint, 6, Some(&value(2000, 1, 1, 1.0))).unwrap();
         checkpoint
     };
     type Row<'a> = (&'a [i64], Option<&'a [u8]>, Result<Outcome, AlreadyPassed>);
-    let rows: [Row; 8] = [
+    let rows: [Row; 10] = [
         (&[-1, 0, 6], Some(&fresh_day), Err(AlreadyPassed)),
         (&[-1, 0, 6], Some(&counted_day), Err(AlreadyPassed)),
         (&[-1, 0, 6], Some(&no_report), Err(AlreadyPassed)),
+        (&[-1, 0, 6], Some(&elsewhere), Err(AlreadyPassed)),
         (&[-1, 0, 6], None, Err(AlreadyPassed)),
         (&[7, 8, 4000], None, Ok(Outcome::Rejected(RejectReason::NoValue))),
         (&[7, 8, 4000], Some(&no_report), Ok(Outcome::Rejected(RejectReason::InvalidDegrees))),
+        (&[7, 8, 4000], Some(&elsewhere), Ok(Outcome::Rejected(RejectReason::OtherStation))),
         (&[7, 8, 4000], Some(&counted_day), Ok(Outcome::Duplicate)),
         (&[7, 8, 4000], Some(&fresh_day), Ok(Outcome::Counted)),
     ];

@@ -40,6 +40,10 @@ impl Bytes {
         self.tag(2, 1).raw(&degrees.to_le_bytes())
     }
 
+    fn station(self, id: &str) -> Self {
+        self.length_delimited(3, id.as_bytes())
+    }
+
     /// Behind a Schema Registry's frame with these bytes as its message indexes.
     fn framed(self, indexes: &[u8]) -> Self {
         bytes().raw(&[0, 0xff, 0, 0, 7]).raw(indexes).raw(&self.0)
@@ -160,7 +164,7 @@ fn the_last_value_of_a_field_wins() {
 #[test]
 fn unknown_fields_of_every_wire_type_are_skipped() {
     let unknown = [
-        bytes().tag(3, 0).varint(u64::MAX),
+        bytes().tag(9, 0).varint(u64::MAX),
         bytes().tag(4, 1).raw(&[0xff; 8]),
         bytes().length_delimited(5, &[0xff; 300]),
         bytes().tag(6, 3).tag(1, 0).varint(1).tag(7, 3).tag(7, 4).tag(6, 4),
@@ -184,7 +188,7 @@ fn another_wire_type_on_a_known_field_is_malformed() {
         3 => bytes(),
         _ => bytes().raw(&[0; 4]),
     };
-    for (field, its_own) in [(1, 2), (2, 1)] {
+    for (field, its_own) in [(1, 2), (2, 1), (3, 2)] {
         for wire_type in [0, 1, 2, 3, 4, 5, 6, 7].into_iter().filter(|wire_type| *wire_type != its_own) {
             let mut other = bytes().date("2000-12-25").tag(field, wire_type).raw(&content(wire_type).0);
             if wire_type == 3 {
@@ -205,12 +209,13 @@ fn other_bytes_are_malformed() {
     }
     for malformed in [
         bytes().tag(0, 0).varint(0),
-        bytes().tag(3, 6),
-        bytes().tag(3, 4),
-        bytes().tag(3, 3),
-        bytes().tag(3, 0).raw(&[0xff; 11]),
-        bytes().tag(3, 2).varint(u64::MAX),
+        bytes().tag(9, 6),
+        bytes().tag(9, 4),
+        bytes().tag(9, 3),
+        bytes().tag(9, 0).raw(&[0xff; 11]),
+        bytes().tag(9, 2).varint(u64::MAX),
         bytes().length_delimited(1, b"\xff\xff"),
+        bytes().date("2000-12-25").length_delimited(3, b"\xff\xff"),
         bytes().raw(b"{\"date\":\"2000-12-25\"}"),
         bytes().raw(b"2000-12-25 31.5"),
     ] {
@@ -282,7 +287,12 @@ fn nothing_of_a_record_is_left_for_the_next() {
 /// Value by value, the same as by a decoder that has kept nothing, and that takes no usual way.
 #[track_caller]
 fn hold_against_fresh(decoder: &mut Decoder, Bytes(value): &Bytes) {
-    let expected = unframed(value).and_then(|message| Decoder::default().message(message));
+    let mut fresh = Decoder::default();
+    let expected = unframed(value).and_then(|message| fresh.message(message));
+    if expected.is_ok() {
+        // Whatever was counted before.
+        decoder.set_station(fresh.wire.station_id);
+    }
     let same = |found: &Report, other: &Report| {
         (found.date, found.degrees.to_bits()) == (other.date, other.degrees.to_bits())
     };
@@ -308,7 +318,7 @@ fn of_a_month_that_is_known_each_two_bytes_are_a_day_or_none() {
             let date = [front.as_bytes(), &[tens, ones]].concat();
             let value = bytes().length_delimited(1, &date).degrees(1.0).0;
             assert_eq!(
-                decoder.usual(&value).and_then(Observation::report).map(|report| report.date),
+                decoder.unstamped(&value).and_then(Observation::report).map(|report| report.date),
                 parse_date(&date)
             );
         }
@@ -345,7 +355,7 @@ fn the_last_days_of_all_months_are_known() {
             let value = bytes().date(&format!("{year:04}-{month:02}-{day}")).degrees(1.0).0;
             let expected = Date::new(year, month, day).ok().filter(|_| year > 0);
             assert_eq!(
-                decoder.usual(&value).and_then(Observation::report).map(|report| report.date),
+                decoder.unstamped(&value).and_then(Observation::report).map(|report| report.date),
                 expected
             );
         }
@@ -376,11 +386,79 @@ fn reasons_have_the_names_that_files_have() {
         (RejectReason::MalformedProtobuf, "\"malformed_protobuf\""),
         (RejectReason::InvalidDate, "\"invalid_date\""),
         (RejectReason::InvalidDegrees, "\"invalid_degrees\""),
+        (RejectReason::OtherStation, "\"other_station\""),
     ];
     for (reason, name) in names {
         assert_eq!(serde_json::to_string(&reason).unwrap(), name);
         assert_eq!(serde_json::from_str::<RejectReason>(name).unwrap(), reason);
     }
+}
+
+/// A report in every form: usual, with its fields in another order, with a field that is not known, and framed.
+fn forms(station: &str) -> [Bytes; 6] {
+    let stamp = || if station.is_empty() { bytes() } else { bytes().station(station) };
+    let usual = || bytes().date("2000-12-25").degrees(2.0).raw(&stamp().0);
+    [
+        usual(),
+        bytes().raw(&stamp().0).degrees(2.0).date("2000-12-25"),
+        usual().tag(9, 0).varint(7),
+        usual().framed(b"\0"),
+        bytes().degrees(2.0).date("2000-12-25").raw(&stamp().0).framed(b"\x02\x02"),
+        // The last value of a field wins.
+        bytes().station("before").date("2000-12-25").degrees(2.0).station(station),
+    ]
+}
+
+#[test]
+fn only_reports_of_the_station_are_counted_in_whatever_form() {
+    let long = "x".repeat(STATION_BYTES_MAX);
+    let stations = ["", "A", "USW00014837", "43.07,-89.4", "USW0001483", "Köln\n", &long];
+    for counted in stations {
+        let (mut decoder, mut undecided) = (Decoder::of(counted), Decoder::default());
+        for Bytes(value) in forms(counted) {
+            assert_eq!(undecided.observe(Some(&value)), Ok(Observation::from(&christmas(2.0).unwrap())));
+            assert_eq!(undecided.station(), Some(counted), "the first report decides");
+        }
+        for station in stations {
+            for Bytes(value) in forms(station) {
+                let expected = match station == counted {
+                    true => Ok(Observation::from(&christmas(2.0).unwrap())),
+                    false => Err(RejectReason::OtherStation),
+                };
+                assert_eq!(decoder.observe(Some(&value)), expected, "{station:?} {value:?}");
+                assert_eq!(undecided.observe(Some(&value)), expected, "{station:?} {value:?}");
+                assert_eq!(decoder.decode_with_station(Some(&value)).unwrap().1, station);
+                assert_eq!(decoder.decode(Some(&value)), christmas(2.0));
+            }
+        }
+    }
+}
+
+#[test]
+fn only_a_valid_report_decides_the_station() {
+    let mut decoder = Decoder::default();
+    let too_long = "x".repeat(STATION_BYTES_MAX + 1);
+    for (value, reason) in [
+        (bytes().date("never").degrees(2.0).station("A"), RejectReason::InvalidDate),
+        (bytes().date("2000-12-25").degrees(f64::NAN).station("A"), RejectReason::InvalidDegrees),
+        (bytes().date("2000-12-25").station(&too_long), RejectReason::TooLarge),
+        (bytes().date("2000-12-25").length_delimited(3, b"\xff"), RejectReason::MalformedProtobuf),
+    ] {
+        assert_eq!(decoder.observe(Some(&value.0)), Err(reason));
+        assert_eq!(decoder.station(), None);
+        // Whether a report is valid does not depend on what is counted.
+        assert_eq!(Decoder::of("B").observe(Some(&value.0)), Err(reason));
+    }
+    assert_eq!(decoder.observe(None), Err(RejectReason::NoValue));
+    assert!(decoder.observe(Some(&bytes().date("2000-12-25").degrees(2.0).station("A").0)).is_ok());
+    assert_eq!(decoder.station(), Some("A"));
+}
+
+#[test]
+fn a_report_of_a_station_is_encoded_as_any_protobuf_library_does_it() {
+    let report = Report { date: date(2000, 12, 25), degrees: 2.0 };
+    assert_eq!(report.encode_at("A"), bytes().date("2000-12-25").degrees(2.0).station("A").0);
+    assert_eq!(report.encode_at(""), report.encode());
 }
 
 /// `TYPE NAME = NUMBER` of each field of the only message in a .proto text.
@@ -402,11 +480,11 @@ fn fields_of(proto: &str) -> String {
 
 #[test]
 fn the_derive_is_what_the_schema_says() {
-    assert_eq!(fields_of(PROTO), "string date = 1\ndouble degrees = 2\n");
-    // The same two fields, found in what prost writes: name by `Debug`, number and type by the bytes.
-    let wire = Wire { date: "d".to_owned(), degrees: 1.5 };
-    assert_eq!(format!("{wire:?}"), r#"Wire { date: "d", degrees: 1.5 }"#);
-    assert_eq!(wire.encode_to_vec(), bytes().date("d").degrees(1.5).0);
+    assert_eq!(fields_of(PROTO), "string date = 1\ndouble degrees = 2\nstring station_id = 3\n");
+    // The same fields, found in what prost writes: name by `Debug`, number and type by the bytes.
+    let wire = Wire { date: "d".to_owned(), degrees: 1.5, station_id: "s".to_owned() };
+    assert_eq!(format!("{wire:?}"), r#"Wire { date: "d", degrees: 1.5, station_id: "s" }"#);
+    assert_eq!(wire.encode_to_vec(), bytes().date("d").degrees(1.5).station("s").0);
 }
 
 impl Report {

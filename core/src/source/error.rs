@@ -87,6 +87,9 @@ pub enum SourceError {
     #[error("{name} has no temperatures of station {station:?}; it holds {count} stations: {ids}")]
     UnknownStation { name: String, station: String, count: usize, ids: String },
 
+    #[error("the files hold several places: {}", joined(places))]
+    SeveralPlaces { places: Vec<String> },
+
     #[error("no temperatures found in {name}")]
     NoTemperatures { name: String },
 
@@ -118,6 +121,9 @@ impl Failure for SourceError {
             SourceError::Refusal { .. } => "correct the request and fetch it again",
             SourceError::SeveralStations { .. } => "pick one with `--station ID`",
             SourceError::UnknownStation { .. } => "pick one of those with `--station ID`",
+            SourceError::SeveralPlaces { .. } => {
+                "send each place to a topic of its own, or add `--station-id ID` if all are of one place"
+            }
             SourceError::OnlyFlagged { .. } => "take them nevertheless with `--keep-flagged`",
             SourceError::Open { .. }
             | SourceError::Read { .. }
@@ -168,6 +174,12 @@ pub(super) fn listed<'f>(mut fields: impl Iterator<Item = &'f [u8]>) -> String {
         listed.push("…".to_owned());
     }
     listed.join(", ")
+}
+
+/// Texts as a message lists them; their first ones, where there are many.
+fn joined(texts: &[String]) -> String {
+    let rest = if texts.len() > LISTED_MAX { ", …" } else { "" };
+    texts.iter().take(LISTED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ") + rest
 }
 
 /// A message that quotes a file, without its middle where it is long: what it is about comes first, its place last.

@@ -50,6 +50,7 @@ pub(super) fn is_dly(line: &[u8]) -> bool {
 
 /// Reads a by_station or by_year CSV; a header is a record of the element "ELEMENT", wherever it stands.
 pub(super) fn read_csv(name: &str, bytes: impl BufRead, stations: &mut Stations) -> Result<(), SourceError> {
+    stations.stamp();
     let mut rows = Rows::new(name, bytes);
     while let Some(row) = rows.next()? {
         row.expect_len(CSV_FIELDS)?;
@@ -69,6 +70,7 @@ pub(super) fn read_access(
     bytes: impl BufRead,
     stations: &mut Stations,
 ) -> Result<(), SourceError> {
+    stations.stamp();
     let mut rows = Rows::new(name, bytes);
     let Some(header) = rows.next()? else {
         return Ok(());
@@ -91,6 +93,7 @@ pub(super) fn read_access(
 
 /// Reads a .dly file: a line for each month of each element.
 pub(super) fn read_dly(name: &str, bytes: impl BufRead, stations: &mut Stations) -> Result<(), SourceError> {
+    stations.stamp();
     let mut lines = Lines::new(name, bytes);
     while lines.advance_to_text()? {
         if lines.line.len() != DLY_LENGTH {

@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn degrees(bytes: &[u8]) -> Result<Vec<f64>, SourceError> {
-        Ok(read_bytes("x", bytes, &Options::default())?.iter().map(|report| report.degrees).collect())
+        Ok(read_bytes("x", bytes, &Options::default())?.days.iter().map(|report| report.degrees).collect())
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
                 let told = |capacity| {
                     let reader = BufReader::with_capacity(capacity, &*bytes);
                     let found = read_bytes("x", reader, &Options::default());
-                    found.map(|reports| reports.len()).map_err(|error| format!("{error}"))
+                    found.map(|weather| weather.days.len()).map_err(|error| format!("{error}"))
                 };
                 let at_once = told(1 << 16);
                 assert_eq!(told(1), at_once, "{at}");

@@ -62,6 +62,8 @@ pub struct Options {
     pub format: Option<InputFormat>,
     /// The station to pick; a file may hold several.
     pub station: Option<String>,
+    /// The station ID that the reports get instead of the file's own; empty: none.
+    pub station_id: Option<String>,
     /// Whether observations that failed a quality check are also taken.
     pub keep_flagged: bool,
     /// The header of the date's column in [`InputFormat::Csv`].

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::error::{SourceError, listed};
 use super::options::Options;
+use super::weather::Weather;
+use crate::place::Place;
 use crate::report::Report;
 
 /// The days from 0001-01-01 to 9999-12-31: no file of daily weather has more reports of one station.
@@ -18,6 +20,9 @@ pub(super) struct Stations<'a> {
     /// The station that was asked for; without it, the file may hold only one.
     wanted: Option<&'a str>,
     keep_flagged: bool,
+    /// What the file says of the place. A parser of files with station IDs says so by [`Stations::stamp`].
+    pub(super) place: Place,
+    has_ids: bool,
     seen: BTreeSet<Vec<u8>>,
     /// How many bytes the names in `seen` have.
     names_length: usize,
@@ -31,11 +36,18 @@ impl<'a> Stations<'a> {
             name,
             wanted: options.station.as_deref(),
             keep_flagged: options.keep_flagged,
+            place: Place::default(),
+            has_ids: false,
             seen: BTreeSet::new(),
             names_length: 0,
             reports: Vec::new(),
             flagged: 0,
         }
+    }
+
+    /// Says that the names of stations are IDs, which the reports will carry.
+    pub(super) fn stamp(&mut self) {
+        self.has_ids = true;
     }
 
     /// Notes that `station` has a temperature; whether that is one to read.
@@ -68,15 +80,19 @@ impl<'a> Stations<'a> {
     }
 
     /// The reports, if they are of one station and there are any.
-    pub(super) fn into_reports(self) -> Result<Vec<Report>, SourceError> {
+    pub(super) fn into_weather(mut self) -> Result<Weather, SourceError> {
         let name = self.name.to_owned();
+        if self.has_ids {
+            let only = self.wanted.map(str::as_bytes).or(self.seen.first().map(Vec::as_slice));
+            self.place.station = String::from_utf8_lossy(only.unwrap_or_default()).into_owned();
+        }
         let (count, ids) = (self.seen.len(), self.listed());
         match self.wanted {
             Some(station) if count > 0 && !self.seen.contains(station.as_bytes()) => {
                 Err(SourceError::UnknownStation { name, station: station.to_owned(), count, ids })
             }
             None if count > 1 => Err(SourceError::SeveralStations { name, count, ids }),
-            _ if !self.reports.is_empty() => Ok(self.reports),
+            _ if !self.reports.is_empty() => Ok(Weather { days: self.reports, place: self.place }),
             _ if self.flagged > 0 => Err(SourceError::OnlyFlagged { name, flagged: self.flagged }),
             _ => Err(SourceError::NoTemperatures { name }),
         }

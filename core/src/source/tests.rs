@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read};
 
 use proptest::prelude::*;
 
-use super::{InputFormat, Options, Unit, read, recognise};
+use super::{InputFormat, Options, Unit, Weather, read, recognise};
 use crate::choice::Choice;
 use crate::failure::told;
 use crate::report::is_valid_degrees;
@@ -55,8 +55,8 @@ fn columns(date: &str, degrees: &str, unit: Unit) -> Options {
 /// The reports of a file, as `2024-02-28 -1.5, 2024-02-29 10.7`; or the message of its error.
 fn text_of((name, bytes): (&str, &[u8]), options: &Options) -> String {
     match read(name, bytes, options) {
-        Ok(reports) => {
-            let reports: Vec<_> = reports.iter().map(|r| format!("{} {}", r.date, r.degrees)).collect();
+        Ok(weather) => {
+            let reports: Vec<_> = weather.days.iter().map(|r| format!("{} {}", r.date, r.degrees)).collect();
             reports.join(", ")
         }
         Err(error) => told(&error),
@@ -358,13 +358,13 @@ fn a_file_cut_off_never_reads_as_another() {
             ..Options::default()
         };
         let options = if name == BY_YEAR_HEADER.0 { station("XX000000001") } else { options };
-        let whole = read(name, bytes, &options).unwrap();
+        let whole = read(name, bytes, &options).unwrap().days;
         for length in 0..bytes.len() {
-            let Ok(reports) = read(name, &bytes[..length], &options) else { continue };
+            let Ok(Weather { days: reports, .. }) = read(name, &bytes[..length], &options) else { continue };
             assert!(whole.starts_with(&reports), "{name} cut at {length}: {reports:?}");
             if length > 0 && bytes[length - 1] != b'\n' {
                 let line_end = length + bytes[length..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
-                let uncut = read(name, &bytes[..line_end], &options).unwrap();
+                let uncut = read(name, &bytes[..line_end], &options).unwrap().days;
                 assert_eq!(reports, uncut, "{name} lost a report when cut at {length}");
             }
         }
@@ -549,12 +549,30 @@ proptest! {
         } else if !is_recognised {
             options.format = Some(format);
         }
-        if let Ok(reports) = read("damaged", bytes.as_slice(), &options) {
-            prop_assert!(!reports.is_empty());
-            for report in reports {
+        if let Ok(Weather { days, .. }) = read("damaged", bytes.as_slice(), &options) {
+            prop_assert!(!days.is_empty());
+            for report in days {
                 prop_assert!(is_valid_degrees(report.degrees));
                 prop_assert!((1..=9999).contains(&report.date.year()));
             }
         }
+    }
+}
+
+#[test]
+fn a_station_and_its_provider_are_known_from_the_file() {
+    for (file, options, expected) in [
+        (BY_STATION, Options::default(), ("XX000000001", Some("NOAA GHCN-Daily"), Some("public domain"))),
+        (
+            BY_YEAR_HEADER,
+            station("XX000000001"),
+            ("XX000000001", Some("NOAA GHCN-Daily"), Some("public domain")),
+        ),
+        (FIXED_WIDTH, Options::default(), ("XX000000001", Some("NOAA GHCN-Daily"), Some("public domain"))),
+        (ANY, columns("day", "max", Unit::Fahrenheit), ("", None, None)),
+    ] {
+        let Weather { place, .. } = read(file.0, file.1, &options).unwrap();
+        let found = (&*place.station, place.source.as_deref(), place.licence.as_deref());
+        assert_eq!(found, expected, "{}", file.0);
     }
 }

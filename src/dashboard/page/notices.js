@@ -61,7 +61,8 @@ const REASONS = {
   invalid_date: 'its date is not a day of the calendar',
   invalid_degrees: 'its degrees are not a temperature',
   invalid_offset: 'its batch does not say which offset it has',
-  too_large: 'its key or value is too large',
+  too_large: 'its key, value or station ID is too large',
+  other_station: 'it is of another station',
   unreadable_batch: 'its batch can’t be decoded',
 };
 
