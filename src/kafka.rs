@@ -45,6 +45,6 @@ pub use error::KafkaError;
 pub use failover::FailoverAdmin;
 pub use health::{Health, HealthCheck};
 pub use log::{Span, extent, read_all_of_spans, read_spans};
-pub use producer::{Deliveries, Producer};
+pub use producer::{Batch, Deliveries, Producer};
 pub use received::{Item, Received};
 pub use timeouts::{POLL_TIMEOUT, REQUEST_TIMEOUT, SHORT_REQUEST_TIMEOUT};

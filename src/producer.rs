@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use jiff::civil::Date;
 
 use crate::failure::{Exit, Failure};
-use crate::kafka::{Connection, FailoverAdmin, Health, HealthCheck, KafkaError, Span, Topic, read_spans};
+use crate::kafka::{
+    Batch, Connection, FailoverAdmin, Health, HealthCheck, KafkaError, Span, Topic, read_spans,
+};
 use crate::lock::locked;
 use crate::note;
 use crate::report::Decoder;
@@ -31,8 +33,8 @@ const TAIL_RECORDS: i64 = 1000;
 const STOP_FLUSH_MAX: Duration = Duration::from_secs(5);
 /// A sender that fell further behind than this does not catch up in a burst.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
-/// Sends between two looks at the delivery reports, when going as fast as it goes.
-const SENDS_PER_SERVE: u64 = 256;
+/// Reports that are queued at once, if there is no interval.
+const BATCH: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
@@ -310,6 +312,7 @@ pub fn send_all(
     stop: &Stop,
 ) -> Result<(), ProduceError> {
     let mut due = Instant::now();
+    let mut batch = Batch::default();
     for (index, sent) in (0_u64..).zip(reports) {
         if !sent.is_repeat && !interval.is_zero() {
             wait_for_tick(sender, due, stop);
@@ -324,15 +327,24 @@ pub fn send_all(
             }
             continue;
         }
-        if !sender.send(&sent.report, sent.is_repeat, || stop.is_asked())? {
-            break;
+        sender::push(&mut batch, &sent.report, sent.is_repeat);
+        if (interval.is_zero() && !batch.has(BATCH)) || send_batch(sender, &mut batch, stop)? {
+            continue;
         }
-        if index % SENDS_PER_SERVE == 0 {
-            sender.poll(Duration::ZERO);
-        }
-        refuse_undelivered(sender)?;
+        break;
+    }
+    if !stop.is_asked() {
+        send_batch(sender, &mut batch, stop)?;
     }
     flush(sender, stop)
+}
+
+/// Queues the reports of a batch; says whether there was room.
+fn send_batch(sender: &Sender, batch: &mut Batch, stop: &Stop) -> Result<bool, ProduceError> {
+    let is_queued = sender.send_batch(batch, || stop.is_asked())?;
+    sender.poll(Duration::ZERO);
+    refuse_undelivered(sender)?;
+    Ok(is_queued)
 }
 
 /// Sends the first report alone. A broker that was paused may not know a topic that was just created; nothing came after the

@@ -28,6 +28,9 @@ unsafe extern "C" {
     fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> c_int;
 }
 
+/// `RD_KAFKA_PARTITION_UA`, which the bindings lack: the partitioner chooses.
+const PARTITION_UNASSIGNED: i32 = -1;
+
 /// A pointer to something of librdkafka's, which is destroyed with it.
 macro_rules! owned {
     ($name:ident, $type:ty, $destroy:path) => {
@@ -47,6 +50,7 @@ owned!(Event, sys::rd_kafka_event_t, sys::rd_kafka_event_destroy);
 owned!(Message, RDKafkaMessage, sys::rd_kafka_message_destroy);
 owned!(PartitionList, sys::rd_kafka_topic_partition_list_t, sys::rd_kafka_topic_partition_list_destroy);
 owned!(Queue, sys::rd_kafka_queue_t, sys::rd_kafka_queue_destroy);
+owned!(OutgoingTopic, sys::rd_kafka_topic_t, sys::rd_kafka_topic_destroy);
 
 /// A consumer of librdkafka, for one topic.
 pub(super) struct ConsumerClient {
@@ -252,6 +256,71 @@ impl Message {
     pub(super) fn leader_epoch(&self) -> i32 {
         // SAFETY: the message is living.
         unsafe { sys::rd_kafka_message_leader_epoch(self.0) }
+    }
+}
+
+/// A record to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+    /// Comes back with the delivery report, as rdkafka's `usize` does.
+    pub(super) tag: usize,
+}
+
+// SAFETY: librdkafka's topics may be used from any thread, by several at the same time.
+unsafe impl Send for OutgoingTopic {}
+// SAFETY: the same.
+unsafe impl Sync for OutgoingTopic {}
+
+/// A topic that a producer sends to, in calls of many records: rdkafka takes one, and allocates for each.
+impl OutgoingTopic {
+    /// Must be dropped before the client.
+    pub(super) fn new<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Self, KafkaError> {
+        let name = CString::new(topic)
+            .map_err(|_| KafkaError::code(format!("can't send to topic {topic:?}"), Code::InvalidTopic))?;
+        // SAFETY: client and name are living; without a configuration the client's own is copied.
+        let handle = unsafe { sys::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        match handle.is_null() {
+            true => Err(KafkaError::code(format!("can't send to topic {topic}"), Code::InvalidTopic)),
+            false => Ok(OutgoingTopic(handle)),
+        }
+    }
+
+    /// Queues records in their order until the queue is full; says how many it took.
+    pub(super) fn send(&self, records: &[Outgoing]) -> Result<usize, Code> {
+        // SAFETY: of this struct of numbers and pointers, all zeros are a value.
+        let empty: RDKafkaMessage = unsafe { std::mem::zeroed() };
+        let message = |record: &Outgoing| RDKafkaMessage {
+            payload: record.value.as_ptr().cast_mut().cast(),
+            len: record.value.len(),
+            key: record.key.as_ptr().cast_mut().cast(),
+            key_len: record.key.len(),
+            _private: ptr::without_provenance_mut(record.tag),
+            ..empty
+        };
+        let mut messages: Vec<RDKafkaMessage> = records.iter().map(message).collect();
+        let count = c_int::try_from(messages.len()).map_err(|_| Code::InvalidArgument)?;
+        // SAFETY: topic and messages are living; librdkafka copies keys and values, and writes to `err` only.
+        unsafe {
+            sys::rd_kafka_produce_batch(
+                self.0,
+                PARTITION_UNASSIGNED,
+                sys::RD_KAFKA_MSG_F_COPY as c_int,
+                messages.as_mut_ptr(),
+                count,
+            );
+        }
+        for (taken, message) in messages.iter().enumerate() {
+            // SAFETY: the message is living, and a C enum is an `int`.
+            match check(unsafe { (&raw const message.err).cast::<c_int>().read() }) {
+                Ok(()) => {}
+                // Those behind it were not taken either.
+                Err(Code::QueueFull) => return Ok(taken),
+                Err(code) => return Err(code),
+            }
+        }
+        Ok(messages.len())
     }
 }
 

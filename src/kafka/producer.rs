@@ -12,6 +12,7 @@ use rdkafka::producer::{
 
 use super::config::{Connection, Context, property_error};
 use super::error::KafkaError;
+use super::native::{Outgoing, OutgoingTopic};
 use super::permission::Operation;
 
 /// How long a poll waits where the queue is full or to be emptied.
@@ -28,16 +29,59 @@ pub trait Deliveries: Send + Sync + 'static {
 
 /// Sends the records of one topic.
 pub struct Producer<D: Deliveries> {
+    /// Before the client, which must outlive it.
+    batches: OutgoingTopic,
     client: BaseProducer<Reports<D>>,
     topic: String,
+}
+
+/// Records to be sent in one call, in order.
+#[derive(Debug, Default)]
+pub struct Batch {
+    records: Vec<Queued>,
+    values: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    key: &'static str,
+    /// Where its value ends in `values`.
+    end: usize,
+    tag: usize,
+}
+
+impl Batch {
+    pub fn push(&mut self, key: &'static str, value: &[u8], tag: usize) {
+        self.values.extend_from_slice(value);
+        self.records.push(Queued { key, end: self.values.len(), tag });
+    }
+
+    pub fn has(&self, records: usize) -> bool {
+        self.records.len() >= records
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.values.clear();
+    }
+
+    fn outgoing(&self) -> Vec<Outgoing<'_>> {
+        let mut start = 0;
+        let outgoing = |record: &Queued| {
+            let value = &self.values[std::mem::replace(&mut start, record.end)..record.end];
+            Outgoing { key: record.key.as_bytes(), value, tag: record.tag }
+        };
+        self.records.iter().map(outgoing).collect()
+    }
 }
 
 impl<D: Deliveries> Producer<D> {
     pub fn new(connection: &Connection, topic: &str, deliveries: D) -> Result<Self, KafkaError> {
         let reports = Reports { client: Context::default(), topic: topic.to_owned(), deliveries };
-        let client =
+        let client: BaseProducer<_> =
             connection.producer().create_with_context(reports).map_err(|error| property_error(&error))?;
-        Ok(Producer { client, topic: topic.to_owned() })
+        let batches = OutgoingTopic::new(client.client(), topic)?;
+        Ok(Producer { batches, client, topic: topic.to_owned() })
     }
 
     pub fn deliveries(&self) -> &D {
@@ -69,6 +113,33 @@ impl<D: Deliveries> Producer<D> {
                 return Ok(false);
             }
         }
+    }
+
+    /// Queues the records of a batch and empties it, and says the tag of each to `is_queued`. While the queue is full, polls
+    /// until `is_given_up`; says whether there was room in the end. Queued is not yet acknowledged.
+    pub fn send_batch(
+        &self,
+        batch: &mut Batch,
+        mut is_queued: impl FnMut(usize),
+        is_given_up: impl Fn() -> bool,
+    ) -> Result<bool, KafkaError> {
+        let records = batch.outgoing();
+        let mut left = &records[..];
+        let result = loop {
+            let sent = self.batches.send(left).map_err(|code| KafkaError::code("can't send", code));
+            let Ok(taken) = sent else { break sent.map(|_| false) };
+            left[..taken].iter().for_each(|record| is_queued(record.tag));
+            left = &left[taken..];
+            if left.is_empty() {
+                break Ok(true);
+            }
+            self.client.poll(QUEUE_POLL);
+            if is_given_up() {
+                break Ok(false);
+            }
+        };
+        batch.clear();
+        result
     }
 
     /// Reports deliveries for `time`; with none, those that are there.

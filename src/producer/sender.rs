@@ -1,13 +1,13 @@
 //! Sends reports, and counts what became of every one of them.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
 use crate::failure::Failure;
-use crate::kafka::{Connection, Deliveries, KafkaError, Producer};
+use crate::kafka::{Batch, Connection, Deliveries, KafkaError, Producer};
 use crate::lock::locked;
 use crate::report::Report;
 
@@ -44,6 +44,11 @@ pub struct Sender {
     producer: Producer<Tally>,
 }
 
+/// Adds a report to a batch that is sent later.
+pub fn push(batch: &mut Batch, report: &Report, is_repeat: bool) {
+    batch.push(report.key(), &report.encode(), to_tag(report.date, is_repeat));
+}
+
 impl Sender {
     pub fn new(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
         Ok(Sender { producer: Producer::new(connection, topic, Tally::new())? })
@@ -63,19 +68,28 @@ impl Sender {
         let sent = self.producer.send(report.key(), &report.encode(), tag, is_given_up);
         let is_queued = sent.map_err(|error| error.with_action(format!("can't send {}", report.date)))?;
         if is_queued {
-            let tally = self.tally();
-            tally.lane(report.date).queued(tally.now());
+            self.tally().lane(tag).queued(self.tally().tick());
         }
         Ok(is_queued)
     }
 
+    /// The same for a batch, which is empty then.
+    pub fn send_batch(&self, batch: &mut Batch, is_given_up: impl Fn() -> bool) -> Result<bool, KafkaError> {
+        let is_given_up = || self.undelivered().is_some() || is_given_up();
+        let tally = self.tally();
+        let now = tally.tick();
+        self.producer.send_batch(batch, |tag| tally.lane(tag).queued(now), is_given_up)
+    }
+
     /// Notes deliveries for `time`; with none, those that are there.
     pub fn poll(&self, time: Duration) {
+        self.tally().tick();
         self.producer.poll(time);
     }
 
     /// Waits until it is known of everything sent what became of it, or `timeout` is over. Says whether it is.
     pub fn flush(&self, timeout: Duration) -> bool {
+        self.tally().tick();
         self.producer.flush(timeout)
     }
 
@@ -89,7 +103,9 @@ impl Sender {
         Acknowledged {
             days: tally.days.load(Ordering::Relaxed),
             repeats: tally.repeats.load(Ordering::Relaxed),
-            newest: *locked(&tally.newest),
+            newest: Some(tally.newest.load(Ordering::Relaxed))
+                .filter(|tag| *tag > 0)
+                .map(|tag| from_tag(tag).0),
         }
     }
 
@@ -151,7 +167,9 @@ impl Lane {
 
     fn settled(&self, now: u64) {
         self.moved.store(now, Ordering::Relaxed);
-        self.pending.update(Ordering::Relaxed, Ordering::Relaxed, |pending| pending.saturating_sub(1));
+        // Only the thread that sends and polls changes it.
+        let pending = self.pending.load(Ordering::Relaxed);
+        self.pending.store(pending.saturating_sub(1), Ordering::Relaxed);
     }
 
     fn stuck(&self, now: u64) -> Option<Stuck> {
@@ -163,10 +181,13 @@ impl Lane {
 
 struct Tally {
     began: Instant,
+    /// The time of the last poll, in milliseconds since then: a clock that is read for each report takes a tenth of all.
+    polled: AtomicU64,
     lanes: [Lane; 12],
     days: AtomicU64,
     repeats: AtomicU64,
-    newest: Mutex<Option<Date>>,
+    /// The tag of the newest day, 0 for none.
+    newest: AtomicUsize,
     failed: AtomicU64,
     undelivered: Mutex<Undelivered>,
 }
@@ -175,10 +196,11 @@ impl Tally {
     fn new() -> Tally {
         Tally {
             began: Instant::now(),
+            polled: AtomicU64::default(),
             lanes: Default::default(),
             days: AtomicU64::default(),
             repeats: AtomicU64::default(),
-            newest: Mutex::default(),
+            newest: AtomicUsize::default(),
             failed: AtomicU64::default(),
             undelivered: Mutex::default(),
         }
@@ -188,29 +210,34 @@ impl Tally {
         u64::try_from(self.began.elapsed().as_millis()).expect("no process runs for that long")
     }
 
-    fn lane(&self, date: Date) -> &Lane {
-        &self.lanes[usize::from(date.month().unsigned_abs()) - 1]
+    /// Notes the time, and returns it.
+    fn tick(&self) -> u64 {
+        let now = self.now();
+        self.polled.store(now, Ordering::Relaxed);
+        now
+    }
+
+    fn lane(&self, tag: usize) -> &Lane {
+        &self.lanes[(month_of(tag) + 11) % 12]
     }
 }
 
 impl Deliveries for Tally {
     fn acknowledged(&self, tag: usize, partition: i32) {
-        let (date, is_repeat) = from_tag(tag);
-        let lane = self.lane(date);
-        lane.settled(self.now());
+        let lane = self.lane(tag);
+        lane.settled(self.polled.load(Ordering::Relaxed));
         lane.partition.store(partition.saturating_add(1), Ordering::Relaxed);
-        if is_repeat {
+        if tag & REPEAT != 0 {
             self.repeats.fetch_add(1, Ordering::Relaxed);
             return;
         }
         self.days.fetch_add(1, Ordering::Relaxed);
-        let mut newest = locked(&self.newest);
-        *newest = (*newest).max(Some(date));
+        self.newest.fetch_max(tag, Ordering::Relaxed);
     }
 
     fn failed(&self, tag: usize, error: KafkaError) {
         let (date, is_repeat) = from_tag(tag);
-        self.lane(date).settled(self.now());
+        self.lane(tag).settled(self.polled.load(Ordering::Relaxed));
         let mut undelivered = locked(&self.undelivered);
         match is_repeat {
             true => undelivered.repeats += 1,
@@ -234,6 +261,11 @@ fn to_tag(date: Date, is_repeat: bool) -> usize {
     let part = |number: i8| usize::from(number.unsigned_abs());
     let date = usize::from(date.year().unsigned_abs()) * 10_000 + part(date.month()) * 100 + part(date.day());
     date | if is_repeat { REPEAT } else { 0 }
+}
+
+/// 1 is January.
+fn month_of(tag: usize) -> usize {
+    (tag & !REPEAT) / 100 % 100
 }
 
 fn from_tag(tag: usize) -> (Date, bool) {
