@@ -173,9 +173,9 @@ fn all_pages_are_written_into_a_directory() {
 }
 
 #[test]
-fn the_readme_installs_all_files() {
+fn the_docs_install_all_files() {
     let home = tempfile::tempdir().unwrap();
-    let lines = include_str!("../../README.md")
+    let lines = include_str!("../../docs/INSTALL.md")
         .lines()
         .filter(|line| line.starts_with("almanac completions") || line.starts_with("almanac man"));
     let mut count = 0;
@@ -196,8 +196,8 @@ fn the_readme_installs_all_files() {
 }
 
 #[test]
-fn readme_and_manual_agree_on_the_exit_status() {
-    let readme = include_str!("../../README.md");
+fn docs_and_manual_agree_on_the_exit_status() {
+    let readme = include_str!("../../docs/OUTPUT.md");
     for exit in Exit::ALL {
         let row = format!("\n| {} | {} |\n", exit as u8, exit.meaning());
         assert!(readme.contains(&row), "{row}");
