@@ -1,5 +1,6 @@
 //! Sends records, and reports what becomes of each of them.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -29,8 +30,9 @@ pub trait Deliveries: Send + Sync + 'static {
 
 /// Sends the records of one topic.
 pub struct Producer<D: Deliveries> {
-    /// Before the client, which must outlive it.
-    batches: OutgoingTopic,
+    /// Before the client, which must outlive it. Made for the first batch: the client keeps what it knows of a topic, and
+    /// earlier that may be a former topic.
+    batches: OnceLock<OutgoingTopic>,
     client: BaseProducer<Reports<D>>,
     topic: String,
 }
@@ -78,10 +80,9 @@ impl Batch {
 impl<D: Deliveries> Producer<D> {
     pub fn new(connection: &Connection, topic: &str, deliveries: D) -> Result<Self, KafkaError> {
         let reports = Reports { client: Context::default(), topic: topic.to_owned(), deliveries };
-        let client: BaseProducer<_> =
+        let client =
             connection.producer().create_with_context(reports).map_err(|error| property_error(&error))?;
-        let batches = OutgoingTopic::new(client.client(), topic)?;
-        Ok(Producer { batches, client, topic: topic.to_owned() })
+        Ok(Producer { batches: OnceLock::new(), client, topic: topic.to_owned() })
     }
 
     pub fn deliveries(&self) -> &D {
@@ -123,10 +124,17 @@ impl<D: Deliveries> Producer<D> {
         mut is_queued: impl FnMut(usize),
         is_given_up: impl Fn() -> bool,
     ) -> Result<bool, KafkaError> {
+        let topic = match self.batches.get() {
+            Some(topic) => topic,
+            None => {
+                let topic = OutgoingTopic::new(self.client.client(), &self.topic)?;
+                self.batches.get_or_init(|| topic)
+            }
+        };
         let records = batch.outgoing();
         let mut left = &records[..];
         let result = loop {
-            let sent = self.batches.send(left).map_err(|code| KafkaError::code("can't send", code));
+            let sent = topic.send(left).map_err(|code| KafkaError::code("can't send", code));
             let Ok(taken) = sent else { break sent.map(|_| false) };
             left[..taken].iter().for_each(|record| is_queued(record.tag));
             left = &left[taken..];
