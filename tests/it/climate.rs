@@ -71,7 +71,7 @@ fn check(cells: &[Cell], expected: &Value) {
 /// The cells of a file, as the consumers would count them.
 fn cells_of(file: &Path, options: &Options) -> Vec<Cell> {
     let mut statistics = Statistics::default();
-    for report in read_files(&[file.to_owned()], options).unwrap() {
+    for report in read_files(&[file.to_owned()], options).unwrap().days {
         statistics.add(&report);
     }
     plot::merge(plot::cells(&statistics, "partition-0.json")).0
