@@ -275,8 +275,15 @@ fn different_field(file: Option<MonthCell>, log: Option<MonthCell>) -> Option<Di
         let days = |cell: MonthCell| Some(Value::Days(cell.days().collect()));
         return Some(("days", days(file), days(log)));
     }
-    [("sum", file.sum(), log.sum()), ("min", file.min(), log.min()), ("max", file.max(), log.max())]
-        .into_iter()
-        .find(|(_, file, log)| file.to_bits() != log.to_bits())
-        .map(|(field, file, log)| (field, Some(Value::Degrees(file)), Some(Value::Degrees(log))))
+    let degrees =
+        [("sum", file.sum(), log.sum()), ("min", file.min(), log.min()), ("max", file.max(), log.max())]
+            .into_iter()
+            .find(|(_, file, log)| file.to_bits() != log.to_bits())
+            .map(|(field, file, log)| (field, Some(Value::Degrees(file)), Some(Value::Degrees(log))));
+    let days = [("min_date", file.min_day(), log.min_day()), ("max_date", file.max_day(), log.max_day())];
+    // A file that was begun by an older almanac does not say which day it was.
+    let different = |(field, file, log): (_, Option<u32>, Option<u32>)| {
+        (file.is_some() && file != log).then_some((field, file.map(Value::Number), log.map(Value::Number)))
+    };
+    degrees.or_else(|| days.into_iter().find_map(different))
 }

@@ -1,5 +1,6 @@
 //! The content of one `partition-N.json`: the month cells and the offset together. Bytes in, values out; no IO.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::civil::Date;
@@ -50,6 +51,9 @@ impl Checkpoint {
     /// The decoder knows the station that is counted: see [`Decoder::of`]. If it does not, the first valid report decides it.
     /// Reports without a station are of one station as well.
     ///
+    /// A day that is added moves `min` if it is strictly lower, and with it `min_date`; likewise `max`. So of equal days
+    /// the first in the log is kept. A `min_date` that is unknown stays so until a lower day comes.
+    ///
     /// Offsets rise but are sparse (transaction markers, aborted records), so one past the next is in order.
     #[inline(always)]
     pub fn apply(
@@ -81,7 +85,7 @@ impl Checkpoint {
     /// The file's bytes: `partition` and `offset` first, then months and years in calendar order.
     pub fn to_json(&self) -> Vec<u8> {
         /// Of a full month, whose numbers have as many digits as they can; one that lacks days may take more.
-        const CELL_BYTES: usize = 192;
+        const CELL_BYTES: usize = 248;
         let head = format!("{{\"partition\":{},\"offset\":{}", self.partition, self.offset);
         let mut json = Vec::with_capacity(2 * head.len() + CELL_BYTES * self.statistics.cells().count());
         json.extend_from_slice(head.as_bytes());
@@ -137,6 +141,14 @@ fn push_cell(json: &mut Vec<u8>, month: usize, year: u16, cell: &MonthCell) {
     json.extend_from_slice(&date(cell.first_day()));
     json.extend_from_slice(b",\"end\":");
     json.extend_from_slice(&date(cell.last_day()));
+    if let Some(day) = cell.min_day() {
+        json.extend_from_slice(b",\"min_date\":");
+        json.extend_from_slice(&date(day));
+    }
+    if let Some(day) = cell.max_day() {
+        json.extend_from_slice(b",\"max_date\":");
+        json.extend_from_slice(&date(day));
+    }
     let mut separator = &b",\"missing\":["[..];
     for day in cell.missing_days() {
         json.extend_from_slice(separator);
@@ -297,22 +309,38 @@ fn parse_year(key: &str) -> Option<u16> {
 /// A month cell as the file has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CellFile {
+struct CellFile<'a> {
     count: u32,
     sum: f64,
     avg: f64,
     min: f64,
     max: f64,
-    start: String,
-    end: String,
+    #[serde(borrow)]
+    start: Text<'a>,
+    #[serde(borrow)]
+    end: Text<'a>,
+    /// The first day in the log that reached `min`. Files written before almanac kept it do not have it.
+    #[serde(borrow, default, deserialize_with = "present")]
+    min_date: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    max_date: Option<Text<'a>>,
     #[serde(default)]
     missing: Vec<String>,
 }
 
-/// A month cell that is written as an object: serde's derive reads an array of its fields as well.
-struct CellObject(CellFile);
+/// A text that is not copied.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for CellObject {
+/// A key that may be absent, but is never null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'de>>, D::Error> {
+    Text::deserialize(deserializer).map(Some)
+}
+
+/// A month cell that is written as an object: serde's derive reads an array of its fields as well.
+struct CellObject<'a>(CellFile<'a>);
+
+impl<'de> Deserialize<'de> for CellObject<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(CellObjectVisitor)
     }
@@ -321,25 +349,25 @@ impl<'de> Deserialize<'de> for CellObject {
 struct CellObjectVisitor;
 
 impl<'de> Visitor<'de> for CellObjectVisitor {
-    type Value = CellObject;
+    type Value = CellObject<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str("a month cell")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CellObject, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CellObject<'de>, A::Error> {
         CellFile::deserialize(MapAccessDeserializer::new(map)).map(CellObject)
     }
 }
 
-impl CellFile {
+impl CellFile<'_> {
     /// The cell, or what in it the fold could not have written.
     fn to_cell(&self, month: usize, year: u16) -> Result<MonthCell, String> {
         let day = |field: &str, text: &str| day_in_month(field, text, month, year);
-        let start = day("start", &self.start)?;
-        let end = day("end", &self.end)?;
+        let start = day("start", &self.start.0)?;
+        let end = day("end", &self.end.0)?;
         if start > end {
-            return Err(format!("start {} is after end {}", self.start, self.end));
+            return Err(format!("start {} is after end {}", self.start.0, self.end.0));
         }
         let mut days = (u32::MAX >> (u32::BITS - (end - start + 1))) << (start - 1);
         for text in &self.missing {
@@ -387,7 +415,23 @@ impl CellFile {
                 self.avg, self.min, self.max
             ));
         }
-        Ok(cell)
+        self.with_dates_of_extremes(cell, month, year)
+    }
+
+    /// The cell with the days of its extremes: two days if they differ, and else one.
+    fn with_dates_of_extremes(&self, cell: MonthCell, month: usize, year: u16) -> Result<MonthCell, String> {
+        let counted = |field: &str, Text(text): &Text| {
+            let day = day_in_month(field, text, month, year)?;
+            if cell.has_day(day) { Ok(day) } else { Err(format!("{field} {text} was not counted")) }
+        };
+        let min_day = self.min_date.as_ref().map(|text| counted("min_date", text)).transpose()?;
+        let max_day = self.max_date.as_ref().map(|text| counted("max_date", text)).transpose()?;
+        match (&self.min_date, &self.max_date) {
+            (Some(Text(min)), Some(Text(max))) if (min == max) != (self.min == self.max) => {
+                Err(format!("min {:?} on {min} and max {:?} on {max} can't be", self.min, self.max))
+            }
+            _ => Ok(cell.with_days_of_extremes(min_day, max_day)),
+        }
     }
 }
 

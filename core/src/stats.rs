@@ -17,12 +17,15 @@ pub struct MonthCell {
     sum: f64,
     min: f64,
     max: f64,
+    /// The first day in the log that reached `min`, and `max`; 0 if unknown, as from a file that does not say.
+    min_day: u8,
+    max_day: u8,
 }
 
 impl Default for MonthCell {
     /// A cell without a day, whose extremes any degrees go past.
     fn default() -> Self {
-        MonthCell { days: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+        MonthCell { days: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, min_day: 0, max_day: 0 }
     }
 }
 
@@ -30,20 +33,34 @@ impl MonthCell {
     /// Counts `degrees` for `day` (1 to 31) unless that day has been counted already.
     #[inline(always)]
     pub fn add(&mut self, day: u32, degrees: f64) -> bool {
-        let bit = 1 << (day - 1);
-        if self.days & bit != 0 {
+        if self.has_day(day) {
             return false;
         }
-        self.days |= bit;
+        self.days |= 1 << (day - 1);
         self.sum += degrees;
-        self.min = if degrees < self.min { degrees } else { self.min };
-        self.max = if degrees > self.max { degrees } else { self.max };
+        let (is_lower, is_higher) = (degrees < self.min, degrees > self.max);
+        // Selections and no branches: an extreme comes at random.
+        self.min = if is_lower { degrees } else { self.min };
+        self.min_day = if is_lower { day as u8 } else { self.min_day };
+        self.max = if is_higher { degrees } else { self.max };
+        self.max_day = if is_higher { day as u8 } else { self.max_day };
         true
     }
 
     /// A cell as it was written; whether its numbers can be true is the reader's to check.
+    /// The days of the extremes are those of a cell of one day, and else unknown.
     pub fn from_parts(days: u32, sum: f64, min: f64, max: f64) -> Self {
-        MonthCell { days, sum, min, max }
+        let mut cell = MonthCell { days, sum, min, max, min_day: 0, max_day: 0 };
+        if cell.count() == 1 {
+            (cell.min_day, cell.max_day) = (cell.first_day() as u8, cell.first_day() as u8);
+        }
+        cell
+    }
+
+    /// The same with the first days, 1 to 31, that reached `min` and `max`, as far as they are known.
+    pub fn with_days_of_extremes(self, min_day: Option<u32>, max_day: Option<u32>) -> Self {
+        let known = |day: Option<u32>, otherwise| day.map_or(otherwise, |day| day as u8);
+        MonthCell { min_day: known(min_day, self.min_day), max_day: known(max_day, self.max_day), ..self }
     }
 
     /// How many days have been counted.
@@ -69,6 +86,16 @@ impl MonthCell {
         self.max
     }
 
+    /// The first day in the log that reached `min`, 1 to 31, if it is known.
+    pub fn min_day(&self) -> Option<u32> {
+        (self.min_day > 0).then_some(self.min_day.into())
+    }
+
+    /// The first day in the log that reached `max`, 1 to 31, if it is known.
+    pub fn max_day(&self) -> Option<u32> {
+        (self.max_day > 0).then_some(self.max_day.into())
+    }
+
     /// The earliest day counted, 1 to 31; 0 in an empty cell.
     pub fn first_day(&self) -> u32 {
         if self.days == 0 { 0 } else { self.days.trailing_zeros() + 1 }
@@ -81,13 +108,18 @@ impl MonthCell {
 
     /// The latest day counted, if this is the cell of `month` (0 is January) of `year`.
     pub fn last_date(&self, month: usize, year: u16) -> Option<Date> {
-        let day = i8::try_from(self.last_day()).ok()?;
-        Date::new(i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?, day).ok()
+        date(year, month, self.last_day())
     }
 
     /// The days counted, 1 to 31.
     pub fn days(&self) -> impl Iterator<Item = u32> + use<> {
         days_of(self.days)
+    }
+
+    /// Whether `day`, 1 to 31, has been counted.
+    #[inline(always)]
+    pub fn has_day(&self, day: u32) -> bool {
+        self.days & (1 << (day - 1)) != 0
     }
 
     /// The days between the first and the last that have not been counted.
@@ -100,6 +132,11 @@ impl MonthCell {
     pub fn is_empty(&self) -> bool {
         self.days == 0
     }
+}
+
+/// A day, 1 to 31, of a month (0 is January) of a year, if there is one.
+pub fn date(year: u16, month: usize, day: u32) -> Option<Date> {
+    Date::new(i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?, i8::try_from(day).ok()?).ok()
 }
 
 /// The days whose bits are set, without a look at the others.
@@ -182,14 +219,13 @@ impl Statistics {
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::date;
     use proptest::prelude::*;
 
     use super::*;
     use crate::report::Report;
 
     fn report(year: i16, month: i8, day: i8, degrees: f64) -> Report {
-        Report { date: date(year, month, day), degrees }
+        Report { date: jiff::civil::date(year, month, day), degrees }
     }
 
     fn missing(cell: &MonthCell) -> Vec<u32> {
@@ -256,6 +292,37 @@ mod tests {
         assert_eq!(cell.sum().to_bits(), 0.0_f64.to_bits());
         assert_eq!(cell.min().to_bits(), (-0.0_f64).to_bits(), "the first of equals stays");
         assert_eq!(cell.max().to_bits(), (-0.0_f64).to_bits());
+        assert_eq!((cell.min_day(), cell.max_day()), (Some(1), Some(1)));
+    }
+
+    #[test]
+    fn the_first_day_that_reached_an_extreme_is_kept() {
+        let mut cell = MonthCell::default();
+        assert_eq!((cell.min_day(), cell.max_day()), (None, None));
+        for (day, degrees, min_day, max_day) in [
+            (9, 1.0, 9, 9),
+            (4, 2.0, 9, 4),
+            (1, 2.0, 9, 4),
+            (30, 1.0, 9, 4),
+            (2, 0.5, 2, 4),
+            (31, 3.0, 2, 31),
+        ] {
+            assert!(cell.add(day, degrees));
+            assert!(!cell.add(day, 99.0));
+            assert_eq!((cell.min_day(), cell.max_day()), (Some(min_day), Some(max_day)), "day {day}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_day_of_an_extreme_stays_unknown_until_it_is_passed() {
+        let mut cell = MonthCell::from_parts(0b11, 3.0, 1.0, 2.0);
+        assert_eq!((cell.min_day(), cell.max_day()), (None, None));
+        cell.add(3, 1.0);
+        assert_eq!((cell.min_day(), cell.max_day()), (None, None), "an earlier day reached 1.0");
+        cell.add(4, 0.5);
+        assert_eq!((cell.min_day(), cell.max_day()), (Some(4), None));
+        let one_day = MonthCell::from_parts(0b100, 3.0, 3.0, 3.0);
+        assert_eq!((one_day.min_day(), one_day.max_day()), (Some(3), Some(3)));
     }
 
     #[test]
@@ -270,7 +337,7 @@ mod tests {
             statistics.cells().map(|(month, year, cell)| (month, year, cell.count())).collect();
         assert_eq!(cells, [(0, 1, 1), (1, 1999, 1), (1, 2000, 2), (11, 9999, 1)]);
         assert_eq!(statistics.days(), 5);
-        assert_eq!(statistics.newest(), Some(date(9999, 12, 31)));
+        assert_eq!(statistics.newest(), Some(jiff::civil::date(9999, 12, 31)));
     }
 
     #[test]
@@ -279,6 +346,6 @@ mod tests {
         for (year, month, day) in [(1999, 12, 31), (2000, 3, 1), (2000, 1, 31)] {
             statistics.add(&report(year, month, day, 1.0));
         }
-        assert_eq!(statistics.newest(), Some(date(2000, 3, 1)));
+        assert_eq!(statistics.newest(), Some(jiff::civil::date(2000, 3, 1)));
     }
 }

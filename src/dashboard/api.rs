@@ -34,6 +34,8 @@ struct Month {
     max: f64,
     start: String,
     end: String,
+    min_date: Option<String>,
+    max_date: Option<String>,
     missing: Vec<String>,
 }
 
@@ -67,6 +69,8 @@ impl Month {
             max: cell.max(),
             start: date(cell.first_day()),
             end: date(cell.last_day()),
+            min_date: cell.min_day().map(date),
+            max_date: cell.max_day().map(date),
             missing: cell.missing_days().map(date).collect(),
         })
     }

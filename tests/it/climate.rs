@@ -181,6 +181,8 @@ fn the_months_of_la_crosse() {
             max: average,
             start: end.first_of_month(),
             end,
+            min_date: None,
+            max_date: None,
             missing: u32::from(end.day().unsigned_abs()) - count,
             file: "partition-0.json".to_owned(),
         }

@@ -200,6 +200,7 @@ fn cell(year: u16, month: u8, mut reports: Vec<First>) -> Value {
     let sum = degrees.iter().fold(0.0, |sum, degrees| sum + degrees);
     let lowest = degrees.iter().copied().reduce(|least, next| if next < least { next } else { least });
     let highest = degrees.iter().copied().reduce(|most, next| if next > most { next } else { most });
+    let first_with = |wanted: f64| date(reports.iter().find(|report| report.degrees == wanted).unwrap().day);
     let mut cell = json!({
         "count": days.len(),
         "sum": sum,
@@ -208,6 +209,8 @@ fn cell(year: u16, month: u8, mut reports: Vec<First>) -> Value {
         "max": highest,
         "start": date(start),
         "end": date(end),
+        "min_date": lowest.map(first_with),
+        "max_date": highest.map(first_with),
     });
     if !missing.is_empty() {
         cell["missing"] = Value::from(missing);
@@ -396,7 +399,7 @@ fn the_second_fold_makes_what_is_written_here_and_sees_each_difference() {
     let fold = Fold::of(&log, 9);
     assert_eq!(fold.verdict(3), "partition 3: 5 records = 3 counted + 1 duplicates + 1 rejected, the same");
     // 0.1 + 0.2 + 0.3 as they came; in the calendar's order it would be 0.6.
-    let file = r#"{"partition":3,"offset":9,"May":{"1990":{"count":3,"sum":0.6000000000000001,"avg":0.20000000000000004,"min":0.1,"max":0.3,"start":"1990-05-01","end":"1990-05-04","missing":["1990-05-02"]}}}"#;
+    let file = r#"{"partition":3,"offset":9,"May":{"1990":{"count":3,"sum":0.6000000000000001,"avg":0.20000000000000004,"min":0.1,"max":0.3,"start":"1990-05-01","end":"1990-05-04","min_date":"1990-05-04","max_date":"1990-05-01","missing":["1990-05-02"]}}}"#;
     let rejected =
         r#"{"offset":5,"reason":"malformed_protobuf","key":"TWF5","value":"/w=="}"#.to_owned() + "\n";
     assert_eq!(fold.compare(file.as_bytes(), 3, 9), Ok(()));
@@ -408,6 +411,8 @@ fn the_second_fold_makes_what_is_written_here_and_sees_each_difference() {
         ("\"min\":0.1", "\"min\":0.2"),
         ("\"max\":0.3", "\"max\":9.0"),
         ("\"start\":\"1990-05-01\"", "\"start\":\"1990-05-02\""),
+        ("\"min_date\":\"1990-05-04\"", "\"min_date\":\"1990-05-03\""),
+        (",\"max_date\":\"1990-05-01\"", ""),
         (",\"missing\":[\"1990-05-02\"]", ""),
         ("\"1990\":{", "\"1991\":{"),
         ("\"May\"", "\"June\""),

@@ -72,6 +72,36 @@ fn json_has_the_first_difference() {
     assert!(ended.stderr.contains("January 1990, min: "), "{}", ended.stderr);
 }
 
+/// As an almanac wrote it that did not keep the dates of extremes.
+#[test]
+fn a_file_without_dates_of_extremes_agrees_and_a_wrong_date_does_not() {
+    let place = counted_place();
+    let path = place.dir("files/partition-2.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    let mut without = whole.clone();
+    for key in [",\"min_date\":\"", ",\"max_date\":\""] {
+        while let Some(at) = without.find(key) {
+            without.replace_range(at..at + key.len() + "1990-01-31\"".len(), "");
+        }
+    }
+    assert_ne!(without, whole);
+    fs::write(&path, without).unwrap();
+    assert!(place.almanac(&["verify", "2"]).succeeds().stdout.contains(", the same"));
+
+    let cell = *place.checkpoints("files")[2].statistics.cell(0, 1990).unwrap();
+    let (min_day, max_day) = (cell.min_day(), cell.max_day());
+    assert_eq!((min_day, max_day), (None, None));
+    fs::write(&path, &whole).unwrap();
+    let cell = *place.checkpoints("files")[2].statistics.cell(0, 1990).unwrap();
+    let (right, max_day) = (cell.min_day().unwrap(), cell.max_day().unwrap());
+    let wrong = (1..=31).find(|day| ![right, max_day].contains(day)).unwrap();
+    let date = |day| format!("\"min_date\":\"1990-01-{day:02}\"");
+    let ended = after_change(&place, &date(right), &date(wrong));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let expected = format!("January 1990, min_date: the file has {wrong}, the log makes {right}");
+    assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
+}
+
 #[test]
 fn a_file_that_differs_is_named() {
     let place = counted_place();

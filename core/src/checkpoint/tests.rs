@@ -90,10 +90,10 @@ fn a_small_checkpoint_to_the_letter() {
         apply(&mut checkpoint, offset, Some(&value(year, month, day, degrees))).unwrap();
     }
     let text = r#"{"partition":2,"offset":4123,
- "January":{"2000":{"count":1,"sum":1000000000.0,"avg":1000000000.0,"min":1000000000.0,"max":1000000000.0,"start":"2000-01-01","end":"2000-01-01"}},
- "April":{"1990":{"count":3,"sum":0.6000000000000001,"avg":0.20000000000000004,"min":0.1,"max":0.3,"start":"1990-04-16","end":"1990-04-19","missing":["1990-04-18"]},
-  "1991":{"count":1,"sum":1.25,"avg":1.25,"min":1.25,"max":1.25,"start":"1991-04-04","end":"1991-04-04"}},
- "December":{"0002":{"count":1,"sum":0.0,"avg":0.0,"min":0.0,"max":0.0,"start":"0002-12-31","end":"0002-12-31"}}}
+ "January":{"2000":{"count":1,"sum":1000000000.0,"avg":1000000000.0,"min":1000000000.0,"max":1000000000.0,"start":"2000-01-01","end":"2000-01-01","min_date":"2000-01-01","max_date":"2000-01-01"}},
+ "April":{"1990":{"count":3,"sum":0.6000000000000001,"avg":0.20000000000000004,"min":0.1,"max":0.3,"start":"1990-04-16","end":"1990-04-19","min_date":"1990-04-19","max_date":"1990-04-17","missing":["1990-04-18"]},
+  "1991":{"count":1,"sum":1.25,"avg":1.25,"min":1.25,"max":1.25,"start":"1991-04-04","end":"1991-04-04","min_date":"1991-04-04","max_date":"1991-04-04"}},
+ "December":{"0002":{"count":1,"sum":0.0,"avg":0.0,"min":0.0,"max":0.0,"start":"0002-12-31","end":"0002-12-31","min_date":"0002-12-31","max_date":"0002-12-31"}}}
 "#;
     assert_eq!(String::from_utf8(checkpoint.to_json()).unwrap(), text);
     assert_eq!(Checkpoint::from_json(text.as_bytes()).unwrap(), checkpoint);
@@ -142,9 +142,35 @@ fn few_days(count: u32, sum: f64, min: f64, max: f64) -> String {
     ))
 }
 
+/// The cell of [`altered`] with days of its extremes.
+fn with_dates(dates: &str) -> String {
+    altered("\"missing\"", &format!("{dates},\"missing\""))
+}
+
+#[test]
+fn a_file_from_before_dates_of_extremes_were_kept_is_read_and_written_as_it_is() {
+    let text = altered("", "");
+    let mut checkpoint = Checkpoint::from_json(text.as_bytes()).unwrap();
+    assert!(!String::from_utf8(checkpoint.to_json()).unwrap().contains("_date"));
+    // One of equal degrees came later than the unknown one; a colder one is the first of its kind.
+    apply(&mut checkpoint, 9, Some(&value(1990, 4, 18, 3.0))).unwrap();
+    assert!(!String::from_utf8(checkpoint.to_json()).unwrap().contains("_date"));
+    apply(&mut checkpoint, 10, Some(&value(1990, 4, 30, 0.5))).unwrap();
+    let written = String::from_utf8(checkpoint.to_json()).unwrap();
+    assert!(written.contains(r#""end":"1990-04-30","min_date":"1990-04-30","missing":["#), "{written}");
+    assert_eq!(Checkpoint::from_json(written.as_bytes()).unwrap(), checkpoint);
+    // The only day of a month has both extremes.
+    let one_day = Checkpoint::from_json(few_days(1, 2.5, 2.5, 2.5).as_bytes()).unwrap().to_json();
+    let dates = r#""min_date":"1990-04-01","max_date":"1990-04-01"}"#;
+    assert!(String::from_utf8(one_day).unwrap().contains(dates));
+}
+
 #[test]
 fn files_that_no_fold_writes_are_refused_by_reason() {
     assert!(Checkpoint::from_json(altered("", "").as_bytes()).is_ok(), "the cell itself is good");
+    assert!(Checkpoint::from_json(with_dates(r#""min_date":"1990-04-16""#).as_bytes()).is_ok());
+    let both = r#""min_date":"1990-04-19","max_date":"1990-04-16""#;
+    assert!(Checkpoint::from_json(with_dates(both).as_bytes()).is_ok());
     assert!(Checkpoint::from_json(few_days(1, 2.5, 2.5, 2.5).as_bytes()).is_ok());
     assert!(Checkpoint::from_json(few_days(1, 0.0, -0.0, -0.0).as_bytes()).is_ok());
     assert!(Checkpoint::from_json(few_days(2, 0.1 + 0.2, 0.1, 0.2).as_bytes()).is_ok());
@@ -235,6 +261,15 @@ fn files_that_no_fold_writes_are_refused_by_reason() {
         ),
         (few_days(1, 0.0, -0.0, 0.0), "min -0.0 and max 0.0 differ, but count is 1".to_owned()),
         (few_days(2, 0.3, 0.1, 0.2), "sum is 0.3, but min and max make 0.30000000000000004".to_owned()),
+        (with_dates(r#""min_date":"1990-04-18""#), "min_date 1990-04-18 was not counted".to_owned()),
+        (with_dates(r#""max_date":"1990-04-20""#), "max_date 1990-04-20 was not counted".to_owned()),
+        (with_dates(r#""max_date":"1990-05-01""#), not_a_day("1990-05-01")),
+        (with_dates(r#""max_date":null"#), "invalid type: null".to_owned()),
+        (with_dates(r#""min_date":"1990-04-16","min_date":"1990-04-16""#), "duplicate field".to_owned()),
+        (
+            with_dates(r#""min_date":"1990-04-16","max_date":"1990-04-16""#),
+            "on 1990-04-16 can't be".to_owned(),
+        ),
         ("\u{feff}".to_owned() + &altered("", ""), "expected value".to_owned()),
         ("\0\u{1}\u{7f}".to_owned(), "expected value".to_owned()),
         (altered("", "") + "{}", "trailing characters".to_owned()),
@@ -329,6 +364,15 @@ fn again(records: &[(i64, Option<Vec<u8>>)], partition: i32) -> String {
                     json(extreme(|a, b| a > b)),
                     date(first),
                     date(last),
+                );
+                // The first day in the log that has the extreme.
+                let day_of = |wanted: f64| days.iter().find(|(_, degrees)| *degrees == wanted).unwrap().0;
+                let (min, max) = (extreme(|a, b| a < b), extreme(|a, b| a > b));
+                let _ = write!(
+                    cell,
+                    ",\"min_date\":{},\"max_date\":{}",
+                    date(day_of(min)),
+                    date(day_of(max))
                 );
                 if !missing.is_empty() {
                     let _ = write!(cell, ",\"missing\":[{}]", missing.join(","));

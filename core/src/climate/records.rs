@@ -1,5 +1,7 @@
 //! The extremes of a record.
 
+use jiff::civil::Date;
+
 use crate::plot::cells::Cell;
 
 /// A day of a daily maximum.
@@ -9,6 +11,8 @@ pub struct Day<'a> {
     pub degrees: f64,
     /// The month of the day.
     pub cell: &'a Cell,
+    /// The day itself; unknown in a checkpoint that was begun before its date was kept.
+    pub date: Option<Date>,
 }
 
 /// The extremes of a record; of equal ones the earliest.
@@ -27,8 +31,8 @@ impl<'a> Records<'a> {
         let warmest = first_by(cells, |cell| cell.max)?;
         let coldest = first_by(cells, |cell| -cell.min)?;
         Some(Records {
-            warmest_day: Day { degrees: warmest.max, cell: warmest },
-            coldest_day: Day { degrees: coldest.min, cell: coldest },
+            warmest_day: Day { degrees: warmest.max, cell: warmest, date: warmest.max_date },
+            coldest_day: Day { degrees: coldest.min, cell: coldest, date: coldest.min_date },
             warmest_month: first_by(complete, |cell| cell.average),
             coldest_month: first_by(complete, |cell| -cell.average),
         })

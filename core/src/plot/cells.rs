@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::look::{Look, Unit};
 use crate::report::{MONTHS, is_valid_degrees};
-use crate::stats::{MonthCell, Statistics};
+use crate::stats::{MonthCell, Statistics, date};
 
 /// One month of one year, as a picture needs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,9 @@ pub struct Cell {
     /// The earliest and the latest day counted.
     pub start: Date,
     pub end: Date,
+    /// The first day in the log that reached `min`, and `max`, if they are known.
+    pub min_date: Option<Date>,
+    pub max_date: Option<Date>,
     /// How many days between them were not.
     pub missing: u32,
     /// The checkpoint's name, for warnings.
@@ -34,11 +37,14 @@ pub struct Cell {
 pub fn cells(statistics: &Statistics, file: &str) -> Vec<Cell> {
     let of_cell = |(month, year, counted): (usize, u16, &MonthCell)| {
         let end = counted.last_date(month, year)?;
-        let start = Date::new(end.year(), end.month(), i8::try_from(counted.first_day()).ok()?).ok()?;
+        let date = |day| date(year, month, day);
+        let start = date(counted.first_day())?;
+        let (min_date, max_date) = (counted.min_day().and_then(date), counted.max_day().and_then(date));
         let missing = u32::try_from(counted.missing_days().count()).ok()?;
         let (count, average) = (counted.count(), counted.avg());
         let (min, max) = (counted.min(), counted.max());
-        Some(Cell { month, year, count, average, min, max, start, end, missing, file: file.to_owned() })
+        let file = file.to_owned();
+        Some(Cell { month, year, count, average, min, max, start, end, min_date, max_date, missing, file })
     };
     statistics.cells().filter_map(of_cell).collect()
 }

@@ -105,8 +105,12 @@ fn add(pool: &mut Cell, cell: &Cell) {
     let sum = pool.average * f64::from(pool.count) + cell.average * f64::from(cell.count);
     pool.count += cell.count;
     pool.average = sum / f64::from(pool.count.max(1));
-    pool.min = pool.min.min(cell.min);
-    pool.max = pool.max.max(cell.max);
+    if cell.min < pool.min {
+        (pool.min, pool.min_date) = (cell.min, cell.min_date);
+    }
+    if cell.max > pool.max {
+        (pool.max, pool.max_date) = (cell.max, cell.max_date);
+    }
     pool.end = cell.end;
     pool.missing += cell.missing;
 }

@@ -265,6 +265,8 @@ pub mod samples {
             max: average + 10.0,
             start,
             end: start.last_of_month(),
+            min_date: Some(start),
+            max_date: Some(start.last_of_month()),
             missing: 0,
             file: "partition-0.json".into(),
         }
