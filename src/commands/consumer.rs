@@ -3,12 +3,14 @@
 use anyhow::Result;
 
 use super::metrics;
+use super::producer::AWAY;
 use super::progress::{self, Reached};
 use crate::cli;
 use crate::dashboard::OwnPartitions;
 use crate::pipeline::{self, Policy, Settings};
 use crate::status::{Board, State, Status};
 use crate::stop::Stop;
+use crate::text::escaped;
 
 /// So many records are worth a bar, if they also take more than a second or two.
 const REPLAY_RECORDS_MIN: u64 = 1000;
@@ -21,8 +23,8 @@ pub fn run(options: &cli::Consumer) -> Result<()> {
     let numbers =
         || OwnPartitions::new(&settings.topic, settings.dir.clone(), settings.stall_after, board.clone());
     let _serving = exporter.map(|exporter| exporter.start(numbers())).transpose()?;
-    let mut replay = Replay::default();
-    let look = || replay.look(&at_work(&board));
+    let mut line = Line::default();
+    let look = || (!stop.is_asked()).then(|| line.reached(&at_work(&board), board.obstacle().is_some()));
     Ok(progress::with_bar("records", look, || pipeline::run(&settings, &stop))?)
 }
 
@@ -32,14 +34,14 @@ fn at_work(board: &Board) -> Vec<Status> {
     statuses.filter(|status| status.state != State::Stopped).collect()
 }
 
-/// Whether there is more to count than a live log brings, and how far that is.
+/// The line of a consumer: a bar while there is more to count than a live log brings, and the newest day otherwise.
 #[derive(Default)]
-struct Replay {
-    is_shown: bool,
+struct Line {
+    has_bar: bool,
 }
 
-impl Replay {
-    fn look(&mut self, statuses: &[Status]) -> Option<Reached> {
+impl Line {
+    fn reached(&mut self, statuses: &[Status], is_away: bool) -> Reached {
         let total = |each: fn(&Status) -> u64| statuses.iter().map(each).fold(0, u64::saturating_add);
         // The position, not the durable offset: large checkpoints come less often than statuses.
         let left = total(|status| {
@@ -53,18 +55,32 @@ impl Replay {
         ]
         .into_iter()
         .fold(0, u64::saturating_add);
-        let rate: f64 = statuses.iter().map(|status| status.rate).sum();
+        let rate = statuses.iter().map(|status| status.rate).fold(0.0, |sum, rate| sum + rate);
         // Begun at two seconds' work and over at one, so that it does not come and go.
-        let seconds = if self.is_shown { 1.0 } else { 2.0 };
-        self.is_shown = left >= REPLAY_RECORDS_MIN && left as f64 >= rate * seconds;
-        let newest = statuses.iter().filter_map(|status| status.newest.as_deref()).max();
-        self.is_shown.then(|| Reached {
+        let seconds = if self.has_bar { 1.0 } else { 2.0 };
+        self.has_bar = left >= REPLAY_RECORDS_MIN && left as f64 >= rate * seconds;
+        Reached {
             done,
-            total: Some(done.saturating_add(left)),
+            total: self.has_bar.then(|| done.saturating_add(left)),
             rate: Some(rate),
-            message: newest.map_or(String::new(), |newest| format!("newest {newest}")),
-        })
+            message: if is_away { AWAY.to_owned() } else { message(statuses, self.has_bar) },
+        }
     }
+}
+
+/// What a consumer waits for, or how far it is.
+fn message(statuses: &[Status], has_bar: bool) -> String {
+    if statuses.is_empty() {
+        return "no partition assigned yet".to_owned();
+    }
+    if let Some(cause) = statuses.iter().find_map(|status| status.waiting_for.as_deref()) {
+        return format!("waiting: {}", escaped(cause));
+    }
+    let lag: Option<i64> = statuses.iter().map(|status| status.lag).sum();
+    let lag = lag.filter(|_| !has_bar).map(|lag| format!("lag {lag}"));
+    let newest = statuses.iter().filter_map(|status| status.newest.as_deref()).max();
+    let newest = newest.map(|newest| format!("newest {}", escaped(newest)));
+    lag.into_iter().chain(newest).collect::<Vec<_>>().join("  ")
 }
 
 fn settings(options: &cli::Consumer) -> Result<Settings> {
@@ -98,21 +114,39 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_is_what_takes_longer_than_a_live_log() {
-        let mut replay = Replay::default();
-        for (position, end, rate, shown) in [
+    fn a_bar_is_for_what_takes_longer_than_a_live_log() {
+        let mut line = Line::default();
+        for (position, end, rate, total) in [
             (0, 0, 0.0, None),
             (0, 999, 10.0, None),
             (5000, 14_999, 5000.0, None),
-            (5000, 15_000, 5000.0, Some((5000, 15_000))),
-            (10_000, 15_000, 5000.0, Some((10_000, 15_000))),
+            (5000, 15_000, 5000.0, Some(15_000)),
+            (10_000, 15_000, 5000.0, Some(15_000)),
             (10_001, 15_000, 5000.0, None),
             (10_000, 15_000, 5000.0, None),
-            (10, i64::MAX, 5000.0, Some((10, i64::MAX.unsigned_abs()))),
+            (10, i64::MAX, 5000.0, Some(i64::MAX.unsigned_abs())),
             (10, -1, 5000.0, None),
         ] {
-            let found = replay.look(&[status(position, end, rate)]);
-            assert_eq!(found.map(|found| (found.done, found.total.unwrap())), shown, "{position} of {end}");
+            let found = line.reached(&[status(position, end, rate)], false);
+            assert_eq!((found.done, found.total), (position.unsigned_abs(), total), "{position} of {end}");
+        }
+    }
+
+    #[test]
+    fn a_line_says_how_far_or_what_is_waited_for() {
+        let (well, mut waiting) = (status(5, 5, 1.0), status(5, 5, 1.0));
+        waiting.waiting_for = Some("an open transaction\x1b".to_owned());
+        let unknown = Status { lag: None, newest: None, ..well.clone() };
+        for (statuses, is_away, expected) in [
+            (&[][..], false, "no partition assigned yet"),
+            (&[][..], true, AWAY),
+            (&[well.clone()], false, "lag 0  newest 1990-01-01"),
+            (&[well.clone(), unknown.clone()], false, "newest 1990-01-01"),
+            (&[unknown], false, ""),
+            (&[well, waiting.clone()], false, "waiting: an open transaction\\u{1b}"),
+            (&[waiting], true, AWAY),
+        ] {
+            assert_eq!(Line::default().reached(statuses, is_away).message, expected);
         }
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn has_bars() -> bool {
 fn keep(unit: &str, mut look: impl FnMut() -> Option<Reached>, over: &Stop) {
     let mut bar = Bar::default();
     let mut pace = Pace::from(Instant::now());
+    let mut had_total = false;
     while !over.wait(REFRESH_EVERY) {
         let Some(Reached { done, total, rate, message }) = look() else {
             bar.clear();
@@ -68,6 +69,10 @@ fn keep(unit: &str, mut look: impl FnMut() -> Option<Reached>, over: &Stop) {
         };
         let own_rate = pace.rate(Instant::now(), done);
         let left = total.map(|total| total.saturating_sub(done));
+        // A bar has an end; what has none gets a spinner.
+        if std::mem::replace(&mut had_total, total.is_some()) != total.is_some() {
+            bar.clear();
+        }
         let new = || ProgressBar::no_length().with_style(style(unit, total.is_some()));
         bar.show(new, |bar| {
             bar.update(|state| {

@@ -75,34 +75,46 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ";
 
 #[test]
-fn a_bar_is_drawn_in_the_foreground_only() {
+fn a_line_is_drawn_in_the_foreground_only() {
     let place = Place::new();
     // More than is sent in all this time.
     let arguments = ["producer", "--interval", "3ms", "--days", "900000"];
-    let almanac = place.almanac_under(&["python3", "-c", SHELL], &arguments).env("TERM", "xterm-256color");
-    let mut shell = almanac.start();
-    let sends_more = || {
-        let records = || kafka().describe(&place.topic).map_or(0, |_| kafka().records(&place.topic));
-        let before = records();
-        // As many as take some looks at how far it is.
-        eventually("the producer sends", || records() > before + 300);
+    let start = |arguments| {
+        let almanac = place.almanac_under(&["python3", "-c", SHELL], arguments);
+        almanac.env("TERM", "xterm-256color").start()
     };
-    sends_more();
-    assert_eq!(shell.stdout(), "", "nothing is drawn in the background");
-    for round in 1..=2 {
-        let shown = shell.stdout().len();
-        shell.signal(Signal::USR1);
-        eventually("a bar is drawn", || shell.stdout()[shown..].contains(" of 900,000 days  "));
-        shell.signal(Signal::USR2);
-        eventually("there is a prompt", || shell.stdout().matches("prompt>").count() == round);
-        sends_more();
-        assert!(shell.stdout().ends_with("prompt>"), "{:?}", shell.stdout());
+    let mut producer = start(&arguments);
+    let mut consumer = start(&["consumer", "0", "1", "2", "3"]);
+    let shells = [(&producer, " of 900,000 days  "), (&consumer, " records  ")];
+    let more_is_counted = || {
+        let before = place.passed("files");
+        // As many as take some looks at how far it is.
+        eventually("the consumer counts", || place.passed("files") > before + 300);
+    };
+    more_is_counted();
+    for (shell, line) in shells {
+        assert!(!shell.stdout().contains(line), "nothing is drawn in the background: {:?}", shell.stdout());
     }
-    let ended = shell.terminate();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let last = ended.stdout.rsplit("prompt>").next().unwrap();
-    assert!(last.starts_with("almanac: sent ") || last.contains("malmanac: sent "), "{last:?}");
-    assert!(!last.contains('\r') || last.ends_with("\r\n"), "{last:?}");
+    for round in 1..=2 {
+        for (shell, line) in shells {
+            let shown = shell.stdout().len();
+            shell.signal(Signal::USR1);
+            eventually("a line is drawn", || shell.stdout()[shown..].contains(line));
+            shell.signal(Signal::USR2);
+            eventually("there is a prompt", || shell.stdout().matches("prompt>").count() == round);
+        }
+        more_is_counted();
+        for (shell, _) in shells {
+            assert!(shell.stdout().ends_with("prompt>"), "{:?}", shell.stdout());
+        }
+    }
+    for (shell, said) in [(&mut producer, "almanac: sent "), (&mut consumer, "")] {
+        let ended = shell.terminate();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let last = ended.stdout.rsplit("prompt>").next().unwrap();
+        assert!(last.starts_with(said) || last.contains("malmanac: sent "), "{last:?}");
+        assert!(!last.contains('\r') || last.ends_with("\r\n"), "{last:?}");
+    }
 }
 
 const BAR: char = '━';
@@ -176,9 +188,17 @@ fn a_replay_and_a_check_show_how_far_they_are() {
     let mut consumer = on_terminal(&place, &consumer).start();
     eventually("there is a bar", || has_bar(&consumer.stdout(), " of 84,000 records  "));
     place.caught_up(kafka(), "files");
-    eventually("it is gone", || consumer.stdout().ends_with("\r\x1b[2K"));
+    // From then on the line is that of a live log.
+    let is_live = |shown: &str| {
+        let last = shown.rsplit('\r').next().unwrap_or_default();
+        last.contains(" 84,000 records  ")
+            && last.contains("/s  lag 0  newest 2000-12-13")
+            && !last.contains(BAR)
+    };
+    eventually("it is live", || is_live(&consumer.stdout()));
     let ended = consumer.terminate();
     assert_eq!((ended.code, records), (Some(0), 84_000));
+    assert!(ended.stdout.ends_with("\r\x1b[2K"), "{:?}", ended.stdout);
 
     let verify = [&["verify"], &SLOWLY[..]].concat();
     let shown = on_terminal(&place, &verify).succeeds().stdout;
