@@ -5,5 +5,6 @@ pub mod decompression;
 pub mod lookups;
 mod place;
 pub mod reader;
+pub mod sasl;
 pub mod transactions;
 pub mod wire;

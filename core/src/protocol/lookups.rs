@@ -198,18 +198,12 @@ fn config(reader: &mut Reader) -> Result<(String, String), Malformed> {
 
 /// Requests the versions of each request that a broker has. Every broker understands this version of the request.
 pub fn api_versions_request(correlation: i32, client_id: &str) -> Vec<u8> {
-    let mut request = Request::new(API_VERSIONS, 0, correlation, client_id);
-    // The one request whose header has no tags here.
-    request.0.pop();
-    request.done()
+    Request::without_tags(API_VERSIONS, 0, correlation, client_id).done()
 }
 
 /// Whether a broker has all requests that almanac makes without librdkafka, from its response after the size.
 pub fn has_all_requests(response: &[u8], correlation: i32) -> Result<bool, Malformed> {
-    let mut reader = Reader::new(response);
-    if reader.int32()? != correlation {
-        return Err(Malformed);
-    }
+    let mut reader = Reader::of_response_without_tags(response, correlation)?;
     if reader.int16()? != 0 {
         return Ok(false);
     }

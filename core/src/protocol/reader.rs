@@ -15,12 +15,18 @@ impl<'a> Reader<'a> {
     }
 
     pub fn of_response(response: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
-        let mut reader = Reader(response);
-        if reader.int32()? != correlation {
-            return Err(Malformed);
-        }
+        let mut reader = Reader::of_response_without_tags(response, correlation)?;
         reader.tags()?;
         Ok(reader)
+    }
+
+    /// The same of a request that has no tags in its header.
+    pub fn of_response_without_tags(response: &'a [u8], correlation: i32) -> Result<Self, Malformed> {
+        let mut reader = Reader(response);
+        match reader.int32()? == correlation {
+            true => Ok(reader),
+            false => Err(Malformed),
+        }
     }
 
     pub fn rest(&self) -> &'a [u8] {
@@ -101,6 +107,12 @@ impl<'a> Reader<'a> {
 
     pub fn text(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.compact_bytes()?).map_err(|_| Malformed)
+    }
+
+    /// A text with a length of old; nothing where there is none.
+    pub fn short_text(&mut self) -> Result<Option<&'a str>, Malformed> {
+        let Ok(length) = usize::try_from(self.int16()?) else { return Ok(None) };
+        std::str::from_utf8(self.take(length)?).map(Some).map_err(|_| Malformed)
     }
 
     pub fn list<T>(

@@ -244,6 +244,13 @@ pub struct Request(pub Vec<u8>);
 
 impl Request {
     pub fn new(api: i16, version: i16, correlation: i32, client_id: &str) -> Request {
+        let mut request = Request::without_tags(api, version, correlation, client_id);
+        request.no_tags();
+        request
+    }
+
+    /// One of a version that has no tags in its header.
+    pub fn without_tags(api: i16, version: i16, correlation: i32, client_id: &str) -> Request {
         let mut request = Request(vec![0; 4]);
         request.bytes(&api.to_be_bytes());
         request.bytes(&version.to_be_bytes());
@@ -252,7 +259,6 @@ impl Request {
         let client_id = client_id.get(..client_id.len().min(i16::MAX as usize)).unwrap_or_default();
         request.bytes(&(client_id.len() as i16).to_be_bytes());
         request.bytes(client_id.as_bytes());
-        request.no_tags();
         request
     }
 
