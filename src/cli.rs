@@ -2,14 +2,13 @@
 //!
 //! `-h` fits a screen: what is rarely typed is in `--help` only.
 
-mod examples;
 mod producer;
 mod shared;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use self::shared::{choice, parse};
@@ -19,13 +18,12 @@ use crate::arguments::{
 use crate::broker::Voter;
 use crate::plot;
 
-pub use self::examples::examples_of;
 pub use self::producer::{Files, Pace, Producer, Synthetic};
 pub use self::shared::{Dir, Kafka, Metrics};
 
-/// Count daily weather reports from Apache Kafka into monthly statistics, exactly once
+/// Daily weather through Apache Kafka into month-by-month statistics, counted exactly once
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(version, propagate_version = true, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 bad input file, 4 Kafka, \
                         5 checkpoint refused, 6 owned by another process, 7 disk.")]
 pub struct Cli {
@@ -33,24 +31,6 @@ pub struct Cli {
     pub logging: Logging,
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// The definition of the command line, with the examples.
-pub fn command() -> clap::Command {
-    let add = |command: clap::Command| {
-        let examples = examples::section(command.get_name());
-        command.after_long_help(examples)
-    };
-    let almanac = Cli::command();
-    let after = almanac.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let examples = examples::section("almanac");
-    almanac.after_long_help(format!("{examples}\n\n{after}")).mut_subcommands(add)
-}
-
-/// The same without environment variables, so that `-h` fits a screen.
-pub fn short_command() -> clap::Command {
-    let hide = |argument: clap::Arg| argument.hide_env(true);
-    command().mut_args(hide).mut_subcommands(|command| command.mut_args(hide))
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,23 +41,23 @@ pub enum Command {
     Broker(Broker),
     /// Send daily reports, synthetic or from files
     Producer(Producer),
-    /// Print records as they arrive
+    /// Show records as they come
     Debug(Debug),
-    /// Keep the checkpoints: monthly statistics, counted exactly once
+    /// Keep the checkpoints: month-by-month statistics, counted exactly once
     Consumer(Consumer),
     /// Draw pictures of the checkpoints: months, heat map, stripes, history
     Plot(Plot),
-    /// Serve DIR as a live web page
+    /// Show DIR as a live web page
     Dashboard(Dashboard),
     /// Check the checkpoints against the log, bit for bit
     Verify(Verify),
-    /// Decide how to continue after lost records or with another log
+    /// Decide how to continue after lost records or another log
     Recover(Recover),
-    /// Show state, offset and lag of each partition
+    /// Show how far each partition is
     Status(Status),
     /// Print the schema of the record's value
     Proto,
-    /// Print completions for a shell
+    /// Print the completions of a shell
     Completions(Completions),
     /// Print the manual page of almanac, or of a command
     Man(Man),
@@ -85,15 +65,14 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Logging {
-    /// Log more; repeat it for even more
-    #[arg(help_heading = "Global options", short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
+    /// Log more; twice, or three times, even more
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Log errors only
-    #[arg(help_heading = "Global options", short, long, env = "ALMANAC_QUIET", global = true)]
+    #[arg(short, long, env = "ALMANAC_QUIET", global = true)]
     pub quiet: bool,
-    /// Format of the log on stderr
+    /// How to log, on stderr
     #[arg(
-        help_heading = "Global options",
         long,
         value_name = "FORMAT",
         default_value = "text",
@@ -112,10 +91,10 @@ pub enum Format {
 
 #[derive(Args, Clone, Debug)]
 pub struct LocalKafka {
-    /// Data directory of the local Kafka [default: ~/.local/share/almanac/kafka]
+    /// Where the local Kafka keeps its data [default: ~/.local/share/almanac/kafka]
     #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
     pub data: Option<PathBuf>,
-    /// Set a server property of the local Kafka
+    /// Server property of the local Kafka
     #[arg(
         long,
         value_name = "KEY=VALUE",
@@ -134,10 +113,10 @@ pub struct Up {
     pub dir: Dir,
     #[command(flatten)]
     pub local: LocalKafka,
-    /// Address of the dashboard [default: 127.0.0.1:8080, or a free port]
+    /// Where the dashboard is [default: 127.0.0.1:8080, or a free port]
     #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_DASHBOARD", value_parser = parse::<HostPort>)]
     pub listen: Option<HostPort>,
-    /// Also accept requests for this host name
+    /// Answer to this host name, too, beside localhost, IP addresses and the name listened at
     #[arg(
         long,
         value_name = "NAME",
@@ -146,13 +125,13 @@ pub struct Up {
         hide_short_help = true
     )]
     pub allow_host: Vec<String>,
-    /// Start no dashboard
+    /// No dashboard, whatever --listen says
     #[arg(long, env = "ALMANAC_NO_DASHBOARD")]
     pub no_dashboard: bool,
-    /// Start over: delete the topic, archive the counts
+    /// Begin again: delete the topic, archive what was counted
     #[arg(long, env = "ALMANAC_FRESH")]
     pub fresh: bool,
-    /// Use a topic that 'up' did not create, or delete it with --fresh
+    /// Take a topic that 'up' did not begin: add to it, or delete it with --fresh
     // Not from the environment: what it allows is meant for one topic.
     #[arg(long, hide_short_help = true)]
     pub adopt: bool,
@@ -164,14 +143,14 @@ pub struct Up {
 
 #[derive(Args, Debug)]
 pub struct Broker {
-    /// Address for clients; port 0 picks a free port
+    /// Where clients connect; port 0 picks a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "ALMANAC_LISTEN",
           value_parser = parse::<HostPort>)]
     pub listen: HostPort,
-    /// Address that clients are told to connect to [default: the same]
+    /// What clients that come there are told to connect to [default: the same]
     #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_ADVERTISE", value_parser = parse::<HostPort>)]
     pub advertise: Option<HostPort>,
-    /// Second address, for clients that can't reach the advertised one
+    /// A second address to listen at, for clients that can't reach what is advertised
     #[arg(
         id = "local",
         long = "local",
@@ -181,10 +160,10 @@ pub struct Broker {
         hide_short_help = true
     )]
     pub also_listen: Option<HostPort>,
-    /// Check whether Kafka answers there, and start nothing
+    /// Only say whether Kafka answers there, and start nothing
     #[arg(long, conflicts_with = "jars")]
     pub check: bool,
-    /// Download Apache Kafka's jars, and print their directory
+    /// Only get Apache Kafka's jars, and print where they are
     #[arg(long)]
     pub jars: bool,
     #[command(flatten)]
@@ -196,14 +175,14 @@ pub struct Broker {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "One node of several")]
 pub struct Cluster {
-    /// All nodes of the cluster: ID@HOST:PORT of each controller
+    /// All nodes of the cluster, ID@HOST:PORT each, with the address of the node's controller
     #[arg(long, value_name = "VOTERS", env = "ALMANAC_QUORUM", value_delimiter = ',', value_parser = parse::<Voter>,
           requires_all = ["node", "cluster_id"])]
     pub quorum: Vec<Voter>,
-    /// ID of this node
+    /// Which of them this one is
     #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_NODE")]
     pub node: Option<u32>,
-    /// Cluster ID of all nodes: 16 bytes in URL-safe base64, 22 characters
+    /// The id that all of them share: 22 characters, as of 16 bytes in URL-safe base64
     #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_CLUSTER_ID", value_parser = parse_cluster_id)]
     pub cluster_id: Option<String>,
 }
@@ -212,10 +191,10 @@ pub struct Cluster {
 pub struct Debug {
     #[command(flatten)]
     pub kafka: Kafka,
-    /// Consumer group, which gets no commits
+    /// Consumer group; nothing is committed to it
     #[arg(long, default_value = "debug", env = "ALMANAC_DEBUG_GROUP")]
     pub group: String,
-    /// Format of a record
+    /// How to print a record
     #[arg(long, default_value = "python", env = "ALMANAC_FORMAT")]
     pub format: DebugFormat,
 }
@@ -230,26 +209,26 @@ pub enum DebugFormat {
 
 #[derive(Args, Debug)]
 pub struct Consumer {
-    /// Partitions to keep [default: those that the group assigns]
+    /// Partitions to keep; none: those that the group assigns
     #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
     pub partitions: Vec<i32>,
     #[command(flatten)]
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
-    /// Consumer group, whose members share DIR
+    /// Consumer group; all its members share DIR
     #[arg(long, default_value = "almanac", env = "ALMANAC_GROUP")]
     pub group: String,
     /// Take partitions from a living owner
     #[arg(long, env = "ALMANAC_TAKE_OVER")]
     pub take_over: bool,
-    /// Time to wait for the former owner of an assigned partition
+    /// How long to wait for the former owner of an assigned partition
     #[arg(long, value_name = "TIME", default_value = "10s", env = "ALMANAC_HANDOVER_TIMEOUT", value_parser = parse_duration)]
     pub handover_timeout: Duration,
-    /// Time between checkpoints [default: at most 10 GB of disk a day]
+    /// Time from checkpoint to checkpoint [default: as short as holds nothing up, and takes 10 GB of disk a day]
     #[arg(long, value_name = "TIME", env = "ALMANAC_CHECKPOINT_EVERY", value_parser = parse_duration)]
     pub checkpoint_every: Option<Duration>,
-    /// Warn when there is lag but no new checkpoint for this long
+    /// How long there may be lag and no new checkpoint before that is told
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
     pub stall_after: Duration,
     #[command(flatten)]
@@ -270,13 +249,13 @@ pub struct Recover {
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
-    /// Archive the counts, and count the log again
+    /// Archive the counts, and count again what the log holds
     #[arg(long, group = "action", help_heading = "Actions, one of")]
     pub restart: bool,
-    /// Continue at the nearest offset, or after a damaged batch
+    /// Continue at the nearest offset in the log, or after a damaged batch
     #[arg(long = "continue", group = "action", help_heading = "Actions, one of")]
     pub continue_: bool,
-    /// Accept checkpoints without log.json as those of this topic
+    /// Take checkpoints without log.json for those of this topic
     #[arg(long, group = "action", help_heading = "Actions, one of")]
     pub adopt: bool,
     /// Archive the counts of another topic or cluster
@@ -294,23 +273,23 @@ pub struct Recover {
 pub struct Plot {
     #[command(flatten)]
     pub dir: Dir,
-    /// Picture to draw
+    /// What to draw
     #[arg(long, default_value = "months", env = "ALMANAC_PLOT_KIND", value_parser = choice::<plot::Kind>())]
     pub kind: plot::Kind,
-    /// Months to draw; a history needs one
+    /// Only these months, in calendar order; the one month of a history
     #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
-    /// Format of the picture
+    /// How to draw it
     #[arg(long, default_value = "svg", env = "ALMANAC_PLOT_FORMAT")]
     pub format: PlotFormat,
-    /// Unit of the temperatures
+    /// Unit of the picture's temperatures
     #[arg(long, default_value = "c", env = "ALMANAC_PLOT_UNIT", value_parser = choice::<plot::Unit>())]
     pub unit: plot::Unit,
-    /// Width: 280 to 4000 pixels, or characters [default: by kind; 80]
+    /// How wide: pixels of a page, 280 to 4000, or characters [default: what suits it; 80]
     #[arg(long, value_name = "N", env = "ALMANAC_PLOT_WIDTH",
           value_parser = clap::value_parser!(u32).range(40..=plot::WIDTH_MAX as i64))]
     pub width: Option<u32>,
-    /// File to write, - for stdout [default: DIR/month.svg, …; text: -]
+    /// Where to write it; -: to stdout [default: DIR/month.svg, DIR/heatmap.png, …; text to stdout]
     #[arg(short, long, value_name = "PATH", env = "ALMANAC_PLOT_OUTPUT")]
     pub output: Option<PathBuf>,
 }
@@ -329,7 +308,7 @@ pub enum PlotFormat {
 pub struct Dashboard {
     #[command(flatten)]
     pub dir: Dir,
-    /// Address for browsers; port 0 picks a free port
+    /// Where browsers connect; port 0 picks a free one
     #[arg(
         short,
         long,
@@ -339,10 +318,10 @@ pub struct Dashboard {
         value_parser = parse::<HostPort>
     )]
     pub listen: HostPort,
-    /// Also accept requests for this host name
+    /// Answer to this host name, too, beside localhost, IP addresses and the name listened at
     #[arg(long, value_name = "NAME", env = "ALMANAC_ALLOW_HOST", value_delimiter = ',')]
     pub allow_host: Vec<String>,
-    /// Not ready when there is lag but no new checkpoint for this long
+    /// How long there may be lag and no new checkpoint before /readyz says no
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
     pub stall_after: Duration,
 }
@@ -356,7 +335,7 @@ pub struct Verify {
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
-    /// Format of the result
+    /// How to print what came of it
     #[arg(long, default_value = "text", env = "ALMANAC_VERIFY_FORMAT")]
     pub format: Format,
 }
@@ -365,27 +344,27 @@ pub struct Verify {
 pub struct Status {
     #[command(flatten)]
     pub dir: Dir,
-    /// Repeat every so many seconds until Ctrl-C [default: 1]
+    /// Show it again every so many seconds, until Ctrl-C [default, where only --watch is typed: 1]
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", env = "ALMANAC_WATCH", value_parser = parse_seconds)]
     pub watch: Option<Duration>,
-    /// Format of the output
+    /// How to print it; json is one object, with --watch one a line
     #[arg(long, default_value = "text", env = "ALMANAC_STATUS_FORMAT")]
     pub format: Format,
 }
 
 #[derive(Args, Debug)]
 pub struct Completions {
-    /// Shell
+    /// Which shell
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
 }
 
 #[derive(Args, Debug)]
 pub struct Man {
-    /// Command [default: almanac itself]
+    /// Which command [default: almanac itself]
     #[arg(value_name = "COMMAND")]
     pub command: Option<String>,
-    /// Write all pages into this directory
+    /// Write the pages of almanac and of all commands into this directory
     #[arg(long, value_name = "DIR", env = "ALMANAC_INTO", conflicts_with = "command")]
     pub into: Option<PathBuf>,
 }

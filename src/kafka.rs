@@ -6,12 +6,14 @@
 //! A [`Consumer`] has two parts: `group` is the membership, and `reader` is the one place that says who reads a
 //! partition. [`Received`] has the result of a poll.
 
+mod access;
 mod account;
 mod address;
 mod admin;
 mod assignment;
 mod cluster;
 mod config;
+mod connector;
 mod consumer;
 mod decompression;
 mod error;
@@ -30,7 +32,10 @@ mod reader;
 mod reading;
 mod received;
 mod response;
+mod sasl;
 mod timeouts;
+mod tls;
+mod wait;
 
 pub use almanac_core::protocol::{batches, wire};
 

@@ -1,14 +1,11 @@
 use std::process::ExitCode;
 
-use almanac::cli::{self, Cli};
+use almanac::cli::Cli;
 use almanac::{commands, logging};
-use clap::FromArgMatches;
+use clap::Parser;
 
 fn main() -> ExitCode {
-    let is_short = std::env::args_os().any(|argument| argument == "-h");
-    let mut command = if is_short { cli::short_command() } else { cli::command() };
-    let matches = command.get_matches_mut();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
+    let cli = Cli::parse();
     logging::start(&cli.logging);
     let result = commands::run(cli.command);
     commands::exit_code(result)

@@ -16,10 +16,10 @@ pub struct Kafka {
     #[arg(short, long, value_name = "BROKERS", default_value = "localhost:9092", env = "ALMANAC_BROKERS",
           value_parser = parse_brokers)]
     pub brokers: String,
-    /// Topic of the reports
+    /// Topic
     #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
     pub topic: String,
-    /// Set a client property, as in kcat: security.*, ssl.*, sasl.*, …
+    /// Client property, as in kcat: security.*, ssl.*, sasl.*, fetch.*, …
     // The help would show the environment's value, and with it a password.
     #[arg(
         short = 'X',
@@ -33,14 +33,14 @@ pub struct Kafka {
 
 #[derive(Args, Clone, Debug)]
 pub struct Dir {
-    /// Directory of the checkpoints and the plot
+    /// Where the checkpoints and the plot are
     #[arg(short, long, default_value = "files", env = "ALMANAC_DIR")]
     pub dir: PathBuf,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct Metrics {
-    /// Serve /metrics, /healthz and /readyz at this address
+    /// Serve numbers for Prometheus at /metrics there, /healthz and /readyz, too
     #[arg(id = "metrics", long = "metrics", value_name = "HOST:PORT", env = "ALMANAC_METRICS",
           value_parser = parse::<HostPort>)]
     pub listen: Option<HostPort>,

@@ -47,7 +47,7 @@ impl Admin {
     pub fn new(connection: &Connection) -> Result<Self, KafkaError> {
         connection.check()?;
         Ok(Admin {
-            cluster: Cluster::new(connection),
+            cluster: Cluster::new(connection)?,
             is_modern: OnceLock::new(),
             client: OnceLock::new(),
             connection: connection.clone(),

@@ -3,7 +3,7 @@
 //! librdkafka sends such a request to one broker, and waits for that one even if it hangs. Here another one is tried.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use almanac_core::protocol::lookups::{self, Answered, ListedOffset, OffsetOf};
@@ -12,7 +12,9 @@ use almanac_core::protocol::wire::{
 };
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+use super::access::AccessError;
 use super::config::Connection;
+use super::connector::Connector;
 use super::error::{KafkaError, code_of, plain_error};
 use super::link::Link;
 use crate::lock::locked;
@@ -23,30 +25,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// For how long a leader that let a request time out is not asked again: who asks would wait for the same again.
 const HANG_MIN: Duration = Duration::from_secs(1);
 
-/// Properties that do not change how to reach the brokers, or whom to trust.
-const HARMLESS: &[&str] = &[
-    "client.id",
-    "fetch.max.bytes",
-    "fetch.message.max.bytes",
-    "fetch.min.bytes",
-    "fetch.queue.backoff.ms",
-    "fetch.wait.max.ms",
-    "group.instance.id",
-    "heartbeat.interval.ms",
-    "max.partition.fetch.bytes",
-    "message.max.bytes",
-    "max.poll.interval.ms",
-    "queued.max.messages.kbytes",
-    "queued.min.messages",
-    "receive.message.max.bytes",
-    "session.timeout.ms",
-    "socket.timeout.ms",
-    "statistics.interval.ms",
-];
-
 /// The brokers of one cluster, as far as they are known.
 pub(super) struct Cluster {
-    client_id: String,
+    connector: Arc<Connector>,
     /// `HOST:PORT` of each broker that the user named.
     named: Vec<String>,
     known: Mutex<Known>,
@@ -78,13 +59,21 @@ enum Failure {
 
 impl Cluster {
     /// Nothing if the brokers are reached in a way that only librdkafka knows.
-    pub(super) fn new(connection: &Connection) -> Option<Cluster> {
-        let is_plain = connection.properties.iter().all(|property| HARMLESS.contains(&&*property.key));
-        is_plain.then(|| Cluster {
-            client_id: connection.client_id().to_owned(),
+    pub(super) fn new(connection: &Connection) -> Result<Option<Cluster>, KafkaError> {
+        Ok(Connector::new(connection)?.map(|connector| Cluster {
+            connector: Arc::new(connector),
             named: connection.brokers.split(',').map(|broker| broker.trim().to_owned()).collect(),
             known: Mutex::default(),
-        })
+        }))
+    }
+
+    /// How connections are made.
+    pub(super) fn connector(&self) -> &Arc<Connector> {
+        &self.connector
+    }
+
+    fn client_id(&self) -> &str {
+        &self.connector.client_id
     }
 
     /// Whether any broker has answered anything yet.
@@ -98,7 +87,7 @@ impl Cluster {
         self.request(
             &To::Any,
             timeout,
-            |correlation| lookups::api_versions_request(correlation, &self.client_id),
+            |correlation| lookups::api_versions_request(correlation, self.client_id()),
             |response, correlation| lookups::has_all_requests(response, correlation).map(Ok),
         )
     }
@@ -108,7 +97,7 @@ impl Cluster {
         let metadata = self.request(
             &To::Any,
             timeout,
-            |correlation| wire::metadata_request(correlation, &self.client_id, topic),
+            |correlation| wire::metadata_request(correlation, self.client_id(), topic),
             |response, correlation| wire::metadata(response, correlation).map(Ok),
         )?;
         let mut known = self.known();
@@ -135,7 +124,7 @@ impl Cluster {
             &To::LeaderOf(topic, partition),
             timeout,
             |correlation| {
-                lookups::list_offsets_request(correlation, &self.client_id, topic, partition, which)
+                lookups::list_offsets_request(correlation, self.client_id(), topic, partition, which)
             },
             |response, correlation| lookups::listed_offset(response, correlation, topic, partition),
         )
@@ -152,7 +141,7 @@ impl Cluster {
         self.request(
             &To::LeaderOf(topic, partition),
             timeout,
-            |correlation| lookups::epoch_end_request(correlation, &self.client_id, topic, partition, epoch),
+            |correlation| lookups::epoch_end_request(correlation, self.client_id(), topic, partition, epoch),
             |response, correlation| lookups::epoch_end(response, correlation, topic, partition),
         )
     }
@@ -173,7 +162,7 @@ impl Cluster {
         self.request(
             &To::LeaderOf(topic, partition),
             timeout,
-            |correlation| wire::fetch_request(correlation, &self.client_id, topic_id, limits, &wanted),
+            |correlation| wire::fetch_request(correlation, self.client_id(), topic_id, limits, &wanted),
             |response, correlation| {
                 let fetched = wire::fetched(response, correlation, topic_id)?;
                 let [fetched] = <[Fetched; 1]>::try_from(fetched).map_err(|_| Malformed)?;
@@ -196,7 +185,7 @@ impl Cluster {
         self.request(
             &To::Any,
             timeout,
-            |correlation| lookups::topic_configs_request(correlation, &self.client_id, topic, names),
+            |correlation| lookups::topic_configs_request(correlation, self.client_id(), topic, names),
             lookups::topic_configs,
         )
     }
@@ -327,6 +316,12 @@ impl Cluster {
                 Err(error) => reasons.push((address, error)),
             }
         }
+        if let Some((address, refusal)) =
+            reasons.iter().find_map(|(address, error)| Some((*address, lasting(error)?)))
+        {
+            let (brokers, reason) = (address.clone(), refusal.to_string());
+            return Err(Failure::Final(KafkaError::AccessRefused { brokers, reason }));
+        }
         let brokers: Vec<&str> = reasons.iter().map(|(address, _)| address.as_str()).collect();
         let reason = match &reasons[..] {
             [(_, error)] => plain_error(error),
@@ -341,6 +336,12 @@ impl Cluster {
         Err(Failure::of(KafkaError::Unreachable { brokers: brokers.join(","), reason }))
     }
 
+    fn connect(&self, address: &str, timeout: Duration) -> io::Result<Link> {
+        let connect = || self.connector.connect(address, timeout);
+        // Damage on the way may look like a refusal, but not twice.
+        connect().or_else(|error| if lasting(&error).is_some() { connect() } else { Err(error) })
+    }
+
     fn try_one<T>(
         &self,
         address: &str,
@@ -353,8 +354,9 @@ impl Cluster {
             let at = known.links.iter().position(|(found, _)| found == address);
             at.map(|at| known.links.remove(at).1)
         };
+        let connected = connected.filter(|link| !link.is_to_be_renewed());
         let is_new = connected.is_none();
-        let exchanged = connected.map_or_else(|| Link::connect(address), Ok).and_then(|mut link| {
+        let exchanged = connected.map_or_else(|| self.connect(address, timeout), Ok).and_then(|mut link| {
             let correlation = link.next_correlation();
             let response = link.exchange(&build(correlation), timeout)?;
             let answer = parse(response, correlation)
@@ -381,6 +383,11 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Why the broker and the client do not accept each other, if waiting does not change that.
+fn lasting(error: &io::Error) -> Option<&AccessError> {
+    AccessError::of(error).filter(|error| error.is_lasting())
 }
 
 impl Failure {

@@ -38,13 +38,13 @@ impl Consumer {
 
     /// A consumer that starts at the end of the log, and reads another topic of this name from its start.
     pub fn tailing(connection: &Connection, group: &str, topic: &str) -> Result<Self, KafkaError> {
-        let fetcher = || Some(Fetcher::start(connection, topic, None)?.following());
+        let fetcher = || Ok(Fetcher::start(connection, topic, None)?.map(Fetcher::following));
         Self::with_fetcher(connection, &connection.tailing_consumer(group), (topic, group), fetcher)
     }
 
     /// A consumer that reads what is there now.
     pub fn bounded(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
-        let fetcher = || Some(Fetcher::start(connection, topic, None)?.bounded());
+        let fetcher = || Ok(Fetcher::start(connection, topic, None)?.map(Fetcher::bounded));
         Self::with_fetcher(connection, &connection.bounded_consumer(), (topic, READER_GROUP), fetcher)
     }
 
@@ -52,10 +52,10 @@ impl Consumer {
         connection: &Connection,
         config: &ClientConfig,
         (topic, group): (&str, &str),
-        fetcher: impl FnOnce() -> Option<Fetcher>,
+        fetcher: impl FnOnce() -> Result<Option<Fetcher>, KafkaError>,
     ) -> Result<Self, KafkaError> {
         let client = Arc::new(ConsumerClient::new(config, topic)?);
-        let reader = Reader::new(Arc::clone(&client), topic, group, fetcher());
+        let reader = Reader::new(Arc::clone(&client), topic, group, fetcher()?);
         let group = Group::new(Arc::clone(&client), topic, group);
         Ok(Consumer { group, reader, client, brokers: connection.brokers.clone() })
     }

@@ -74,11 +74,15 @@ struct Refresh {
 
 impl Fetcher {
     /// Nothing if only librdkafka can reach the brokers, or they are too old.
-    pub(super) fn start(connection: &Connection, topic: &str, topic_id: Option<&str>) -> Option<Fetcher> {
-        let cluster = Cluster::new(connection)?;
+    pub(super) fn start(
+        connection: &Connection,
+        topic: &str,
+        topic_id: Option<&str>,
+    ) -> Result<Option<Fetcher>, KafkaError> {
+        let Some(cluster) = Cluster::new(connection)? else { return Ok(None) };
         if let Ok(false) = cluster.has_all_requests(START_MAX) {
             tracing::debug!("the brokers are older than Kafka 3.1, so librdkafka reads");
-            return None;
+            return Ok(None);
         }
         let decode = |id: &str| URL_SAFE_NO_PAD.decode(id).ok()?.try_into().ok();
         let silence = connection.number("socket.timeout.ms").map(Duration::from_millis);
@@ -91,7 +95,10 @@ impl Fetcher {
             brokers: Vec::new(),
             leaders: BTreeMap::new(),
             refresh: Refresh { is_wanted: true, last: None, thread: None },
-            links: Links::new(silence.map_or(SILENCE_MAX, |silence| silence.min(SILENCE_MAX))),
+            links: Links::new(
+                cluster.connector(),
+                silence.map_or(SILENCE_MAX, |silence| silence.min(SILENCE_MAX)),
+            ),
             readings: BTreeMap::new(),
             handed_over: Vec::new(),
             rounds: 0,
@@ -105,7 +112,7 @@ impl Fetcher {
             fetcher.refresh.is_wanted = true;
             tracing::debug!(%error, "at the start");
         }
-        Some(fetcher)
+        Ok(Some(fetcher))
     }
 
     /// One that reads another topic of this name from its start, once there is one.

@@ -1,43 +1,65 @@
 //! A connection to one broker: requests out, responses in, one at a time.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use super::access::AccessError;
+use super::tls::TlsStream;
+use super::wait::wait_for_any;
 
-const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// A longer response is not one to any request of almanac's.
 const RESPONSE_BYTES_MAX: usize = 128 << 20;
+/// The same before the broker and the client know each other.
+const GREETING_BYTES_MAX: usize = 64 << 10;
 const RESPONSE_BYTES_STEP: usize = 1 << 20;
+/// The first two bytes of an alert of TLS.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 /// A connection, with at most one request in flight.
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     correlation: i32,
     /// Of the response that is due: its size and its bytes so far.
     response: Vec<u8>,
     filled: usize,
+    response_max: usize,
     /// When the request in flight was sent, or a part of its response last came.
     waiting_since: Option<Instant>,
+    /// When another connection should take over, as the broker ends this one some time later.
+    renewal: Option<Instant>,
 }
 
-/// A connection that is being made, by a thread: to a host that is away that takes a second.
-pub(super) type Connecting = JoinHandle<io::Result<Link>>;
+/// What the bytes go through.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
 
 impl Link {
-    pub(super) fn connect(address: &str) -> io::Result<Link> {
-        let stream = connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        Ok(Link { stream, correlation: 0, response: Vec::new(), filled: 0, waiting_since: None })
+    /// A link to a broker that does not know the client yet, on a connection that does not block.
+    pub(super) fn new(stream: Stream) -> Link {
+        Link {
+            stream,
+            correlation: 0,
+            response: Vec::new(),
+            filled: 0,
+            response_max: GREETING_BYTES_MAX,
+            waiting_since: None,
+            renewal: None,
+        }
     }
 
-    pub(super) fn start_connecting(address: &str) -> io::Result<Connecting> {
-        let address = address.to_owned();
-        thread::Builder::new().spawn(move || Link::connect(&address))
+    /// Notes that the broker and the client know each other, and when another connection should take over.
+    pub(super) fn set_known(&mut self, renewal: Option<Instant>) {
+        self.renewal = renewal;
+        self.response_max = RESPONSE_BYTES_MAX;
+    }
+
+    /// Whether another connection should take over.
+    pub(super) fn is_to_be_renewed(&self) -> bool {
+        self.renewal.is_some_and(|renewal| renewal <= Instant::now())
     }
 
     /// The number of the next request.
@@ -74,7 +96,10 @@ impl Link {
                 None => 4,
                 Some(size) => 4 + u32::from_be_bytes(*size) as usize,
             };
-            if end > RESPONSE_BYTES_MAX {
+            if end > self.response_max {
+                if self.response.starts_with(&TLS_ALERT) {
+                    return Err(AccessError::OnlyTls.into());
+                }
                 return Err(io::Error::new(ErrorKind::InvalidData, "a response is too large"));
             }
             if self.filled >= 4 && self.filled == end {
@@ -116,55 +141,56 @@ impl Link {
     pub(super) fn exchange(&mut self, request: &[u8], timeout: Duration) -> io::Result<&[u8]> {
         self.send(request)?;
         while !self.receive()? {
-            let left = timeout.saturating_sub(self.silence());
-            if left.is_zero() {
-                let reason = format!("no response within {:.1} s", timeout.as_secs_f32());
-                return Err(io::Error::new(ErrorKind::TimedOut, reason));
-            }
-            wait_for_any([&*self], left)?;
+            self.wait(timeout.saturating_sub(self.silence()), timeout)?;
         }
         Ok(self.response())
+    }
+
+    /// The same with a response that must be complete by `deadline`.
+    pub(super) fn exchange_until(&mut self, request: &[u8], deadline: Instant) -> io::Result<&[u8]> {
+        self.send(request)?;
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        while !self.receive()? {
+            self.wait(deadline.saturating_duration_since(Instant::now()), timeout)?;
+        }
+        Ok(self.response())
+    }
+
+    /// Waits for a part of the response; an error if nothing is left of `timeout`.
+    fn wait(&self, left: Duration, timeout: Duration) -> io::Result<()> {
+        if left.is_zero() {
+            let reason = format!("no response within {:.1} s", timeout.as_secs_f32());
+            return Err(io::Error::new(ErrorKind::TimedOut, reason));
+        }
+        wait_for_any([self], left)
+    }
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.socket(),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes),
+        }
     }
 }
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.stream.socket().as_fd()
     }
-}
-
-/// Waits until a response, or a part of one, is there on any of these connections.
-pub(super) fn wait_for_any<'a>(
-    links: impl IntoIterator<Item = &'a Link>,
-    patience: Duration,
-) -> io::Result<()> {
-    let timeout = Timespec {
-        tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: patience.subsec_nanos().into(),
-    };
-    let mut awaited: Vec<PollFd> =
-        links.into_iter().map(|link| PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN)).collect();
-    match poll(&mut awaited, Some(&timeout)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn connect(address: &str) -> io::Result<TcpStream> {
-    const KAFKAS_PORT: u16 = 9092;
-    let address = address.strip_prefix("PLAINTEXT://").unwrap_or(address);
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => {
-            (host, port.parse().map_err(|_| io::Error::from(ErrorKind::InvalidInput))?)
-        }
-        _ => (address, KAFKAS_PORT),
-    };
-    let mut failure = io::Error::new(ErrorKind::NotFound, "the host name has no address");
-    for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT_MAX) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
 }

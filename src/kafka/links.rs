@@ -1,10 +1,14 @@
 //! The fetcher's connections to the leaders of its partitions, each with at most one request in flight.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::link::{Connecting, Link, wait_for_any};
+use super::connector::{Connecting, Connector};
+use super::error::plain_error;
+use super::link::Link;
 use super::response::Response;
+use super::wait::wait_for_any;
 
 /// Connections to one broker: it fills one while the response on the other one is counted.
 pub(super) const LINKS_PER_BROKER: usize = 2;
@@ -42,6 +46,7 @@ pub(super) struct Failure {
 
 pub(super) struct Links {
     links: Vec<BrokerLink>,
+    connector: Arc<Connector>,
     /// How long a broker may send nothing while a response is due.
     silence_max: Duration,
 }
@@ -50,6 +55,8 @@ struct BrokerLink {
     id: LinkId,
     address: String,
     state: LinkState,
+    /// The connection that is to take over.
+    next: Option<Connecting>,
     requested: Vec<Requested>,
     attempts: u32,
     is_silence_noted: bool,
@@ -57,13 +64,13 @@ struct BrokerLink {
 
 enum LinkState {
     Closed { until: Instant },
-    Connecting(Connecting),
+    Connecting { since: Instant, thread: Connecting },
     Open(Link),
 }
 
 impl Links {
-    pub(super) fn new(silence_max: Duration) -> Links {
-        Links { links: Vec::new(), silence_max }
+    pub(super) fn new(connector: &Arc<Connector>, silence_max: Duration) -> Links {
+        Links { links: Vec::new(), connector: Arc::clone(connector), silence_max }
     }
 
     pub(super) fn contains(&self, id: LinkId) -> bool {
@@ -76,6 +83,7 @@ impl Links {
             id,
             address,
             state,
+            next: None,
             requested: Vec::new(),
             attempts: 0,
             is_silence_noted: false,
@@ -88,7 +96,8 @@ impl Links {
 
     /// Starts to connect where that is due, and takes over what is connected.
     pub(super) fn open(&mut self) -> Vec<Failure> {
-        self.links.iter_mut().filter_map(|link| link.open().err()).collect()
+        let (connector, patience) = (&self.connector, self.silence_max);
+        self.links.iter_mut().filter_map(|link| link.open(connector, patience).err()).collect()
     }
 
     /// The connections on which no response is due.
@@ -114,7 +123,8 @@ impl Links {
 
     /// Whether a thread is connecting.
     pub(super) fn has_threads(&self) -> bool {
-        self.links.iter().any(|link| matches!(link.state, LinkState::Connecting(_)))
+        let is_connecting = |link: &BrokerLink| matches!(link.state, LinkState::Connecting { .. });
+        self.links.iter().any(|link| is_connecting(link) || link.next.is_some())
     }
 
     /// Whether a connection waits to be made again.
@@ -149,11 +159,16 @@ impl Links {
     pub(super) fn close_silent(&mut self) -> (Vec<Failure>, Vec<Failure>) {
         let (mut closed, mut noted) = (Vec::new(), Vec::new());
         for link in &mut self.links {
-            let LinkState::Open(open) = &link.state else { continue };
-            let silence = open.silence();
-            if silence >= self.silence_max {
-                closed.push(link.close(&format!("no response for {} s", silence.as_secs())));
-            } else if silence >= SILENCE_NOTED_AFTER && !link.is_silence_noted {
+            let silence = match &link.state {
+                LinkState::Closed { .. } => continue,
+                LinkState::Connecting { since, .. } => since.elapsed(),
+                LinkState::Open(open) if open.silence() >= self.silence_max => {
+                    closed.push(link.close(&format!("no response for {} s", open.silence().as_secs())));
+                    continue;
+                }
+                LinkState::Open(open) => open.silence(),
+            };
+            if silence >= SILENCE_NOTED_AFTER && !link.is_silence_noted {
                 link.is_silence_noted = true;
                 noted.push(Failure { link: link.id, text: link.unanswered() });
             }
@@ -167,20 +182,32 @@ impl Links {
 }
 
 impl BrokerLink {
-    fn open(&mut self) -> Result<(), Failure> {
+    fn open(&mut self, connector: &Arc<Connector>, patience: Duration) -> Result<(), Failure> {
+        let connect = || connector.start_connecting(&self.address, patience);
+        let connecting = |thread| LinkState::Connecting { since: Instant::now(), thread };
         let closed = LinkState::Closed { until: Instant::now() };
         let opened = match std::mem::replace(&mut self.state, closed) {
-            LinkState::Closed { until } if until <= Instant::now() => {
-                Link::start_connecting(&self.address).map(LinkState::Connecting)
+            LinkState::Closed { until } if until <= Instant::now() => connect().map(connecting),
+            LinkState::Connecting { thread, .. } if thread.is_finished() => {
+                joined(thread).map(LinkState::Open)
             }
-            LinkState::Connecting(thread) if thread.is_finished() => {
-                thread.join().expect("the thread that connects does not panic").map(LinkState::Open)
-            }
+            LinkState::Open(link) if link.is_to_be_renewed() => match self.next.take() {
+                None => connect().map(|next| {
+                    self.next = Some(next);
+                    LinkState::Open(link)
+                }),
+                // The response that is due comes first.
+                Some(next) if !next.is_finished() || link.is_waiting() => {
+                    self.next = Some(next);
+                    Ok(LinkState::Open(link))
+                }
+                Some(next) => joined(next).map(LinkState::Open),
+            },
             state => Ok(state),
         };
         match opened {
             Ok(state) => self.state = state,
-            Err(error) => return Err(self.close(&error.to_string())),
+            Err(error) => return Err(self.close(&plain_error(&error))),
         }
         if matches!(self.state, LinkState::Open(_)) {
             self.attempts = 0;
@@ -217,6 +244,7 @@ impl BrokerLink {
     fn close(&mut self, reason: &str) -> Failure {
         let pause = RECONNECT_AFTER.saturating_mul(1 << self.attempts.min(8)).min(RECONNECT_AFTER_MAX);
         self.state = LinkState::Closed { until: Instant::now() + pause };
+        self.next = None;
         self.requested.clear();
         self.attempts += 1;
         self.is_silence_noted = false;
@@ -228,4 +256,8 @@ impl BrokerLink {
     fn unanswered(&self) -> String {
         format!("broker {} at {} does not answer", self.id.broker, self.address)
     }
+}
+
+fn joined(thread: Connecting) -> io::Result<Link> {
+    thread.join().expect("the thread that connects does not panic")
 }

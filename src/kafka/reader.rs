@@ -1,7 +1,7 @@
 //! The one place that says who reads a partition: the [`Fetcher`], over almanac's own connections, or librdkafka.
 //!
-//! librdkafka reads all partitions if only it can reach the brokers (TLS, SASL, brokers before Kafka 3.1). It also reads
-//! on from a batch in a format before Kafka 0.11.
+//! librdkafka reads all partitions if only it can reach the brokers (before Kafka 3.1, or because of a property). It also
+//! reads on from a batch in a format before Kafka 0.11.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -24,6 +24,7 @@ mod help;
 mod hostile_batches;
 mod instructions;
 mod kafka_away;
+mod keys;
 mod kills;
 mod layers;
 mod licences;
