@@ -2,13 +2,14 @@
 //!
 //! `-h` fits a screen: what is rarely typed is in `--help` only.
 
+mod examples;
 mod producer;
 mod shared;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use self::shared::{choice, parse};
@@ -18,12 +19,13 @@ use crate::arguments::{
 use crate::broker::Voter;
 use crate::plot;
 
+pub use self::examples::examples_of;
 pub use self::producer::{Files, Pace, Producer, Synthetic};
 pub use self::shared::{Dir, Kafka, Metrics};
 
-/// Daily weather through Apache Kafka into month-by-month statistics, counted exactly once
+/// Count daily weather reports from Apache Kafka into monthly statistics, exactly once
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100, disable_help_subcommand = true)]
+#[command(version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 bad input file, 4 Kafka, \
                         5 checkpoint refused, 6 owned by another process, 7 disk.")]
 pub struct Cli {
@@ -31,6 +33,24 @@ pub struct Cli {
     pub logging: Logging,
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The definition of the command line, with the examples.
+pub fn command() -> clap::Command {
+    let add = |command: clap::Command| {
+        let examples = examples::section(command.get_name());
+        command.after_long_help(examples)
+    };
+    let almanac = Cli::command();
+    let after = almanac.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let examples = examples::section("almanac");
+    almanac.after_long_help(format!("{examples}\n\n{after}")).mut_subcommands(add)
+}
+
+/// The same without environment variables, so that `-h` fits a screen.
+pub fn short_command() -> clap::Command {
+    let hide = |argument: clap::Arg| argument.hide_env(true);
+    command().mut_args(hide).mut_subcommands(|command| command.mut_args(hide))
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,23 +61,23 @@ pub enum Command {
     Broker(Broker),
     /// Send daily reports, synthetic or from files
     Producer(Producer),
-    /// Show records as they come
+    /// Print records as they arrive
     Debug(Debug),
-    /// Keep the checkpoints: month-by-month statistics, counted exactly once
+    /// Keep the checkpoints: monthly statistics, counted exactly once
     Consumer(Consumer),
     /// Draw pictures of the checkpoints: months, heat map, stripes, history
     Plot(Plot),
-    /// Show DIR as a live web page
+    /// Serve DIR as a live web page
     Dashboard(Dashboard),
     /// Check the checkpoints against the log, bit for bit
     Verify(Verify),
-    /// Decide how to continue after lost records or another log
+    /// Decide how to continue after lost records or with another log
     Recover(Recover),
-    /// Show how far each partition is
+    /// Show state, offset and lag of each partition
     Status(Status),
     /// Print the schema of the record's value
     Proto,
-    /// Print the completions of a shell
+    /// Print completions for a shell
     Completions(Completions),
     /// Print the manual page of almanac, or of a command
     Man(Man),
@@ -65,14 +85,15 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Logging {
-    /// Log more; twice, or three times, even more
-    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
+    /// Log more; repeat it for even more
+    #[arg(help_heading = "Global options", short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Log errors only
-    #[arg(short, long, env = "ALMANAC_QUIET", global = true)]
+    #[arg(help_heading = "Global options", short, long, env = "ALMANAC_QUIET", global = true)]
     pub quiet: bool,
-    /// How to log, on stderr
+    /// Format of the log on stderr
     #[arg(
+        help_heading = "Global options",
         long,
         value_name = "FORMAT",
         default_value = "text",
@@ -91,10 +112,10 @@ pub enum Format {
 
 #[derive(Args, Clone, Debug)]
 pub struct LocalKafka {
-    /// Where the local Kafka keeps its data [default: ~/.local/share/almanac/kafka]
+    /// Data directory of the local Kafka [default: ~/.local/share/almanac/kafka]
     #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
     pub data: Option<PathBuf>,
-    /// Server property of the local Kafka
+    /// Set a server property of the local Kafka
     #[arg(
         long,
         value_name = "KEY=VALUE",
@@ -113,10 +134,10 @@ pub struct Up {
     pub dir: Dir,
     #[command(flatten)]
     pub local: LocalKafka,
-    /// Where the dashboard is [default: 127.0.0.1:8080, or a free port]
+    /// Address of the dashboard [default: 127.0.0.1:8080, or a free port]
     #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_DASHBOARD", value_parser = parse::<HostPort>)]
     pub listen: Option<HostPort>,
-    /// Answer to this host name, too, beside localhost, IP addresses and the name listened at
+    /// Also accept requests for this host name
     #[arg(
         long,
         value_name = "NAME",
@@ -125,13 +146,13 @@ pub struct Up {
         hide_short_help = true
     )]
     pub allow_host: Vec<String>,
-    /// No dashboard, whatever --listen says
+    /// Start no dashboard
     #[arg(long, env = "ALMANAC_NO_DASHBOARD")]
     pub no_dashboard: bool,
-    /// Begin again: delete the topic, archive what was counted
+    /// Start over: delete the topic, archive the counts
     #[arg(long, env = "ALMANAC_FRESH")]
     pub fresh: bool,
-    /// Take a topic that 'up' did not begin: add to it, or delete it with --fresh
+    /// Use a topic that 'up' did not create, or delete it with --fresh
     // Not from the environment: what it allows is meant for one topic.
     #[arg(long, hide_short_help = true)]
     pub adopt: bool,
@@ -143,14 +164,14 @@ pub struct Up {
 
 #[derive(Args, Debug)]
 pub struct Broker {
-    /// Where clients connect; port 0 picks a free one
+    /// Address for clients; port 0 picks a free port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "ALMANAC_LISTEN",
           value_parser = parse::<HostPort>)]
     pub listen: HostPort,
-    /// What clients that come there are told to connect to [default: the same]
+    /// Address that clients are told to connect to [default: the same]
     #[arg(long, value_name = "HOST:PORT", env = "ALMANAC_ADVERTISE", value_parser = parse::<HostPort>)]
     pub advertise: Option<HostPort>,
-    /// A second address to listen at, for clients that can't reach what is advertised
+    /// Second address, for clients that can't reach the advertised one
     #[arg(
         id = "local",
         long = "local",
@@ -160,10 +181,10 @@ pub struct Broker {
         hide_short_help = true
     )]
     pub also_listen: Option<HostPort>,
-    /// Only say whether Kafka answers there, and start nothing
+    /// Check whether Kafka answers there, and start nothing
     #[arg(long, conflicts_with = "jars")]
     pub check: bool,
-    /// Only get Apache Kafka's jars, and print where they are
+    /// Download Apache Kafka's jars, and print their directory
     #[arg(long)]
     pub jars: bool,
     #[command(flatten)]
@@ -175,14 +196,14 @@ pub struct Broker {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "One node of several")]
 pub struct Cluster {
-    /// All nodes of the cluster, ID@HOST:PORT each, with the address of the node's controller
+    /// All nodes of the cluster: ID@HOST:PORT of each controller
     #[arg(long, value_name = "VOTERS", env = "ALMANAC_QUORUM", value_delimiter = ',', value_parser = parse::<Voter>,
           requires_all = ["node", "cluster_id"])]
     pub quorum: Vec<Voter>,
-    /// Which of them this one is
+    /// ID of this node
     #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_NODE")]
     pub node: Option<u32>,
-    /// The id that all of them share: 22 characters, as of 16 bytes in URL-safe base64
+    /// Cluster ID of all nodes: 16 bytes in URL-safe base64, 22 characters
     #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_CLUSTER_ID", value_parser = parse_cluster_id)]
     pub cluster_id: Option<String>,
 }
@@ -191,10 +212,10 @@ pub struct Cluster {
 pub struct Debug {
     #[command(flatten)]
     pub kafka: Kafka,
-    /// Consumer group; nothing is committed to it
+    /// Consumer group, which gets no commits
     #[arg(long, default_value = "debug", env = "ALMANAC_DEBUG_GROUP")]
     pub group: String,
-    /// How to print a record
+    /// Format of a record
     #[arg(long, default_value = "python", env = "ALMANAC_FORMAT")]
     pub format: DebugFormat,
 }
@@ -209,26 +230,26 @@ pub enum DebugFormat {
 
 #[derive(Args, Debug)]
 pub struct Consumer {
-    /// Partitions to keep; none: those that the group assigns
+    /// Partitions to keep [default: those that the group assigns]
     #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
     pub partitions: Vec<i32>,
     #[command(flatten)]
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
-    /// Consumer group; all its members share DIR
+    /// Consumer group, whose members share DIR
     #[arg(long, default_value = "almanac", env = "ALMANAC_GROUP")]
     pub group: String,
     /// Take partitions from a living owner
     #[arg(long, env = "ALMANAC_TAKE_OVER")]
     pub take_over: bool,
-    /// How long to wait for the former owner of an assigned partition
+    /// Time to wait for the former owner of an assigned partition
     #[arg(long, value_name = "TIME", default_value = "10s", env = "ALMANAC_HANDOVER_TIMEOUT", value_parser = parse_duration)]
     pub handover_timeout: Duration,
-    /// Time from checkpoint to checkpoint [default: as short as holds nothing up, and takes 10 GB of disk a day]
+    /// Time between checkpoints [default: at most 10 GB of disk a day]
     #[arg(long, value_name = "TIME", env = "ALMANAC_CHECKPOINT_EVERY", value_parser = parse_duration)]
     pub checkpoint_every: Option<Duration>,
-    /// How long there may be lag and no new checkpoint before that is told
+    /// Warn when there is lag but no new checkpoint for this long
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
     pub stall_after: Duration,
     #[command(flatten)]
@@ -249,13 +270,13 @@ pub struct Recover {
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
-    /// Archive the counts, and count again what the log holds
+    /// Archive the counts, and count the log again
     #[arg(long, group = "action", help_heading = "Actions, one of")]
     pub restart: bool,
-    /// Continue at the nearest offset in the log, or after a damaged batch
+    /// Continue at the nearest offset, or after a damaged batch
     #[arg(long = "continue", group = "action", help_heading = "Actions, one of")]
     pub continue_: bool,
-    /// Take checkpoints without log.json for those of this topic
+    /// Accept checkpoints without log.json as those of this topic
     #[arg(long, group = "action", help_heading = "Actions, one of")]
     pub adopt: bool,
     /// Archive the counts of another topic or cluster
@@ -273,23 +294,23 @@ pub struct Recover {
 pub struct Plot {
     #[command(flatten)]
     pub dir: Dir,
-    /// What to draw
+    /// Picture to draw
     #[arg(long, default_value = "months", env = "ALMANAC_PLOT_KIND", value_parser = choice::<plot::Kind>())]
     pub kind: plot::Kind,
-    /// Only these months, in calendar order; the one month of a history
+    /// Months to draw; a history needs one
     #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
-    /// How to draw it
+    /// Format of the picture
     #[arg(long, default_value = "svg", env = "ALMANAC_PLOT_FORMAT")]
     pub format: PlotFormat,
-    /// Unit of the picture's temperatures
+    /// Unit of the temperatures
     #[arg(long, default_value = "c", env = "ALMANAC_PLOT_UNIT", value_parser = choice::<plot::Unit>())]
     pub unit: plot::Unit,
-    /// How wide: pixels of a page, 280 to 4000, or characters [default: what suits it; 80]
+    /// Width: 280 to 4000 pixels, or characters [default: by kind; 80]
     #[arg(long, value_name = "N", env = "ALMANAC_PLOT_WIDTH",
           value_parser = clap::value_parser!(u32).range(40..=plot::WIDTH_MAX as i64))]
     pub width: Option<u32>,
-    /// Where to write it; -: to stdout [default: DIR/month.svg, DIR/heatmap.png, …; text to stdout]
+    /// File to write, - for stdout [default: DIR/month.svg, …; text: -]
     #[arg(short, long, value_name = "PATH", env = "ALMANAC_PLOT_OUTPUT")]
     pub output: Option<PathBuf>,
 }
@@ -308,7 +329,7 @@ pub enum PlotFormat {
 pub struct Dashboard {
     #[command(flatten)]
     pub dir: Dir,
-    /// Where browsers connect; port 0 picks a free one
+    /// Address for browsers; port 0 picks a free port
     #[arg(
         short,
         long,
@@ -318,10 +339,10 @@ pub struct Dashboard {
         value_parser = parse::<HostPort>
     )]
     pub listen: HostPort,
-    /// Answer to this host name, too, beside localhost, IP addresses and the name listened at
+    /// Also accept requests for this host name
     #[arg(long, value_name = "NAME", env = "ALMANAC_ALLOW_HOST", value_delimiter = ',')]
     pub allow_host: Vec<String>,
-    /// How long there may be lag and no new checkpoint before /readyz says no
+    /// Not ready when there is lag but no new checkpoint for this long
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
     pub stall_after: Duration,
 }
@@ -335,7 +356,7 @@ pub struct Verify {
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
-    /// How to print what came of it
+    /// Format of the result
     #[arg(long, default_value = "text", env = "ALMANAC_VERIFY_FORMAT")]
     pub format: Format,
 }
@@ -344,27 +365,27 @@ pub struct Verify {
 pub struct Status {
     #[command(flatten)]
     pub dir: Dir,
-    /// Show it again every so many seconds, until Ctrl-C [default, where only --watch is typed: 1]
+    /// Repeat every so many seconds until Ctrl-C [default: 1]
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", env = "ALMANAC_WATCH", value_parser = parse_seconds)]
     pub watch: Option<Duration>,
-    /// How to print it; json is one object, with --watch one a line
+    /// Format of the output
     #[arg(long, default_value = "text", env = "ALMANAC_STATUS_FORMAT")]
     pub format: Format,
 }
 
 #[derive(Args, Debug)]
 pub struct Completions {
-    /// Which shell
+    /// Shell
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
 }
 
 #[derive(Args, Debug)]
 pub struct Man {
-    /// Which command [default: almanac itself]
+    /// Command [default: almanac itself]
     #[arg(value_name = "COMMAND")]
     pub command: Option<String>,
-    /// Write the pages of almanac and of all commands into this directory
+    /// Write all pages into this directory
     #[arg(long, value_name = "DIR", env = "ALMANAC_INTO", conflicts_with = "command")]
     pub into: Option<PathBuf>,
 }

@@ -19,6 +19,7 @@ mod home;
 mod keep;
 mod local;
 mod paths;
+mod place;
 mod reading;
 
 pub use almanac_core::log::{Gap, LeaderEpoch, Log};
@@ -32,6 +33,7 @@ pub use home::Home;
 pub use keep::{Change, Claim, Store, Version};
 pub use local::{LocalClaim, prepare};
 pub use paths::{Paths, checkpoint_name};
+pub use place::{load_place, place_in};
 pub use reading::{
     CHECKPOINT_BYTES_MAX, Loaded, check, checkpoints_in, count_rejected, durable_of, first_reason, load,
     load_checkpoint, load_checkpoint_as_is, load_log, load_rejected, load_status, logs_in, partitions_in,

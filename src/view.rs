@@ -2,23 +2,40 @@
 
 use std::path::Path;
 
+use almanac_core::split::Split;
 pub use almanac_core::view::*;
 
 use crate::checkpoint::Checkpoint;
 use crate::status::Durable;
 use crate::store::{self, Paths, StoreError};
 
-/// The facts of every partition that has a checkpoint in DIR, in order; and the first error, if there is one.
-pub fn read_all(dir: &Path) -> Result<(Vec<Facts>, Option<StoreError>), StoreError> {
-    let (mut all, mut failure) = (Vec::new(), None);
+/// All that is said of DIR.
+#[derive(Debug)]
+pub struct All {
+    /// Of every partition that has a checkpoint, in order.
+    pub facts: Vec<Facts>,
+    pub whole: Whole,
+    /// The first error.
+    pub failure: Option<StoreError>,
+}
+
+/// Reads every partition that has a checkpoint in DIR.
+pub fn read_all(dir: &Path) -> Result<All, StoreError> {
+    let (mut all, mut failure, mut counted) = (Vec::new(), None, Vec::new());
     for partition in store::partitions_in(dir)? {
         let paths = Paths::new(dir, partition);
         let Some(loaded) = store::load_checkpoint(&paths).transpose() else { continue };
         let (facts, error) = of_files(&paths, loaded.as_ref());
         all.push(facts);
-        failure = failure.or(loaded.err()).or(error);
+        match loaded {
+            Ok(Checkpoint { statistics, .. }) => counted.push((partition, statistics)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+        failure = failure.or(error);
     }
-    Ok((all, failure))
+    let counted = counted.iter().map(|(partition, statistics)| (*partition, statistics));
+    let whole = Whole { place: store::place_in(dir), split: Split::find(counted, |_| true) };
+    Ok(All { facts: all, whole, failure })
 }
 
 /// The facts of a checkpoint that was loaded, or not, and of the partition's other files. An error of those is returned as
@@ -80,7 +97,7 @@ pub mod tests {
     fn what_cannot_be_read_is_a_view_too() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("partition-2.json"), "{").unwrap();
-        let (facts, failure) = read_all(dir.path()).unwrap();
+        let All { facts, failure, .. } = read_all(dir.path()).unwrap();
         assert!(matches!(failure, Some(StoreError::Unreadable { .. })), "{failure:?}");
         let [facts] = &facts[..] else { panic!("{facts:?}") };
         let view = facts.view(NOW);

@@ -17,6 +17,7 @@ pub mod protocol;
 pub mod rejected;
 pub mod report;
 pub mod source;
+pub mod split;
 pub mod stats;
 pub mod status;
 pub mod text;

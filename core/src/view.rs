@@ -9,7 +9,9 @@ use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
 use crate::failure::{Failure, fact};
+use crate::place::Place;
 use crate::report::RejectReason;
+use crate::split::Split;
 use crate::status::{Durable, State, Status};
 
 /// A consumer writes its status every second. One that has not done so for this long is killed, paused, or waits.
@@ -121,6 +123,15 @@ impl Facts {
             consumer: status,
         }
     }
+}
+
+/// What is said of all partitions together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Whole {
+    /// The place whose reports are counted; nothing until the first one.
+    pub place: Option<Place>,
+    /// Months that are in two files.
+    pub split: Option<Split>,
 }
 
 /// A partition at a moment. An unknown value is null.

@@ -16,10 +16,10 @@ pub struct Producer {
     pub kafka: Kafka,
     #[command(flatten)]
     pub pace: Pace,
-    /// Keep the topic: send the days that are missing in it, then go on
+    /// Keep the topic, send its missing days, then continue
     #[arg(long, env = "ALMANAC_APPEND", conflicts_with = "recreate")]
     pub append: bool,
-    /// Delete the topic even if the broker is another machine
+    /// Delete the topic, even on another machine
     #[arg(long, env = "ALMANAC_RECREATE")]
     pub recreate: bool,
     /// Partitions of the topic
@@ -40,20 +40,20 @@ pub struct Producer {
 
 #[derive(Args, Clone, Debug)]
 pub struct Pace {
-    /// Time from day to day; 0: as fast as it goes
+    /// Time between days; 0: as fast as possible
     #[arg(long, value_name = "TIME", default_value = "100ms", env = "ALMANAC_INTERVAL", value_parser = parse_duration)]
     pub interval: Duration,
-    /// Stop after so many distinct days
+    /// Stop after this many distinct days
     #[arg(long, value_name = "N", env = "ALMANAC_DAYS")]
     pub days: Option<u64>,
-    /// Mean number of repeats of a day [default: 0.05; 0 with --file]
+    /// Mean number of duplicates of a day [default: 0.05; 0 with --file]
     #[arg(long, value_name = "RATE", env = "ALMANAC_DUPLICATES", value_parser = parse_rate)]
     pub duplicates: Option<f64>,
-    /// What the repeats carry, in °C, so that counting one shows
+    /// Degrees of the duplicates, in °C, so that counting one shows
     #[arg(long, value_name = "DEGREES", env = "ALMANAC_DUPLICATE_DEGREES", hide_short_help = true,
           value_parser = parse_degrees, allow_negative_numbers = true)]
     pub duplicate_degrees: Option<f64>,
-    /// Longest gap between days in the topic that is filled, in years
+    /// Longest gap to fill between days in the topic, in years
     #[arg(long, value_name = "YEARS", default_value = "100", env = "ALMANAC_GAP_MAX", hide_short_help = true,
           value_parser = clap::value_parser!(u32).range(0..=9999))]
     pub gap_max: u32,
@@ -95,7 +95,7 @@ pub struct Files {
     /// Which station of several
     #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION")]
     pub station: Option<String>,
-    /// Send observations that failed a quality check, too
+    /// Also send observations that failed a quality check
     #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
     pub keep_flagged: bool,
     /// Column of the date in a CSV

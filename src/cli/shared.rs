@@ -16,10 +16,10 @@ pub struct Kafka {
     #[arg(short, long, value_name = "BROKERS", default_value = "localhost:9092", env = "ALMANAC_BROKERS",
           value_parser = parse_brokers)]
     pub brokers: String,
-    /// Topic
+    /// Topic of the reports
     #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
     pub topic: String,
-    /// Client property, as in kcat: security.*, ssl.*, sasl.*, fetch.*, …
+    /// Set a client property, as in kcat: security.*, ssl.*, sasl.*, …
     // The help would show the environment's value, and with it a password.
     #[arg(
         short = 'X',
@@ -33,14 +33,14 @@ pub struct Kafka {
 
 #[derive(Args, Clone, Debug)]
 pub struct Dir {
-    /// Where the checkpoints and the plot are
+    /// Directory of the checkpoints and the plot
     #[arg(short, long, default_value = "files", env = "ALMANAC_DIR")]
     pub dir: PathBuf,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct Metrics {
-    /// Serve numbers for Prometheus at /metrics there, /healthz and /readyz, too
+    /// Serve /metrics, /healthz and /readyz at this address
     #[arg(id = "metrics", long = "metrics", value_name = "HOST:PORT", env = "ALMANAC_METRICS",
           value_parser = parse::<HostPort>)]
     pub listen: Option<HostPort>,

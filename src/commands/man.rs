@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command};
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::{Exit, Refusal};
-use crate::cli::{self, Cli};
+use crate::cli;
 use crate::output;
 use crate::store::StoreError;
 
@@ -47,9 +47,10 @@ fn write(dir: &Path, page: &Page) -> Result<()> {
 fn pages() -> Vec<Page> {
     // A manual page also has the options that `-h` leaves out to fit a screen.
     let whole = |command: Command| command.mut_args(|argument| argument.hide_short_help(false));
-    let mut almanac = Cli::command().subcommand_help_heading("COMMANDS");
+    let mut almanac = cli::command().subcommand_help_heading("COMMANDS");
     almanac.build();
-    let commands: Vec<Command> = almanac.get_subcommands().cloned().collect();
+    let is_own = |command: &&Command| command.get_name() != "help";
+    let commands: Vec<Command> = almanac.get_subcommands().filter(is_own).cloned().collect();
     [almanac].into_iter().chain(commands).map(whole).map(page).collect()
 }
 
@@ -161,7 +162,7 @@ fn files(roff: &mut Roff, command: &Command) {
 
 fn examples(roff: &mut Roff, command: &Command) {
     section(roff, "EXAMPLES");
-    for (line, what) in examples_of(command.get_name()) {
+    for (line, what) in cli::examples_of(command.get_name()) {
         roff.control("PP", []);
         roff.text([roman(*what)]);
         roff.control("PP", []);
@@ -170,101 +171,6 @@ fn examples(roff: &mut Roff, command: &Command) {
         roff.text([bold(*line)]);
         roff.control("fi", []);
         roff.control("RE", []);
-    }
-}
-
-fn examples_of(command: &str) -> &'static [(&'static str, &'static str)] {
-    match command {
-        "almanac" => &[
-            ("almanac up", "Everything on this machine, until Ctrl-C:"),
-            (
-                "almanac consumer -b kafka.example.org:9093 -d /srv/weather",
-                "The checkpoints of a Kafka elsewhere:",
-            ),
-        ],
-        "up" => &[
-            ("almanac up", "Everything, and the data that is there is kept:"),
-            ("almanac up --fresh --interval 10ms", "Begin again, a hundred days a second:"),
-        ],
-        "broker" => &[
-            ("almanac broker --listen 127.0.0.1:9092", "Apache Kafka, for this machine only:"),
-            (
-                "almanac broker --listen 0.0.0.0:9092 --advertise kafka.example.org:9092",
-                "For others, who know this machine by that name:",
-            ),
-            (
-                "almanac broker --listen kafka-1:9092 --node 1 --cluster-id AAAAAAAAQACAAAAAAAAAAQ \
-                 --quorum 1@kafka-1:9093,2@kafka-2:9093,3@kafka-3:9093",
-                "The first of three nodes that are one cluster:",
-            ),
-            ("almanac broker --check && echo up", "Whether Kafka answers there:"),
-        ],
-        "producer" => &[
-            ("almanac producer --interval 10ms", "Synthetic weather, a day every 10 ms:"),
-            (
-                "almanac producer --append --days 365",
-                "The days that are missing in the topic, then a year more:",
-            ),
-            (
-                "almanac producer --interval 0 --file USW00014837.csv.gz",
-                "Real weather from NOAA, as fast as it goes:",
-            ),
-        ],
-        "debug" => &[
-            ("almanac debug", "Records as Python prints them:"),
-            ("almanac debug --format json | jq .degrees", "Only the degrees:"),
-        ],
-        "consumer" => &[
-            ("almanac consumer 0 2", "The checkpoints of two partitions:"),
-            (
-                "almanac consumer",
-                "Those that the group assigns; the partitions are shared out among all who are started so:",
-            ),
-            ("almanac consumer 0 2 --take-over", "Take two partitions from a process that is paused:"),
-        ],
-        "plot" => &[
-            ("almanac plot", "The latest year of each month:"),
-            ("almanac plot --month June July August", "Only the summer:"),
-            ("almanac plot --kind heatmap --format png", "Every month of every year, for print:"),
-            (
-                "almanac plot --kind history --month July --format text",
-                "July over the years, on the terminal:",
-            ),
-        ],
-        "dashboard" => &[
-            ("almanac dashboard", "The page at http://127.0.0.1:8080/:"),
-            (
-                "almanac dashboard -d /srv/weather -l 0.0.0.0:8080 --allow-host weather.example.org",
-                "For others, who may ask by that name:",
-            ),
-        ],
-        "verify" => &[
-            ("almanac verify", "All checkpoints in DIR:"),
-            (
-                "almanac verify --format json | jq '.partitions[].difference'",
-                "The first difference of each partition, or null:",
-            ),
-        ],
-        "status" => &[
-            ("almanac status --watch", "The table, kept up to date every second:"),
-            (
-                "almanac status --format json | jq '.partitions[] | select(.state != \"running\")'",
-                "The partitions that make no progress:",
-            ),
-        ],
-        "proto" => &[("almanac proto > report.proto", "The schema, for another language:")],
-        "completions" => &[(
-            "almanac completions bash > ~/.local/share/bash-completion/completions/almanac",
-            "For bash, from the next shell on:",
-        )],
-        "man" => &[
-            ("almanac man consumer | man -l -", "Read a page:"),
-            (
-                "almanac man --into ~/.local/share/man/man1",
-                "Install all of them, for 'man almanac-consumer':",
-            ),
-        ],
-        _ => &[],
     }
 }
 

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
+use almanac_core::place::Place;
+use almanac_core::split;
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,7 +15,7 @@ use crate::logging::{has_colour, is_in_foreground};
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::text::{escaped, to_json};
-use crate::view::{self, AllRejected, Facts, PartitionState, PartitionView};
+use crate::view::{self, All, AllRejected, Facts, PartitionState, PartitionView, Whole};
 
 const HEADINGS: [&str; 10] =
     ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "REJECTED", "LAST DURABLE", "OWNER"];
@@ -26,16 +28,19 @@ pub fn run(options: &cli::Status) -> Result<()> {
     if let Some(every) = options.watch {
         return watch(dir, options.format, every);
     }
-    let (facts, failure) = view::read_all(dir)?;
+    let All { facts, whole, failure } = view::read_all(dir)?;
     if facts.is_empty() {
         return Err(super::no_checkpoints(dir).into());
     }
     let views = views(&facts, Timestamp::now());
     match options.format {
-        Format::Json => super::print_json(&json(&views))?,
-        Format::Text => super::print(&table(&views, has_colour(&io::stdout())))?,
+        Format::Json => super::print_json(&json(&views, &whole))?,
+        Format::Text => super::print(&text(&views, &whole))?,
     }
     views.iter().for_each(warn);
+    if let Some(split) = &whole.split {
+        tracing::warn!(hint = split::HINT, "{split}");
+    }
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
@@ -76,11 +81,11 @@ fn watch(dir: &Path, format: Format, every: Duration) -> Result<()> {
     let stop = Stop::on_signals()?;
     let mut screen = Screen::new();
     while !stop.is_asked() {
-        let (facts, _) = view::read_all(dir)?;
+        let All { facts, whole, .. } = view::read_all(dir)?;
         let views = views(&facts, Timestamp::now());
         match format {
-            Format::Json => super::print_json(&json(&views))?,
-            Format::Text => screen.show(&table(&views, has_colour(&io::stdout())))?,
+            Format::Json => super::print_json(&json(&views, &whole))?,
+            Format::Text => screen.show(&text(&views, &whole))?,
         }
         stop.wait(every);
     }
@@ -134,12 +139,37 @@ fn frame(table: &str, lines_max: usize, before: usize) -> (String, usize) {
     (text, lines)
 }
 
-fn json(partitions: &[PartitionView]) -> String {
+fn json(partitions: &[PartitionView], whole: &Whole) -> String {
     #[derive(Serialize)]
     struct Partitions<'a> {
         partitions: &'a [PartitionView<'a>],
+        #[serde(flatten)]
+        whole: &'a Whole,
     }
-    to_json(&Partitions { partitions }) + "\n"
+    to_json(&Partitions { partitions, whole }) + "\n"
+}
+
+/// The table, below a line about the place if anything is known of it.
+fn text(views: &[PartitionView], whole: &Whole) -> String {
+    let place = whole.place.as_ref().and_then(describe);
+    place.map_or(String::new(), |place| place + "\n") + &table(views, has_colour(&io::stdout()))
+}
+
+/// `Madison, Wisconsin (USW00014837); NOAA GHCN-Daily, public domain`.
+fn describe(place: &Place) -> Option<String> {
+    let station = Some(&*place.station).filter(|station| !station.is_empty());
+    let label = match (place.name.as_deref(), station) {
+        (Some(name), Some(station)) => Some(format!("{name} ({station})")),
+        (name, station) => name.or(station).map(str::to_owned),
+    };
+    let source = [&place.source, &place.licence]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let parts: Vec<String> = label.into_iter().chain((!source.is_empty()).then_some(source)).collect();
+    (!parts.is_empty()).then(|| escaped(&parts.join("; ")).into_owned())
 }
 
 /// Columns as wide as their widest cell.
@@ -280,8 +310,21 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_named_if_anything_is_known_of_it() {
+        let text = |text: &str| Some(text.to_owned());
+        for (station, name, source, licence, expected) in [
+            ("", None, None, None, None),
+            ("USW00014837", None, None, None, text("USW00014837")),
+            ("USW00014837", text("Madison\u{1b}[2J"), None, None, text("Madison\\u{1b}[2J (USW00014837)")),
+            ("", text("Home"), text("Open-Meteo"), text("CC BY 4.0"), text("Home; Open-Meteo, CC BY 4.0")),
+        ] {
+            assert_eq!(describe(&Place { name, source, licence, ..Place::of(station) }), expected);
+        }
+    }
+
+    #[test]
     fn json_is_for_programs() {
-        let json = json(&views(&all(), NOW));
+        let json = json(&views(&all(), NOW), &Whole::default());
         assert_eq!(json.lines().count(), 1);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         insta::assert_snapshot!("json", serde_json::to_string_pretty(&value).unwrap());

@@ -11,7 +11,7 @@ use crate::checkpoint::Checkpoint;
 use crate::report::MONTHS;
 use crate::stats::MonthCell;
 use crate::store;
-use crate::view::{PartitionView, hindrances};
+use crate::view::{PartitionView, Whole, hindrances};
 
 /// `/api/months`.
 #[derive(Serialize)]
@@ -83,6 +83,8 @@ pub struct Partitions<'a> {
     /// Why DIR can't be read, and what to do.
     failure: Option<&'a str>,
     hint: Option<&'a str>,
+    #[serde(flatten)]
+    whole: &'a Whole,
     partitions: Vec<PartitionView<'a>>,
 }
 
@@ -92,6 +94,8 @@ pub struct Change<'a> {
     version: &'a str,
     failure: Option<&'a str>,
     hint: Option<&'a str>,
+    #[serde(flatten)]
+    whole: &'a Whole,
     partitions: Vec<PartitionView<'a>>,
     /// Those that have no checkpoint any more.
     gone: Vec<i32>,
@@ -102,6 +106,7 @@ pub fn partitions(snapshot: &Snapshot, now: Timestamp) -> Partitions<'_> {
         version: &snapshot.version,
         failure: snapshot.failure.as_ref().map(|failed| &*failed.fact),
         hint: snapshot.failure.as_ref().and_then(|failed| failed.hint.as_deref()),
+        whole: &snapshot.whole,
         partitions: snapshot.views(now),
     }
 }
@@ -123,6 +128,7 @@ pub fn change<'a>(snapshot: &'a Snapshot, told: &BTreeMap<i32, u64>, now: Timest
         version: &snapshot.version,
         failure: snapshot.failure.as_ref().map(|failed| &*failed.fact),
         hint: snapshot.failure.as_ref().and_then(|failed| failed.hint.as_deref()),
+        whole: &snapshot.whole,
         partitions: changed.map(|file| file.facts.view(now)).collect(),
         gone: gone.copied().collect(),
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use almanac_core::place::Place;
+use almanac_core::split::Split;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -16,7 +18,7 @@ use crate::failure::{Failure, fact};
 use crate::plot;
 use crate::stop::Stop;
 use crate::store::{self, Identity, Paths};
-use crate::view::{self, Facts, PartitionView};
+use crate::view::{self, Facts, PartitionView, Whole};
 
 /// How often DIR is looked at. That is one `stat`, as each replacement of a checkpoint changes DIR itself: with the looks
 /// at all files 0.4 % of a core for 4 partitions, 0.6 % for 100 (`cargo bench --bench events`). The kernel's notifications
@@ -39,13 +41,15 @@ const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// The content of DIR.
 #[derive(Clone, Default)]
 pub struct Snapshot {
-    /// The same for the same checkpoints, whoever reads them and whenever.
+    /// The same for the same checkpoints and the same place, whoever reads them and whenever.
     pub version: Arc<str>,
     /// Why DIR can't be read.
     pub failure: Option<Arc<Failed>>,
     pub partitions: BTreeMap<i32, Arc<File>>,
     /// Each month of each year once, in calendar order.
     pub cells: Arc<[plot::Cell]>,
+    /// The place, and months that are in two files.
+    pub whole: Arc<Whole>,
     /// The hash of each partition's checkpoint.
     pub hashes: Arc<BTreeMap<i32, u64>>,
     /// The answers already made of this version.
@@ -173,7 +177,7 @@ impl Snapshot {
             Err(error) => {
                 let failure = Arc::new(Failed { fact: fact(&error), hint: error.hint() });
                 let is_known = self.failure.as_ref() == Some(&failure);
-                return (!is_known).then(|| Snapshot::of(BTreeMap::new(), Some(failure)));
+                return (!is_known).then(|| Snapshot::of(BTreeMap::new(), Some(failure), None));
             }
         };
         let mut partitions = BTreeMap::new();
@@ -195,23 +199,38 @@ impl Snapshot {
             partitions.insert(number, file);
         }
         is_changed |= partitions.len() != self.partitions.len();
+        // Its file is replaced by a consumer, which also writes statuses.
+        let place = match is_changed || are_statuses_changed {
+            true => store::place_in(dir),
+            false => self.whole.place.clone(),
+        };
+        is_changed |= place != self.whole.place;
         match (is_changed, are_statuses_changed) {
-            (true, _) => Some(Snapshot::of(partitions, None)),
+            (true, _) => Some(Snapshot::of(partitions, None, place)),
             (false, true) => Some(Snapshot { partitions, ..self.clone() }),
             (false, false) => None,
         }
     }
 
-    fn of(partitions: BTreeMap<i32, Arc<File>>, failure: Option<Arc<Failed>>) -> Snapshot {
+    fn of(
+        partitions: BTreeMap<i32, Arc<File>>,
+        failure: Option<Arc<Failed>>,
+        place: Option<Place>,
+    ) -> Snapshot {
         let hashes: BTreeMap<i32, u64> =
             partitions.iter().map(|(number, file)| (*number, file.hash)).collect();
         let mut hasher = DefaultHasher::new();
         (&failure, &hashes).hash(&mut hasher);
-        let cells = partitions.values().filter_map(|file| file.checkpoint.as_ref()).flat_map(plot_cells);
+        place.as_ref().map(Place::to_header).hash(&mut hasher);
+        let checkpoints = || partitions.values().filter_map(|file| file.checkpoint.as_ref());
+        let counted = checkpoints().map(|checkpoint| (checkpoint.partition, &checkpoint.statistics));
+        let split = Split::find(counted, |_| true);
+        let cells = checkpoints().flat_map(plot_cells);
         Snapshot {
             version: format!("{:016x}", hasher.finish()).into(),
             failure,
             cells: plot::merge(cells).0.into(),
+            whole: Arc::new(Whole { place, split }),
             partitions,
             hashes: hashes.into(),
             kept: Arc::default(),

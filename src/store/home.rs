@@ -86,6 +86,15 @@ impl Home {
         Ok(at::linkat(handle, self.relative(from), handle, self.relative(to), AtFlags::empty())?)
     }
 
+    /// Creates a file below DIR that is not there.
+    pub(super) fn create(&self, path: &Path, flags: OFlags) -> io::Result<File> {
+        open_file(&self.0.handle, self.relative(path), flags | OFlags::CREATE | OFlags::EXCL)
+    }
+
+    pub(super) fn remove_file(&self, path: &Path) -> io::Result<()> {
+        remove_file(&self.0.handle, self.relative(path))
+    }
+
     /// Opens a file below DIR to read it.
     pub(super) fn read(&self, path: &Path) -> io::Result<File> {
         open_file(&self.0.handle, self.relative(path), OFlags::RDONLY)

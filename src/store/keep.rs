@@ -5,6 +5,7 @@
 
 use almanac_core::log::{Gap, Log};
 use almanac_core::owner::Owner;
+use almanac_core::place::Place;
 use almanac_core::rejected::Rejected;
 
 use super::error::StoreError;
@@ -32,6 +33,16 @@ pub trait Store {
 
     /// Whether no living owner has a partition.
     fn is_free(&self, partition: i32) -> bool;
+
+    /// The place whose reports of this log are counted, if it is decided.
+    fn place(&self, topic_id: &str) -> Result<Option<Place>, StoreError>;
+
+    /// Decides the place for good and durably, unless it is decided. Gives the place that holds then: the first one wins.
+    fn decide_place(&self, topic_id: &str, place: &Place) -> Result<Place, StoreError>;
+
+    /// Replaces what is known of a place that is decided, for people. Its station stays as it is. This need not survive a
+    /// power cut.
+    fn complete_place(&self, topic_id: &str, place: &Place) -> Result<(), StoreError>;
 
     /// Differs after each change of a partition's checkpoint, log or rejected records, whoever makes it.
     fn version(&self, partition: i32) -> Version;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use almanac_core::log::{Gap, Log};
 use almanac_core::owner::Owner;
+use almanac_core::place::Place;
 use almanac_core::rejected::Rejected;
 use almanac_core::text::json_line;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use super::files::{Identity, open_if_there};
 use super::home::Home;
 use super::keep::{Change, Claim, Store, Version};
 use super::paths::Paths;
+use super::place;
 use super::reading::{self, Loaded, count_rejected, durable_of, passed, read_checkpoint};
 use crate::checkpoint::Checkpoint;
 use crate::status::{Durable, Status};
@@ -182,6 +184,18 @@ impl Store for Home {
             Ok(lock) => lock.try_lock_shared().is_ok(),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
+    }
+
+    fn place(&self, topic_id: &str) -> Result<Option<Place>, StoreError> {
+        place::load_place(self.path(), topic_id)
+    }
+
+    fn decide_place(&self, topic_id: &str, place: &Place) -> Result<Place, StoreError> {
+        place::decide(self, topic_id, place)
+    }
+
+    fn complete_place(&self, topic_id: &str, place: &Place) -> Result<(), StoreError> {
+        place::complete(self, topic_id, place)
     }
 
     fn version(&self, partition: i32) -> Version {

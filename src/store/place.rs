@@ -1,0 +1,164 @@
+//! The place whose reports are counted of a log: `.almanac/places/TOPIC-ID.json`. It is decided once for all partitions, by
+//! whoever creates the file; nobody changes its station after that.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use almanac_core::place::{Place, STATION_BYTES_MAX};
+use almanac_core::text::json_line;
+use rustix::fs::OFlags;
+
+use super::error::StoreError;
+use super::files::read_plain;
+use super::home::Home;
+use super::paths::Paths;
+use super::reading::{load_log, partitions_in};
+
+const BYTES_MAX: u64 = 64 << 10;
+
+/// The place of a log in DIR, if it is decided.
+pub fn load_place(dir: &Path, topic_id: &str) -> Result<Option<Place>, StoreError> {
+    let path = path(dir, topic_id);
+    let Some(json) = read_plain(&path, BYTES_MAX)? else { return Ok(None) };
+    let place: Place = serde_json::from_slice(&json).map_err(|error| StoreError::unreadable(&path, error))?;
+    if place.station.len() > STATION_BYTES_MAX {
+        return Err(StoreError::unreadable(&path, "its station is too long"));
+    }
+    Ok(Some(place.cleaned()))
+}
+
+/// The place of the log that DIR counts, if it is decided and can be read.
+pub fn place_in(dir: &Path) -> Option<Place> {
+    let partitions = partitions_in(dir).ok()?;
+    let logs = partitions.into_iter().filter_map(|partition| load_log(&Paths::new(dir, partition)).ok()?);
+    logs.into_iter().find_map(|log| load_place(dir, &log.topic_id).ok()?)
+}
+
+/// Creates the file durably, unless it is there. Says which place it then has.
+pub(super) fn decide(home: &Home, topic_id: &str, place: &Place) -> Result<Place, StoreError> {
+    let target = path(home.path(), topic_id);
+    let temp = write_temp(home, &target, place, true)?;
+    let linked = home.link(&temp, &target);
+    let _ = home.remove_file(&temp);
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(StoreError::io("create", &target)(error));
+        }
+        // Also if it was there: whoever created it may not have come to that.
+        _ => target.parent().map_or(Ok(()), |dir| home.sync_dir(dir))?,
+    }
+    load_place(home.path(), topic_id)?.ok_or_else(|| StoreError::unreadable(&target, "it has gone"))
+}
+
+/// Replaces what is known of the place, for people. Its station stays as it is. This need not survive a power cut.
+pub(super) fn complete(home: &Home, topic_id: &str, place: &Place) -> Result<(), StoreError> {
+    let target = path(home.path(), topic_id);
+    let Some(decided) = load_place(home.path(), topic_id)? else { return Ok(()) };
+    let temp = write_temp(home, &target, &Place { station: decided.station, ..place.clone() }, false)?;
+    home.rename(&temp, &target).map_err(|error| {
+        let _ = home.remove_file(&temp);
+        StoreError::io("replace", &target)(error)
+    })
+}
+
+fn path(dir: &Path, topic_id: &str) -> PathBuf {
+    dir.join(".almanac").join("places").join(format!("{topic_id}.json"))
+}
+
+/// Writes a new file next to `target`.
+fn write_temp(home: &Home, target: &Path, place: &Place, is_synced: bool) -> Result<PathBuf, StoreError> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    home.check()?;
+    target.parent().map_or(Ok(()), |dir| home.create_dir(dir))?;
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let temp = target.with_extension(format!("{}-{number}.tmp", std::process::id()));
+    // One that a crash of a process with this number left.
+    let _ = home.remove_file(&temp);
+    let write = || -> io::Result<()> {
+        let mut file: File = home.create(&temp, OFlags::WRONLY)?;
+        file.write_all(&json_line(place))?;
+        if is_synced { file.sync_all() } else { Ok(()) }
+    };
+    write().map_err(|error| {
+        let _ = home.remove_file(&temp);
+        StoreError::io("write", &temp)(error)
+    })?;
+    Ok(temp)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    const TOPIC_ID: &str = "topic-----------------";
+
+    fn madison(station: &str) -> Place {
+        Place { name: Some("Madison".to_owned()), ..Place::of(station) }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir.join(".almanac/places")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_first_to_decide_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path()).unwrap();
+        assert_eq!(load_place(dir.path(), TOPIC_ID).unwrap(), None);
+        assert_eq!(decide(&home, TOPIC_ID, &Place::of("A")).unwrap(), Place::of("A"));
+        assert_eq!(decide(&home, TOPIC_ID, &Place::of("B")).unwrap(), Place::of("A"));
+        assert_eq!(decide(&home, "other-----------------", &Place::of("B")).unwrap(), Place::of("B"));
+        assert_eq!(names(dir.path()).len(), 2);
+    }
+
+    #[test]
+    fn all_who_race_agree() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let (home, barrier) = (Home::open(dir.path()).unwrap(), Barrier::new(8));
+            let decided: Vec<Place> = thread::scope(|scope| {
+                let race = |number: u8| {
+                    let (home, barrier) = (&home, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        decide(home, TOPIC_ID, &Place::of(number.to_string())).unwrap()
+                    })
+                };
+                let racing: Vec<_> = (0..8).map(race).collect();
+                racing.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(decided.windows(2).all(|pair| pair[0] == pair[1]), "{decided:?}");
+            assert_eq!(names(dir.path()), [format!("{TOPIC_ID}.json")]);
+        }
+    }
+
+    #[test]
+    fn a_name_comes_later_and_the_station_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path()).unwrap();
+        complete(&home, TOPIC_ID, &madison("A")).unwrap();
+        assert_eq!(load_place(dir.path(), TOPIC_ID).unwrap(), None, "it is not decided by a name");
+        decide(&home, TOPIC_ID, &Place::of("A")).unwrap();
+        complete(&home, TOPIC_ID, &madison("B")).unwrap();
+        assert_eq!(load_place(dir.path(), TOPIC_ID).unwrap(), Some(madison("A")));
+        assert_eq!(names(dir.path()), [format!("{TOPIC_ID}.json")]);
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path()).unwrap();
+        decide(&home, TOPIC_ID, &Place::of("A")).unwrap();
+        for json in ["", "{", "7", &format!("{{\"station\":\"{}\"}}", "x".repeat(300))] {
+            std::fs::write(path(dir.path(), TOPIC_ID), json).unwrap();
+            assert!(matches!(load_place(dir.path(), TOPIC_ID), Err(StoreError::Unreadable { .. })), "{json}");
+            assert!(decide(&home, TOPIC_ID, &Place::of("B")).is_err(), "{json}");
+        }
+    }
+}
