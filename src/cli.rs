@@ -218,6 +218,16 @@ pub struct Debug {
     /// Format of a record
     #[arg(long, default_value = "python", env = "ALMANAC_FORMAT")]
     pub format: DebugFormat,
+    /// Print what the topic holds first, from its oldest record
+    #[arg(long, env = "ALMANAC_FROM_BEGINNING")]
+    pub from_beginning: bool,
+    /// Stop after so many records
+    #[arg(short = 'n', long, value_name = "N", env = "ALMANAC_COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Partitions to read without a group
+    #[arg(short, long, value_name = "PARTITION", num_args = 1.., env = "ALMANAC_PARTITION", value_delimiter = ',',
+          value_parser = parse_partition)]
+    pub partition: Vec<i32>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -297,8 +307,8 @@ pub struct Plot {
     /// Picture to draw
     #[arg(long, default_value = "months", env = "ALMANAC_PLOT_KIND", value_parser = choice::<plot::Kind>())]
     pub kind: plot::Kind,
-    /// Months to draw; a history needs one
-    #[arg(long, value_name = "NAME", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
+    /// Months to draw, as July, jul or 7; a history needs one
+    #[arg(long, value_name = "MONTH", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
     /// Format of the picture
     #[arg(long, default_value = "svg", env = "ALMANAC_PLOT_FORMAT")]
@@ -371,6 +381,12 @@ pub struct Status {
     /// Format of the output
     #[arg(long, default_value = "text", env = "ALMANAC_STATUS_FORMAT")]
     pub format: Format,
+    /// Fail unless every partition keeps up, as /readyz does
+    #[arg(long, env = "ALMANAC_CHECK", conflicts_with = "watch")]
+    pub check: bool,
+    /// Lag without a new checkpoint for so long fails the check
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
+    pub stall_after: Duration,
 }
 
 #[derive(Args, Debug)]

@@ -11,6 +11,9 @@ use crate::text::{escaped_json, to_json};
 #[derive(Debug)]
 pub struct Line<'a> {
     pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds since 1970.
+    pub time: Option<i64>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
 }
@@ -38,6 +41,8 @@ impl Line<'_> {
         #[derive(Serialize)]
         struct Object<'a> {
             partition: i32,
+            offset: i64,
+            timestamp: Option<String>,
             key: Option<std::borrow::Cow<'a, str>>,
             #[serde(skip_serializing_if = "Option::is_none")]
             date: Option<String>,
@@ -51,6 +56,8 @@ impl Line<'_> {
         let decoded = decoder.decode(self.value);
         let object = Object {
             partition: self.partition,
+            offset: self.offset,
+            timestamp: self.time.and_then(rfc3339),
             key: self.key.map(String::from_utf8_lossy),
             date: decoded.ok().map(|report| report.date.to_string()),
             degrees: decoded.ok().map(|report| report.degrees),
@@ -59,6 +66,11 @@ impl Line<'_> {
         };
         escaped_json(&to_json(&object)).into_owned()
     }
+}
+
+fn rfc3339(milliseconds: i64) -> Option<String> {
+    let time = jiff::Timestamp::from_millisecond(milliseconds).ok()?;
+    Some(time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
 fn push_key(line: &mut String, key: Option<&[u8]>) {
@@ -109,7 +121,7 @@ mod tests {
     use super::*;
 
     fn line<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Line<'a> {
-        Line { partition: 2, key, value }
+        Line { partition: 2, offset: 7, time: Some(977_788_800_125), key, value }
     }
 
     #[test]
@@ -123,7 +135,7 @@ mod tests {
         );
         assert_eq!(
             line.json(&mut Decoder::default()),
-            r#"{"partition":2,"key":"December","date":"2000-12-26","degrees":31.5235}"#
+            r#"{"partition":2,"offset":7,"timestamp":"2000-12-26T00:00:00.125Z","key":"December","date":"2000-12-26","degrees":31.5235}"#
         );
     }
 
@@ -139,8 +151,8 @@ mod tests {
             "{'partition': 2, 'key': 'k', 'error': 'no_value', 'value': None}"
         );
         assert_eq!(
-            line(Some(b"k"), None).json(&mut decoder),
-            r#"{"partition":2,"key":"k","error":"no_value","value":null}"#
+            Line { time: None, ..line(Some(b"k"), None) }.json(&mut decoder),
+            r#"{"partition":2,"offset":7,"timestamp":null,"key":"k","error":"no_value","value":null}"#
         );
     }
 

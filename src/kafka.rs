@@ -41,7 +41,7 @@ pub use almanac_core::protocol::{batches, wire};
 
 pub use account::{Account, account};
 pub use admin::{Admin, Leaders, Topic};
-pub use assignment::{Position, RebalanceEvent, StartAt};
+pub use assignment::{OffsetOf, Position, RebalanceEvent, StartAt};
 pub use batches::{Record, Records, Refused};
 pub use config::{Connection, Property};
 pub use consumer::Consumer;

@@ -235,16 +235,46 @@ pub fn parse_cluster_id(text: &str) -> Result<String, String> {
     }
 }
 
+/// A month's English name, the beginning of one, or its number; counted from 0.
 pub fn parse_month(text: &str) -> Result<usize, String> {
-    MONTHS
-        .iter()
-        .position(|month| month.eq_ignore_ascii_case(text))
-        .ok_or_else(|| "it is not a month's English name".to_owned())
+    if let Ok(number @ 1..=12) = text.parse::<usize>() {
+        return Ok(number - 1);
+    }
+    let begins = |month: &str| month.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
+    let found: Vec<usize> =
+        (0..MONTHS.len()).filter(|month| !text.is_empty() && begins(MONTHS[*month])).collect();
+    match found[..] {
+        [month] => Ok(month),
+        [] => {
+            Err("it is not a month's English name, the beginning of one, or a number from 1 to 12".to_owned())
+        }
+        _ => {
+            let names: Vec<&str> = found.iter().map(|month| MONTHS[*month]).collect();
+            Err(format!("it may be {}", names.join(" or ")))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_month_is_a_name_its_beginning_or_a_number() {
+        for (month, name) in MONTHS.iter().enumerate() {
+            let number = month + 1;
+            for text in
+                [(*name).to_owned(), name[..3].to_lowercase(), number.to_string(), format!("{number:02}")]
+            {
+                assert_eq!(parse_month(&text), Ok(month), "{text}");
+            }
+        }
+        assert_eq!(parse_month("S"), Ok(8));
+        assert_eq!(parse_month("ju"), Err("it may be June or July".to_owned()));
+        for text in ["", "0", "13", "-1", "+1x", "Junes", "Jänner", "é", "1.5"] {
+            assert!(parse_month(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_cluster_id_is_sixteen_bytes() {

@@ -1,5 +1,6 @@
 //! `almanac debug`: shows records as they come.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::mem::discriminant;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,14 +13,17 @@ use super::progress::AskOnDrop;
 use crate::cli::{self, DebugFormat};
 use crate::debug::Line;
 use crate::kafka::{
-    Connection, Consumer, FailoverAdmin, Health, HealthCheck, Item, KafkaError, POLL_TIMEOUT, Position,
-    RebalanceEvent, Received, Record, StartAt,
+    Connection, Consumer, FailoverAdmin, Health, HealthCheck, Item, KafkaError, OffsetOf, POLL_TIMEOUT,
+    Position, RebalanceEvent, Received, Record, StartAt,
 };
 use crate::note;
+use crate::pipeline::PipelineError;
 use crate::report::Decoder;
 use crate::stop::Stop;
 
 const WATCH_EVERY: Duration = Duration::from_millis(300);
+/// How often to look for a topic that is not there.
+const FIND_EVERY: Duration = Duration::from_millis(300);
 
 /// How long a group may take to assign partitions before that is said. A broker holds the first member back for 3 s by
 /// default.
@@ -42,29 +46,44 @@ pub fn run(options: &cli::Debug) -> Result<()> {
 }
 
 fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: &Stop) -> Result<()> {
-    let mut consumer = Consumer::tailing(connection, &options.group, &options.kafka.topic)?;
-    consumer.subscribe()?;
+    let topic = &options.kafka.topic;
+    let mut places = Places::new(options);
+    let mut consumer = Consumer::tailing(connection, &options.group, topic)?;
     let mut denied = None;
+    if options.partition.is_empty() {
+        consumer.subscribe()?;
+    } else {
+        consumer.add(&places.of(&find_partitions(options, connection, stop)?))?;
+        reading.0.store(true, Ordering::Relaxed);
+    }
     let mut received = Received::default();
-    let mut printer = Printer { format: options.format, decoder: Decoder::default() };
-    while !stop.is_asked() {
+    let mut printer = Printer { format: options.format, decoder: Decoder::default(), left: options.count };
+    while !stop.is_asked() && printer.left != Some(0) {
         for event in consumer.take_rebalances() {
             reading.note(&event);
-            answer(&mut consumer, event)?;
+            answer(&mut consumer, event, &places)?;
         }
+        // Somebody who may read a topic need not be allowed to join groups.
         if let Some(error) = denied.take() {
-            consumer = without_group(options, connection, &error, stop)?;
+            tracing::info!("{error}; reading all partitions of {topic} without it");
+            consumer = Consumer::tailing(connection, &options.group, topic)?;
+            consumer.add(&places.of(&find_partitions(options, connection, stop)?))?;
             reading.0.store(true, Ordering::Relaxed);
         }
         consumer.poll(&mut received, POLL_TIMEOUT);
         consumer.check_access()?;
         while let Some(item) = received.next() {
             match item {
-                Item::Records(records) => {
+                Item::Records(mut records) => {
                     let partition = records.partition;
-                    for record in records {
+                    while printer.left != Some(0)
+                        && let Some((record, time)) = records.next_with_time()
+                    {
                         match record {
-                            Ok(record) => printer.print(&record)?,
+                            Ok(record) => {
+                                printer.print(&record, time)?;
+                                places.pass(partition, record.offset);
+                            }
                             Err(refused) => {
                                 let offset = refused.offset();
                                 tracing::warn!(
@@ -86,20 +105,59 @@ fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: 
     Ok(())
 }
 
-/// Reads all partitions that the topic has now. Somebody who may read a topic need not be allowed to join groups.
-fn without_group(
-    options: &cli::Debug,
-    connection: &Connection,
-    denied: &KafkaError,
-    stop: &Stop,
-) -> Result<Consumer> {
+/// The partitions that were named, or all, once the topic is there.
+fn find_partitions(options: &cli::Debug, connection: &Connection, stop: &Stop) -> Result<Vec<i32>> {
     let topic = &options.kafka.topic;
-    tracing::info!("{denied}; reading all partitions of {topic} without it");
-    let mut consumer = Consumer::tailing(connection, &options.group, topic)?;
-    let found = FailoverAdmin::new(connection, stop)?.request(|admin, time| admin.describe(topic, time))?;
-    let partitions = found.map_or(0, |found| found.partitions);
-    answer(&mut consumer, RebalanceEvent::Assigned((0..partitions).collect()))?;
-    Ok(consumer)
+    let named = super::named_once(&options.partition)?;
+    let mut admin = FailoverAdmin::new(connection, stop)?;
+    while !stop.is_asked() {
+        let partitions = match admin.request(|admin, time| admin.describe(topic, time)) {
+            Ok(Some(found)) => found.partitions,
+            Err(error) if !error.is_transient() => return Err(error.into()),
+            Ok(None) | Err(_) => {
+                stop.wait(FIND_EVERY);
+                continue;
+            }
+        };
+        let named = named.clone().unwrap_or_else(|| (0..partitions).collect());
+        return match named.iter().find(|partition| **partition >= partitions) {
+            None => Ok(named),
+            Some(&partition) => {
+                Err(PipelineError::NoSuchPartition { topic: topic.clone(), partition, partitions }.into())
+            }
+        };
+    }
+    Ok(Vec::new())
+}
+
+/// The positions from which to read partitions.
+struct Places {
+    edge: OffsetOf,
+    /// Of partitions that were read from their beginning, one past the last record.
+    passed: BTreeMap<i32, i64>,
+}
+
+impl Places {
+    fn new(options: &cli::Debug) -> Places {
+        let edge = if options.from_beginning { OffsetOf::Start } else { OffsetOf::End };
+        Places { edge, passed: BTreeMap::new() }
+    }
+
+    fn of(&self, partitions: &[i32]) -> Vec<Position> {
+        let position = |&partition| {
+            let passed = self.passed.get(&partition);
+            let at = |&next_offset| StartAt::Offset { next_offset, leader_epoch: None };
+            Position { partition, start: passed.map_or(StartAt::Edge(self.edge), at) }
+        };
+        partitions.iter().map(position).collect()
+    }
+
+    /// What comes after a pause is of no interest to those who watch the end of the log.
+    fn pass(&mut self, partition: i32, offset: i64) {
+        if self.edge == OffsetOf::Start {
+            self.passed.insert(partition, offset.saturating_add(1));
+        }
+    }
 }
 
 /// Whether the group has assigned anything.
@@ -172,13 +230,9 @@ enum Waiting {
     Group,
 }
 
-/// Whatever the group assigns is read from its end.
-fn answer(consumer: &mut Consumer, event: RebalanceEvent) -> Result<()> {
+fn answer(consumer: &mut Consumer, event: RebalanceEvent, places: &Places) -> Result<()> {
     match event {
-        RebalanceEvent::Assigned(partitions) => {
-            let from_end = |partition| Position { partition, start: StartAt::End };
-            consumer.add(&partitions.into_iter().map(from_end).collect::<Vec<_>>())?;
-        }
+        RebalanceEvent::Assigned(partitions) => consumer.add(&places.of(&partitions))?,
         RebalanceEvent::Revoked(partitions) | RebalanceEvent::Lost(partitions) => {
             consumer.remove(&partitions)?;
         }
@@ -189,15 +243,19 @@ fn answer(consumer: &mut Consumer, event: RebalanceEvent) -> Result<()> {
 struct Printer {
     format: DebugFormat,
     decoder: Decoder,
+    /// How many records are still to be printed, if there is an end.
+    left: Option<u64>,
 }
 
 impl Printer {
-    fn print(&mut self, record: &Record) -> Result<()> {
-        let line = Line { partition: record.partition, key: record.key, value: record.value };
+    fn print(&mut self, record: &Record, time: Option<i64>) -> Result<()> {
+        let Record { partition, offset, key, value, .. } = *record;
+        let line = Line { partition, offset, time, key, value };
         let text = match self.format {
             DebugFormat::Python => line.python(&mut self.decoder),
             DebugFormat::Json => line.json(&mut self.decoder),
         };
+        self.left = self.left.map(|left| left.saturating_sub(1));
         // stdout is line buffered: each record is seen as it comes.
         writeln!(io::stdout(), "{text}").context("can't write to stdout")
     }

@@ -10,16 +10,18 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::{Exit, Refusal};
 use crate::cli::{self, Format};
 use crate::logging::{has_colour, is_in_foreground};
-use crate::status::Status;
 use crate::stop::Stop;
+use crate::store::Owner;
 use crate::text::{escaped, to_json};
 use crate::view::{self, All, AllRejected, Facts, PartitionState, PartitionView, Whole};
 
-const HEADINGS: [&str; 10] =
-    ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "REJECTED", "LAST DURABLE", "OWNER"];
+const HEADINGS: [&str; 8] = ["PARTITION", "STATE", "OFFSET", "LAG", "RATE/S", "NEWEST", "AGE", "REJECTED"];
 const STATE: usize = 1;
+/// The width of a usual terminal.
+const COLUMNS: usize = 80;
 const UNKNOWN: &str = "–";
 
 pub fn run(options: &cli::Status) -> Result<()> {
@@ -41,7 +43,12 @@ pub fn run(options: &cli::Status) -> Result<()> {
     if let Some(split) = &whole.split {
         tracing::warn!(hint = split::HINT, "{split}");
     }
-    failure.map_or(Ok(()), |error| Err(error.into()))
+    failure.map_or(Ok(()), Err)?;
+    let hindrances = view::hindrances(&views, options.stall_after);
+    match options.check && !hindrances.is_empty() {
+        true => Err(Refusal::new(Exit::Failed, format!("not ready: {}", hindrances.join("; "))).into()),
+        false => Ok(()),
+    }
 }
 
 fn views(facts: &[Facts], now: Timestamp) -> Vec<PartitionView<'_>> {
@@ -152,7 +159,46 @@ fn json(partitions: &[PartitionView], whole: &Whole) -> String {
 /// The table, below a line about the place if anything is known of it.
 fn text(views: &[PartitionView], whole: &Whole) -> String {
     let place = whole.place.as_ref().and_then(describe);
-    place.map_or(String::new(), |place| place + "\n") + &table(views, has_colour(&io::stdout()))
+    place.map_or(String::new(), |place| place + "\n")
+        + &table(views, has_colour(&io::stdout()))
+        + &owners(views)
+}
+
+/// A line for each owner and its partitions, and one about the last durable progress of all.
+fn owners(views: &[PartitionView]) -> String {
+    let mut owners: Vec<(&Owner, Vec<i32>)> = Vec::new();
+    for (status, view) in views.iter().filter_map(|view| view.consumer.map(|status| (status, view))) {
+        // One process takes its partitions one after the other.
+        let is_same = |owner: &Owner| (owner.pid, &owner.host) == (status.owner.pid, &status.owner.host);
+        match owners.iter_mut().find(|(owner, _)| is_same(owner)) {
+            Some((_, partitions)) => partitions.push(view.partition),
+            None => owners.push((&status.owner, vec![view.partition])),
+        }
+    }
+    let mut text = String::new();
+    for (Owner { pid, host, since }, partitions) in owners {
+        let (ranges, host, since) = (ranges(&partitions), escaped(host), escaped(to_second(since)));
+        text += &format!("{ranges}: process {pid} on {host} since {since}Z\n");
+    }
+    let last_durable = views.iter().filter_map(|view| view.consumer?.last_durable.as_deref()).max();
+    text += &last_durable
+        .map_or(String::new(), |time| format!("last durable progress: {}Z\n", escaped(to_second(time))));
+    text
+}
+
+/// As in `2001-09-09T01:46:39`.
+fn to_second(time: &str) -> &str {
+    time.split(['.', 'Z']).next().unwrap_or(time)
+}
+
+/// As in `0-3, 7`.
+fn ranges(partitions: &[i32]) -> String {
+    let runs = partitions.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    let text = |run: &[i32]| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        _ => run.iter().map(ToString::to_string).collect(),
+    };
+    runs.map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// `Madison, Wisconsin (USW00014837); NOAA GHCN-Daily, public domain`.
@@ -169,7 +215,9 @@ fn describe(place: &Place) -> Option<String> {
         .collect::<Vec<_>>()
         .join(", ");
     let parts: Vec<String> = label.into_iter().chain((!source.is_empty()).then_some(source)).collect();
-    (!parts.is_empty()).then(|| escaped(&parts.join("; ")).into_owned())
+    let parts: Vec<_> = parts.iter().map(|part| escaped(part)).collect();
+    let fits = parts.iter().map(|part| part.chars().count() + "; ".len()).sum::<usize>() <= COLUMNS;
+    (!parts.is_empty()).then(|| parts.join(if fits { "; " } else { "\n" }))
 }
 
 /// Columns as wide as their widest cell.
@@ -217,32 +265,45 @@ fn row(view: &PartitionView) -> [String; HEADINGS.len()] {
     let state = match (view.state, view.state_seconds) {
         (PartitionState::Unknown, _) => None,
         (state, None) => Some(state.to_string()),
-        (state, Some(time)) => Some(format!("{state} {}s", time.as_secs())),
+        (state, Some(time)) => Some(format!("{state} {}", short(time))),
     };
     // Of what can't be read there is nothing to say.
     let is_readable = view.error.is_none();
-    let status = view.consumer.filter(|_| is_readable);
-    let of_status = |field: fn(&Status) -> Option<String>| status.and_then(field);
     [
         Some(view.partition.to_string()),
         state,
         view.offset.map(|offset| offset.to_string()),
         view.lag.map(|lag| lag.to_string()),
-        view.rate.map(|rate| format!("{rate:.0}")),
+        view.rate.map(short_rate),
         view.newest.map(|date| date.to_string()),
-        view.age_seconds.filter(|_| is_readable).map(|age| format!("{}s", age.as_secs())),
+        view.age_seconds.filter(|_| is_readable).map(short),
         view.rejected.filter(|_| is_readable).map(|rejected| rejected.to_string()),
-        of_status(|status| status.last_durable.clone()),
-        of_status(|status| Some(status.owner.to_string())),
     ]
     .map(|cell| cell.map_or_else(|| UNKNOWN.to_owned(), |cell| escaped(&cell).into_owned()))
+}
+
+/// A time in its largest unit.
+fn short(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ ..120 => format!("{seconds}s"),
+        seconds @ ..7_200 => format!("{}m", seconds / 60),
+        seconds @ ..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn short_rate(rate: f64) -> String {
+    match rate {
+        ..100_000.0 => format!("{rate:.0}"),
+        ..10_000_000.0 => format!("{:.0}k", rate / 1e3),
+        _ => format!("{:.0}M", rate / 1e6),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Durable, State};
-    use crate::store::Owner;
+    use crate::status::{Durable, State, Status};
     use crate::view::Unread;
     use crate::view::tests::{NOW, before};
 
@@ -299,7 +360,7 @@ mod tests {
     fn a_table_is_for_the_eye() {
         let all = all();
         let views = views(&all, NOW);
-        insta::assert_snapshot!("table", table(&views, false));
+        insta::assert_snapshot!("table", table(&views, false) + &owners(&views));
         let coloured = table(&views, true);
         assert!(coloured.contains("\n1          \x1b[31mstalled 40s\x1b[0m  1000    1 "), "{coloured:?}");
         assert!(coloured.contains("\n11         –            1000 "), "{coloured:?}");
@@ -310,6 +371,26 @@ mod tests {
     }
 
     #[test]
+    fn a_table_fits_eighty_columns() {
+        let mut all: Vec<Facts> =
+            (0..4).map(|partition| facts(9996 + partition, State::Stalled, 1)).collect();
+        for (number, facts) in all.iter_mut().enumerate() {
+            let status = facts.status.as_mut().unwrap();
+            status.high_watermark = Some(9_999_999_999);
+            status.rate = 3.5 * 10_f64.powi(number as i32 * 3);
+            status.stalled_since = Some(before(400 * 10_i64.pow(number as u32 + 1)).to_string());
+            status.owner.host = "ip-10-20-30-40-of-the-farm".to_owned();
+            facts.durable.as_mut().unwrap().offset = 9_998_765_432;
+            facts.durable.as_mut().unwrap().newest = Some(jiff::civil::date(9999, 12, 31));
+        }
+        let views = views(&all, NOW);
+        let text = table(&views, false) + &owners(&views);
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert!(text.contains("9996-9999: process 42 on ip-10-20-30-40-of-the-farm since 2001-"), "{text}");
+        assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), "0-2, 5, 7-8");
+    }
+
+    #[test]
     fn a_place_is_named_if_anything_is_known_of_it() {
         let text = |text: &str| Some(text.to_owned());
         for (station, name, source, licence, expected) in [
@@ -317,6 +398,13 @@ mod tests {
             ("USW00014837", None, None, None, text("USW00014837")),
             ("USW00014837", text("Madison\u{1b}[2J"), None, None, text("Madison\\u{1b}[2J (USW00014837)")),
             ("", text("Home"), text("Open-Meteo"), text("CC BY 4.0"), text("Home; Open-Meteo, CC BY 4.0")),
+            (
+                "",
+                text(&"a".repeat(70)),
+                text("Open-Meteo"),
+                None,
+                text(&format!("{}\nOpen-Meteo", "a".repeat(70))),
+            ),
         ] {
             assert_eq!(describe(&Place { name, source, licence, ..Place::of(station) }), expected);
         }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use almanac_core::protocol::lookups::OffsetOf;
 use almanac_core::protocol::wire::{self, Broker, Fetched, Limits, Metadata, TopicId, Wanted};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -161,7 +160,7 @@ impl Fetcher {
     pub(super) fn poll(&mut self, response: &mut Response, patience: Duration) {
         response.clear();
         let refreshed = self.finish_refresh();
-        self.resolve_ends();
+        self.resolve_edges();
         self.assign_links();
         let failures = self.links.open();
         self.note_failures(failures);
@@ -263,8 +262,8 @@ impl Fetcher {
         }
     }
 
-    /// Finds the ends at which reading is to start.
-    fn resolve_ends(&mut self) {
+    /// Finds the edges of the log at which reading is to start.
+    fn resolve_edges(&mut self) {
         for (&partition, reading) in &mut self.readings {
             if reading.next_offset.is_some() || reading.is_paused() {
                 continue;
@@ -272,13 +271,14 @@ impl Fetcher {
             match reading.resolving.take() {
                 None => {
                     let (cluster, topic) = (Arc::clone(&self.cluster), self.topic.clone());
-                    let ask = move || cluster.offset(&topic, partition, OffsetOf::End, SHORT_REQUEST_TIMEOUT);
+                    let edge = reading.edge;
+                    let ask = move || cluster.offset(&topic, partition, edge, SHORT_REQUEST_TIMEOUT);
                     reading.resolving = thread::Builder::new().spawn(ask).ok();
                 }
                 Some(thread) if !thread.is_finished() => reading.resolving = Some(thread),
                 Some(thread) => {
                     match thread.join().expect("the thread that requests an offset does not panic") {
-                        Ok(end) => reading.next_offset = Some(end.offset),
+                        Ok(edge) => reading.next_offset = Some(edge.offset),
                         Err(error) => {
                             reading.set_obstacle(error.to_string());
                             reading.pause();
@@ -435,9 +435,9 @@ impl Fetcher {
                     self.refresh.is_wanted = true;
                     self.errors += 1;
                 }
-                // The offset was another topic's.
+                // The offset was another topic's, or retention has passed it.
                 Outcome::Refused(error) if self.follows && error.is_out_of_range() => {
-                    *reading = Reading::new(StartAt::End);
+                    *reading = Reading::new(StartAt::Edge(reading.edge));
                 }
                 Outcome::Refused(error) => {
                     let error = error.needing_on(Operation::Read, &self.topic);

@@ -110,7 +110,7 @@ impl ConsumerClient {
 
     /// Stops reading these partitions. Also answers a revocation by the group.
     pub(super) fn unassign(&self, partitions: &[i32]) -> Result<(), Code> {
-        let position = |&partition| Position { partition, start: StartAt::End };
+        let position = |&partition| Position { partition, start: StartAt::Edge(OffsetOf::End) };
         let list = self.list(&partitions.iter().map(position).collect::<Vec<_>>());
         // SAFETY: as in `assign`.
         unsafe { taken_error(sys::rd_kafka_incremental_unassign(self.handle, list.0)) }
@@ -206,7 +206,8 @@ impl ConsumerClient {
         let list = PartitionList::new();
         for position in positions {
             let (offset, epoch) = match position.start {
-                StartAt::End => (sys::RD_KAFKA_OFFSET_END.into(), None),
+                StartAt::Edge(OffsetOf::Start) => (sys::RD_KAFKA_OFFSET_BEGINNING.into(), None),
+                StartAt::Edge(_) => (sys::RD_KAFKA_OFFSET_END.into(), None),
                 StartAt::Offset { next_offset, leader_epoch } => (next_offset, leader_epoch),
             };
             let entry = list.add(&self.topic, position.partition);
@@ -256,6 +257,13 @@ impl Message {
     pub(super) fn leader_epoch(&self) -> i32 {
         // SAFETY: the message is living.
         unsafe { sys::rd_kafka_message_leader_epoch(self.0) }
+    }
+
+    /// The time of a record in milliseconds since 1970, if it has one.
+    pub(super) fn time(&self) -> Option<i64> {
+        // SAFETY: the message is living, and the pointer for the kind of time may be null.
+        let time = unsafe { sys::rd_kafka_message_timestamp(self.0, std::ptr::null_mut()) };
+        (time >= 0).then_some(time)
     }
 }
 

@@ -9,7 +9,7 @@ use almanac_core::protocol::transactions::{BatchKind, Transactions};
 use almanac_core::protocol::wire::{EpochEnd, Fetched};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::assignment::{Position, StartAt};
+use super::assignment::{OffsetOf, Position, StartAt};
 use super::error::{KafkaError, code_of};
 use super::links::LinkId;
 use super::response::Part;
@@ -23,9 +23,11 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 pub(super) const OBSTACLE_MIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Reading {
-    /// Unknown until the end of the log is, where reading starts there.
+    /// Unknown until that edge of the log is, where reading starts there.
     pub(super) next_offset: Option<i64>,
-    /// Asks for the end of the log.
+    /// The edge at which reading starts, again if the offset is out of range.
+    pub(super) edge: OffsetOf,
+    /// Asks for the edge of the log.
     pub(super) resolving: Option<JoinHandle<Result<ListedOffset, KafkaError>>>,
     /// The leader epoch of the record read last.
     pub(super) last_epoch: Option<i32>,
@@ -66,12 +68,13 @@ pub(super) enum Outcome {
 
 impl Reading {
     pub(super) fn new(start: StartAt) -> Reading {
-        let (next_offset, last_epoch) = match start {
-            StartAt::Offset { next_offset, leader_epoch } => (Some(next_offset), leader_epoch),
-            StartAt::End => (None, None),
+        let (next_offset, last_epoch, edge) = match start {
+            StartAt::Offset { next_offset, leader_epoch } => (Some(next_offset), leader_epoch, OffsetOf::End),
+            StartAt::Edge(edge) => (None, None, edge),
         };
         Reading {
             next_offset,
+            edge,
             resolving: None,
             last_epoch,
             link: None,

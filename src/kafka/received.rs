@@ -144,7 +144,8 @@ fn item(message: &Message) -> Item<'_> {
     match Code::from(message.fields().err) {
         Code::NoError => {
             let record = Record { partition, offset, key: message.key(), value: message.value() };
-            Item::Records(Records::of_one(record, message.leader_epoch()))
+            let records = Records::of_one(record, message.leader_epoch());
+            Item::Records(records.with_time(message.time()))
         }
         Code::PartitionEOF => Item::EndOfPartition { partition, next_offset: offset },
         code => failure(message, code),

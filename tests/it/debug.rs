@@ -9,7 +9,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Kafka, Place, Raw, Running, eventually, eventually_within, free_address, has_program};
+use crate::status::assert_documented;
+use crate::support::{Kafka, Place, Raw, Running, eventually, eventually_within, free_address, has_program, kafka};
 
 const PARTITIONS: [i32; 4] = [0, 1, 2, 3];
 
@@ -138,7 +139,9 @@ fn json_and_a_reader_that_goes_away() {
     assert!(PARTITIONS.map(Value::from).contains(&shown["partition"]), "{shown}");
     assert_eq!(shown["date"], "2500-12-26");
     assert_eq!(shown["degrees"], 31.5235);
-    assert_eq!(shown.as_object().unwrap().len(), 4);
+    assert!(shown["offset"].as_i64().is_some_and(|offset| offset >= 0), "{shown}");
+    assert_eq!(shown.as_object().unwrap().len(), 6);
+    assert_documented(&shown);
     let mut status = None;
     eventually("debug ends with its reader", || {
         place.send(&records);
@@ -146,6 +149,67 @@ fn json_and_a_reader_that_goes_away() {
         status.is_some()
     });
     assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_the_topic_holds_is_shown_from_its_beginning() {
+    let place = Place::new();
+    let began = jiff::Timestamp::now();
+    place.produce(&["--days", "300"]);
+    let records = kafka().records(&place.topic);
+    let all = ["debug", "--from-beginning", "-n", &records.to_string(), "--format", "json"];
+    let ended = place.almanac(&all).succeeds();
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(i64::try_from(lines.len()).unwrap(), records);
+    let mut next_offsets = [0; 4];
+    for line in &lines {
+        let partition = usize::try_from(line["partition"].as_u64().unwrap()).unwrap();
+        assert_eq!(line["offset"], next_offsets[partition], "{line}");
+        next_offsets[partition] += 1;
+        let time: jiff::Timestamp = line["timestamp"].as_str().unwrap().parse().unwrap();
+        let skew = jiff::SignedDuration::from_millis(5);
+        assert!(began.checked_sub(skew).unwrap() <= time && time <= jiff::Timestamp::now(), "{line}");
+    }
+    // Whoever compresses, and by librdkafka, which alone knows of this property.
+    place.produce(&["--days", "300", "--append", "-X", "compression.type=lz4"]);
+    for more in [&[][..], &["-X", "broker.address.family=any"]] {
+        let named =
+            ["debug", "--partition", "2", "0", "--from-beginning", "--count", "9", "--format", "json"];
+        let ended = place.almanac(&[&named[..], more].concat()).succeeds();
+        assert_eq!((ended.stdout.lines().count(), ended.stderr.as_str()), (9, ""));
+        for line in ended.stdout.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            assert!(line["partition"] == 0 || line["partition"] == 2, "{line}");
+            let known = lines.iter().find(|known| {
+                (&known["partition"], &known["offset"]) == (&line["partition"], &line["offset"])
+            });
+            assert_eq!(Some(&line), known);
+        }
+    }
+    kafka().delete_records(&place.topic, 1, 5);
+    for more in [&[][..], &["-X", "broker.address.family=any"]] {
+        let first = ["debug", "-p1", "--from-beginning", "-n1", "--format", "json"];
+        let ended = place.almanac(&[&first[..], more].concat()).succeeds();
+        assert!(ended.stdout.starts_with("{\"partition\":1,\"offset\":5,"), "{}", ended.stdout);
+    }
+    let ended = place.almanac(&["debug", "-p3", "--from-beginning", "-n1"]).succeeds();
+    assert!(ended.stdout.starts_with("{'partition': 3, 'key': "), "{}", ended.stdout);
+    let ended = place.almanac(&["debug", "--partition", "0", "4"]).fails(2);
+    let refused = format!("almanac: error: topic {} has partitions 0 to 3, not 4\n", place.topic);
+    assert!(ended.stderr.starts_with(&refused), "{}", ended.stderr);
+    place.almanac(&["debug", "-p0", "0"]).fails(2);
+    place.almanac(&["debug", "-n0"]).fails(2);
+}
+
+#[test]
+fn named_partitions_are_waited_for_and_read_from_their_end() {
+    let place = Place::new();
+    let mut debug = place.almanac(&["debug", "--partition", "0,1,2,3"]).start();
+    debug.stderr_line_with(&format!("topic {} is not there; waiting for it", place.topic));
+    place.produce(&["--days", "50"]);
+    debug.stderr_line_with(&format!("reading topic {}", place.topic));
+    shows_all_partitions(&place, &debug, 2500);
+    assert_eq!(debug.terminate().code, Some(0));
 }
 
 /// Beside the two seconds in which it is to be said, what a busy machine may take.

@@ -102,6 +102,34 @@ fn a_stalled_partition_is_reported_and_not_a_failure() {
 }
 
 #[test]
+fn a_check_is_that_of_readyz() {
+    let place = Place::new();
+    let check = ["status", "--check"];
+    fs::create_dir_all(place.dir("files")).unwrap();
+    place.almanac(&check).fails(1);
+    place.produce(&["--days", "50"]);
+    let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+    place.caught_up(kafka(), "files");
+    eventually("all of it is known", || place.almanac(&check).run().code == Some(0));
+    let ready = place.almanac(&check).succeeds();
+    assert!(ready.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ready.stdout);
+    assert!(ready.stdout.contains(&format!("0-3: process {} on ", consumer.pid())), "{}", ready.stdout);
+    assert_eq!(ready.stderr, "");
+    consumer.terminate();
+    let stopped = place.almanac(&["status", "--check", "--format", "json"]).fails(1);
+    assert!(stopped.stdout.starts_with("{\"partitions\":["), "{}", stopped.stdout);
+    assert!(
+        stopped.stderr.starts_with(
+            "almanac: error: not ready: partition 0: its consumer has stopped; partition 1: its consumer has stopped"
+        ),
+        "{}",
+        stopped.stderr
+    );
+    place.almanac(&["status"]).succeeds();
+    place.almanac(&["status", "--check", "--watch"]).fails(2);
+}
+
+#[test]
 fn an_unreadable_checkpoint_is_in_the_json_and_a_failure() {
     let place = Place::new();
     fs::create_dir_all(place.dir("files")).unwrap();

@@ -216,7 +216,8 @@ fn a_watched_status_is_drawn_over_itself() {
     let mut watch = on_terminal(&place, &["status", "--watch", "0.2"]).start();
     let mut plain = place.almanac(&["status", "--watch", "0.2"]).start();
     let mut json = place.almanac(&["status", "-w0.2", "--format", "json"]).start();
-    let (green, over_one, over_two) = ("\x1b[32mrunning\x1b[0m", "\x1b[2F", "\x1b[3F");
+    // Below the rows is the owner of each, and the last durable progress.
+    let (green, over_one, over_two) = ("\x1b[32mrunning\x1b[0m", "\x1b[4F", "\x1b[6F");
     eventually("it is drawn over itself", || watch.stdout().contains(over_one));
     let _one = place.almanac(&["consumer", "1"]).start();
     eventually("the partition that came later is there", || watch.stdout().contains(over_two));

@@ -18,12 +18,13 @@ pub struct Records<'a> {
     run: Run<'a>,
     /// One that comes by itself.
     single: Option<Result<Record<'a>, Box<Refused<'a>>>>,
+    single_time: Option<i64>,
 }
 
 impl<'a> Records<'a> {
     pub fn of_run(partition: i32, from: i64, run: Run<'a>) -> Self {
         let leader_epoch = Some(run.leader_epoch).filter(|epoch| *epoch >= 0);
-        Records { partition, from, leader_epoch, is_contiguous: true, run, single: None }
+        Records { partition, from, leader_epoch, is_contiguous: true, run, single: None, single_time: None }
     }
 
     /// A record that the client library decoded.
@@ -60,6 +61,24 @@ impl<'a> Records<'a> {
         run.is_odd |= delta != i64::from(at);
         let offset = run.base_offset.saturating_add(i64::from(at));
         Records::of_refused(partition, from, run, Refused::TooLarge { offset, key, value })
+    }
+
+    /// The same with the record's time, in milliseconds since 1970.
+    pub fn with_time(self, time: Option<i64>) -> Self {
+        Records { single_time: time, ..self }
+    }
+
+    /// The next record, and its time in milliseconds since 1970, if it has one and that is known.
+    pub fn next_with_time(&mut self) -> Option<(Result<Record<'a>, Box<Refused<'a>>>, Option<i64>)> {
+        loop {
+            let at = self.run.records;
+            match self.run.next_record(self.partition) {
+                Some(Ok(record)) if record.offset < self.from => {}
+                Some(Err(refused)) if refused.next_offset() <= self.from => {}
+                Some(record) => return Some((record, self.run.times.of(at))),
+                None => return self.single.take().map(|record| (record, self.single_time)),
+            }
+        }
     }
 
     /// The first offset of the batch, if records so far did not carry the offsets that its header gives them.
@@ -184,6 +203,7 @@ pub struct Batch<'a> {
     /// Whether it holds a marker of Kafka's own, and no record of a producer.
     pub is_control: bool,
     pub producer_id: i64,
+    pub times: Times,
     /// How many records it has.
     pub count: u32,
     /// The records' bytes, compressed if there is a codec.
@@ -200,6 +220,31 @@ impl<'a> Batch<'a> {
     pub fn next_offset(&self) -> i64 {
         // Checked when it was read.
         self.base_offset + i64::from(self.last_delta) + 1
+    }
+}
+
+/// The times of a batch's records, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Below zero if there is none.
+    base: i64,
+    /// Whether each record has a time of its own, and the broker has not set one for all.
+    has_deltas: bool,
+}
+
+impl Times {
+    const UNKNOWN: Times = Times { base: -1, has_deltas: false };
+
+    /// Of the record at the reader's front.
+    fn of(self, mut record: Reader<'_>) -> Option<i64> {
+        let mut delta = || {
+            record.signed()?;
+            // The attributes.
+            record.take(1)?;
+            record.signed()
+        };
+        let delta = if self.has_deltas { delta().ok()? } else { 0 };
+        self.base.checked_add(delta).filter(|time| self.base >= 0 && *time >= 0)
     }
 }
 
@@ -228,6 +273,7 @@ impl<'a> Iterator for Batches<'a> {
 
 fn batch(base_offset: i64, bytes: &[u8]) -> Result<Batch<'_>, Unreadable> {
     const MAGIC: u8 = 2;
+    const TIME_OF_BROKER: i16 = 0x08;
     const TRANSACTIONAL: i16 = 0x10;
     const CONTROL: i16 = 0x20;
     let mut reader = Reader::new(bytes);
@@ -250,8 +296,8 @@ fn batch(base_offset: i64, bytes: &[u8]) -> Result<Batch<'_>, Unreadable> {
         _ => return Err(Unreadable::Unusual),
     };
     let last_delta = u32::try_from(reader.int32()?).map_err(|_| Malformed)?;
-    // The times of the first record and of the newest.
-    reader.take(8 + 8)?;
+    let (first_time, newest_time) = (reader.int64()?, reader.int64()?);
+    let has_deltas = attributes & TIME_OF_BROKER == 0;
     let producer_id = reader.int64()?;
     // The producer's epoch, and its number of the first record.
     reader.take(2 + 4)?;
@@ -268,6 +314,7 @@ fn batch(base_offset: i64, bytes: &[u8]) -> Result<Batch<'_>, Unreadable> {
         is_transactional: attributes & TRANSACTIONAL != 0,
         is_control: attributes & CONTROL != 0,
         producer_id,
+        times: Times { base: if has_deltas { first_time } else { newest_time }, has_deltas },
         count,
         records: reader.rest(),
     })
@@ -285,6 +332,7 @@ pub struct Run<'a> {
     records: Reader<'a>,
     place: Place,
     is_odd: bool,
+    times: Times,
 }
 
 /// Delta, key and value.
@@ -299,13 +347,14 @@ impl<'a> Run<'a> {
         records: Reader::new(&[]),
         place: Place::dense(0),
         is_odd: false,
+        times: Times::UNKNOWN,
     };
 
     /// All records of a batch, whose bytes are these.
     pub fn new(batch: &Batch, records: &'a [u8]) -> Run<'a> {
-        let Batch { base_offset, last_delta, leader_epoch, count, .. } = *batch;
+        let Batch { base_offset, last_delta, leader_epoch, count, times, .. } = *batch;
         let (records, place) = (Reader::new(records), Place::of(count, last_delta));
-        Run { base_offset, last_delta, leader_epoch, count, records, place, is_odd: false }
+        Run { base_offset, last_delta, leader_epoch, count, records, place, times, ..Run::EMPTY }
     }
 
     /// The same without `count` records, whose bytes are these.
@@ -317,8 +366,8 @@ impl<'a> Run<'a> {
             while part.next_record(0).is_some() {}
             self.place = part.place;
         }
-        let Run { base_offset, last_delta, leader_epoch, place, .. } = self;
-        Run { base_offset, last_delta, leader_epoch, place, ..Run::EMPTY }
+        let Run { base_offset, last_delta, leader_epoch, place, times, .. } = self;
+        Run { base_offset, last_delta, leader_epoch, place, times, ..Run::EMPTY }
     }
 
     /// Passes a record with this delta.
@@ -328,8 +377,9 @@ impl<'a> Run<'a> {
 
     /// The next records of the same batch.
     pub fn next_part<'b>(&self, count: u32, records: &'b [u8]) -> Run<'b> {
-        let Run { base_offset, last_delta, leader_epoch, place, is_odd, .. } = *self;
-        Run { base_offset, last_delta, leader_epoch, count, records: Reader::new(records), place, is_odd }
+        let Run { base_offset, last_delta, leader_epoch, place, is_odd, times, .. } = *self;
+        let records = Reader::new(records);
+        Run { base_offset, last_delta, leader_epoch, count, records, place, is_odd, times }
     }
 
     /// The next record of the run, taken from its front.
@@ -555,6 +605,18 @@ pub mod tests {
             None => assert_eq!(usual.records.rest(), records, "nothing is taken"),
         }
         fields
+    }
+
+    #[test]
+    fn a_record_has_its_own_time_or_that_of_the_broker() {
+        for (attributes, time) in [(0, 1_000_000), (8, 0)] {
+            let bytes = batch(7, 1, attributes, &[(None, None), (None, None)]);
+            let batch = Batches::new(&bytes).next().unwrap().unwrap();
+            let mut records = Records::of_run(0, 8, batch.run());
+            let (record, found) = records.next_with_time().unwrap();
+            assert_eq!((record.unwrap().offset, found), (8, Some(time)));
+            assert!(records.next_with_time().is_none());
+        }
     }
 
     #[test]
