@@ -13,14 +13,14 @@
 //! Only complete months take part. A month with fewer than [`YEARS_MIN`] complete years has none of them.
 
 pub mod lead;
-mod records;
+pub mod records;
 mod trend;
 
 use jiff::civil::Date;
 
 use crate::plot::cells::Cell;
 use crate::report::{MONTHS, is_valid_degrees};
-pub use records::{Day, Records};
+use records::Records;
 pub use trend::{Trend, smoothed};
 
 /// A complete month lacks at most this many of its days.
@@ -209,10 +209,16 @@ impl<'a> Climate<'a> {
         Some(cell.average - self.normal(cell.month)?.average)
     }
 
+    /// The rank of a month of a year, if it is complete.
+    pub fn rank_of(&self, month: usize, year: u16) -> Option<Rank> {
+        let years = self.years(month);
+        let (_, average) = *years.iter().find(|(other, _)| *other == year)?;
+        (years.len() >= YEARS_MIN).then(|| Rank::of(average, years))
+    }
+
     /// The rank of a complete month; none with fewer than [`YEARS_MIN`] complete years.
     pub fn rank(&self, cell: &Cell) -> Option<Rank> {
-        let years = self.years(cell.month);
-        (self.is_complete(cell) && years.len() >= YEARS_MIN).then(|| Rank::of(cell.average, years))
+        self.rank_of(cell.month, cell.year)
     }
 
     /// The trend of a month; none with fewer than [`YEARS_MIN`] complete years.

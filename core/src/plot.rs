@@ -9,13 +9,16 @@
 //! | class | on | attribute |
 //! |---|---|---|
 //! | `paper` | the ground | `fill` |
-//! | `ink`, `faint` | text | `fill` |
+//! | `ink`, `faint`, `source` | text; the source is the last line | `fill` |
 //! | `halo` | the ground's colour around text | `stroke` |
 //! | `rule`, `grid` | lines | `stroke` |
 //! | `warm`, `cold` | bars | `fill` |
 //! | `heat`, `stripe` | cells of a colour scale, the same on any ground | `fill` |
 //! | `empty`, `hatching` | days without data | `fill`, `stroke` |
-//! | `partial` | a year with too few months | `fill` |
+//! | `partial` | a year or a month that is not whole, in a colour scale | `fill` |
+//! | `warm-part`, `cold-part` | bars of months that are not whole | `fill`, `stroke` |
+//! | `range`, `extent` | a year's and the record's daily maxima | `fill`, `stroke` |
+//! | `smooth`, `trend` | lines through the history | `stroke` |
 //! | `band`, `point` | the history's range and averages | `fill` |
 //! | `line` | between averages | `stroke` |
 //! | `missing` | the dot on a month with days missing | `fill`, `stroke` |
@@ -26,6 +29,7 @@
 
 mod axis;
 pub(crate) mod cells;
+mod csv;
 mod heatmap;
 mod history;
 mod legend;
@@ -36,11 +40,13 @@ pub(crate) mod numbers;
 mod page;
 #[cfg(feature = "png")]
 mod png;
+mod records;
 mod scale;
 mod span;
 mod stripes;
 mod svg;
 mod text;
+mod year;
 mod yearly;
 
 pub use cells::{Cell, Warning, cells, merge};
@@ -50,29 +56,52 @@ pub use png::{PngError, png};
 
 use std::collections::BTreeSet;
 
+use crate::climate::Climate;
+use mark::Marks;
+
 /// The picture as SVG, the same text for the same cells; `None` where no cell is to be drawn.
 ///
 /// `cells` hold a month of a year once, as [`merge`] gives them.
 pub fn svg(cells: &[Cell], look: &Look) -> Option<String> {
+    let climate = Climate::of(cells);
+    let marks = Marks { climate: &climate, unit: look.unit };
     let cells = cells::chosen(cells, look);
     if cells.is_empty() {
         return None;
     }
     let picture = match look.kind {
-        Kind::Months => months::picture(&cells::latest(&cells), look),
-        Kind::Heatmap => heatmap::picture(&cells, look),
-        Kind::Stripes => stripes::picture(&cells, look),
-        Kind::History => history::picture(&cells, look),
+        Kind::Months => months::picture(&cells::latest(&cells), look, marks),
+        Kind::Year => year::picture(&cells, look, marks),
+        Kind::Anomalies => heatmap::anomalies(&cells, look, marks)?,
+        Kind::Heatmap => heatmap::picture(&cells, look, marks),
+        Kind::Stripes => stripes::picture(&cells, look, marks),
+        Kind::History => history::picture(&cells, look, marks),
+        Kind::Records => records::picture(&cells, look, marks)?,
     };
     Some(picture.to_string())
+}
+
+/// The numbers of the picture as CSV: a line for each month that is drawn, in the picture's unit. `None` if there is none.
+pub fn csv(cells: &[Cell], look: &Look) -> Option<String> {
+    let drawn = drawn(cells, look);
+    (!drawn.is_empty()).then(|| csv::csv(cells, &drawn, look))
+}
+
+/// The stripes alone, without text and axis, to be stretched; `None` with fewer than ten whole years.
+pub fn banner(cells: &[Cell]) -> Option<String> {
+    let look = Look::of(Kind::Stripes);
+    let climate = Climate::of(cells);
+    stripes::banner(&cells::chosen(cells, &look), &look, &climate).map(|svg| svg.to_string())
 }
 
 /// The months, as (year, month), that are to be seen in the picture.
 pub fn drawn(cells: &[Cell], look: &Look) -> BTreeSet<(u16, usize)> {
     let cells = cells::chosen(cells, look);
     let is_seen: Vec<&Cell> = match look.kind {
-        Kind::Months => cells::latest(&cells),
-        Kind::Heatmap | Kind::Stripes | Kind::History => cells.iter().collect(),
+        Kind::Months | Kind::Year => cells::latest(&cells),
+        Kind::Anomalies | Kind::Heatmap | Kind::Stripes | Kind::History | Kind::Records => {
+            cells.iter().collect()
+        }
     };
     is_seen.into_iter().map(|cell| (cell.year, cell.month)).collect()
 }
@@ -80,8 +109,9 @@ pub fn drawn(cells: &[Cell], look: &Look) -> BTreeSet<(u16, usize)> {
 /// The picture as text, in lines of at most `columns` characters, but never below 40. `colour` adds the colours of a
 /// terminal. `None` if there is no cell to draw.
 pub fn text(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> Option<String> {
+    let climate = Climate::of(cells);
     let cells = cells::chosen(cells, look);
-    (!cells.is_empty()).then(|| text::picture(&cells, look, columns, colour))
+    (!cells.is_empty()).then(|| text::picture(&cells, look, &climate, columns, colour))
 }
 
 #[cfg(test)]

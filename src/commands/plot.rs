@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{Exit, Refusal};
+use crate::choice::Choice;
 use crate::cli::{self, PlotFormat};
+use crate::climate::YEARS_MIN;
 use crate::output;
 use crate::plot::{self, Cell, Kind, Look};
 use crate::report::MONTHS;
@@ -35,6 +37,7 @@ pub fn run(options: &cli::Plot) -> Result<()> {
     };
     match drawn {
         Some(bytes) => target.write(&bytes),
+        None if !cells.is_empty() && look.kind == Kind::Anomalies => Err(no_normal(dir).into()),
         None => Err(nothing_to_draw(dir, &look.months)?.into()),
     }
 }
@@ -120,8 +123,7 @@ impl Target {
 fn file_name(look: &Look, extension: &str) -> String {
     let name = match look.kind {
         Kind::Months => "month",
-        Kind::Heatmap => "heatmap",
-        Kind::Stripes => "stripes",
+        Kind::Year | Kind::Anomalies | Kind::Heatmap | Kind::Stripes | Kind::Records => look.kind.name(),
         Kind::History => {
             let month = look.months.first().and_then(|month| MONTHS.get(*month)).unwrap_or(&"");
             return format!("history-{month}.{extension}");
@@ -149,6 +151,11 @@ fn cells(dir: &Path, look: &Look) -> Result<Vec<Cell>> {
         more => tracing::warn!("{more} more months are in two files"),
     }
     Ok(cells)
+}
+
+fn no_normal(dir: &Path) -> Refusal {
+    let fact = format!("no month in {} has a normal: it takes {YEARS_MIN} complete years", dir.display());
+    Refusal::new(Exit::Failed, fact).hint("draw --kind heatmap instead")
 }
 
 fn nothing_to_draw(dir: &Path, months: &[usize]) -> Result<Refusal> {

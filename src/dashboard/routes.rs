@@ -16,6 +16,7 @@ use tokio::sync::watch::Receiver;
 use super::answer::Answer;
 use super::watch::{Pulse, Snapshot};
 use super::{api, events};
+use crate::choice::Choice;
 use crate::metrics;
 use crate::plot::{self, Kind, Look, Unit};
 use crate::report::MONTHS;
@@ -26,6 +27,10 @@ const JSON: &str = "application/json";
 const SVG: &str = "image/svg+xml";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
+const CSV: &str = "text/csv; charset=utf-8";
+
+/// As fine as most screens are, and print needs.
+const PNG_SCALE: f32 = 2.0;
 
 /// The page: paths, content types, and what is built into the binary.
 const ASSETS: [(&str, &str, &str); 14] = [
@@ -114,6 +119,25 @@ async fn event_stream(
     (unbuffered, Sse::new(events).keep_alive(keep_alive)).into_response()
 }
 
+/// What a picture is sent as.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Svg,
+    Png,
+    Csv,
+}
+
+impl Format {
+    fn named(extension: &str) -> Option<Format> {
+        match extension {
+            "svg" => Some(Format::Svg),
+            "png" => Some(Format::Png),
+            "csv" => Some(Format::Csv),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Wished {
     month: Option<String>,
@@ -128,15 +152,11 @@ async fn plot(
     Query(wished): Query<Wished>,
     asked: HeaderMap,
 ) -> Response {
-    let kind = match name.as_str() {
-        "months.svg" => Kind::Months,
-        "heatmap.svg" => Kind::Heatmap,
-        "stripes.svg" => Kind::Stripes,
-        "history.svg" => Kind::History,
-        _ => return not_found(),
-    };
+    let named =
+        name.split_once('.').and_then(|(kind, format)| Some((Kind::named(kind)?, Format::named(format)?)));
+    let Some((kind, format)) = named else { return not_found() };
     match look(kind, &wished) {
-        Ok(look) => picture(&shared, &look, &asked),
+        Ok(look) => picture(&shared, &look, format, &asked),
         Err(reason) => (StatusCode::BAD_REQUEST, reason).into_response(),
     }
 }
@@ -152,7 +172,7 @@ fn look(kind: Kind, wished: &Wished) -> Result<Look, &'static str> {
             MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name)).map(|it| vec![it])
         }
         (None, Kind::History) => None,
-        (None, Kind::Months | Kind::Heatmap | Kind::Stripes) => Some((0..MONTHS.len()).collect()),
+        (None, _) => Some((0..MONTHS.len()).collect()),
     };
     let months = months.ok_or("month is an English name, such as July\n")?;
     Ok(Look {
@@ -165,13 +185,18 @@ fn look(kind: Kind, wished: &Wished) -> Result<Look, &'static str> {
 
 /// As `almanac plot` would draw it now.
 async fn month_svg(State(shared): State<Shared>, asked: HeaderMap) -> Response {
-    picture(&shared, &Look::of(Kind::Months), &asked)
+    picture(&shared, &Look::of(Kind::Months), Format::Svg, &asked)
 }
 
-fn picture(shared: &Shared, look: &Look, asked: &HeaderMap) -> Response {
+fn picture(shared: &Shared, look: &Look, format: Format, asked: &HeaderMap) -> Response {
     let snapshot = shared.latest();
-    let make = || plot::svg(&snapshot.cells, look).map(|svg| Answer::new(SVG, svg));
-    match snapshot.kept.get(&format!("{look:?}"), make) {
+    let svg = || plot::svg(&snapshot.cells, look);
+    let make = || match format {
+        Format::Svg => svg().map(|svg| Answer::new(SVG, svg)),
+        Format::Png => Some(Answer::new("image/png", plot::png(&svg()?, PNG_SCALE).ok()?)),
+        Format::Csv => plot::csv(&snapshot.cells, look).map(|csv| Answer::new(CSV, csv)),
+    };
+    match snapshot.kept.get(&format!("{look:?} {format:?}"), make) {
         Some(answer) => answer.respond(asked),
         None => (StatusCode::NOT_FOUND, "there is nothing to draw yet\n").into_response(),
     }

@@ -10,7 +10,7 @@ await steps({
   async 'live at first'() {
     page = await open();
     await live(page);
-    assert.match(await tip(), /, 9 days/);
+    assert.match(await tip(), /so far, 9 of 31 days/);
   },
   async 'stale without a server'() {
     // A browser reports each request that gets no response, and has no setting against it.
@@ -19,7 +19,7 @@ await steps({
     await page.locator('#connection[data-state=stale]').waitFor();
     assert.match(await page.locator('#connection').innerText(), /^stale since \d\d:\d\d:\d\d/);
     // The old content stays.
-    assert.match(await tip(), /, 9 days/);
+    assert.match(await tip(), /so far, 9 of 31 days/);
     await ask('replace');
   },
   async 'live again, and all that came meanwhile'() {
@@ -27,12 +27,12 @@ await steps({
     const began = Date.now();
     await live(page);
     console.log(`live again after ${Date.now() - began} ms`);
-    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 10 days"]').waitFor();
+    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 10 of 31 days"]').waitFor();
     tolerate();
   },
   async 'and what comes from then on'() {
     await ask('replace');
-    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 11 days"]').waitFor();
+    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 11 of 31 days"]').waitFor();
   },
   async 'a page in the background waits until it is seen'() {
     const turn = (isHidden) => page.evaluate((isHidden) => {
@@ -54,6 +54,6 @@ await steps({
     await page.waitForTimeout(2500);
     assert.equal(asked, 0);
     await turn(false);
-    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 12 days"]').waitFor();
+    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 12 of 31 days"]').waitFor();
   },
 });

@@ -147,10 +147,10 @@ fn text_goes_to_stdout_without_colour_where_there_is_no_terminal() {
     let dir = Dir::new();
     dir.counted(0, &[("1990-07-01", 19.0), ("1991-07-01", 20.5), ("1991-07-03", 22.0)]);
     for (kind, shown) in [
-        ("months", "July-1991  21.2*  │██"),
-        ("heatmap", "Jul   19.0  21.2*"),
+        ("months", "July-1991  21.2~  │██"),
+        ("heatmap", "Jul   19.0~ 21.2~"),
         ("stripes", "×"),
-        ("history", "1991  21.2*"),
+        ("history", "1991  21.2~"),
     ] {
         let arguments = ["plot", "--kind", kind, "--month", "July", "--format", "text"];
         let ended = dir.almanac(&arguments).succeeds();

@@ -117,7 +117,7 @@ pub(super) fn chosen(cells: &[Cell], look: &Look) -> Vec<Cell> {
     chosen
 }
 
-fn in_unit(cell: &Cell, unit: Unit) -> Cell {
+pub(super) fn in_unit(cell: &Cell, unit: Unit) -> Cell {
     let degrees = |celsius| unit.degrees(celsius);
     Cell { average: degrees(cell.average), min: degrees(cell.min), max: degrees(cell.max), ..cell.clone() }
 }

@@ -1,13 +1,15 @@
 //! The picture of the whole record: the average of each month of each year, as a colour.
 
+use std::collections::BTreeSet;
+
 use super::cells::{Cell, month_label};
 use super::legend::{self, Item};
-use super::look::{Look, Unit};
-use super::mark;
+use super::look::{Kind, Look};
+use super::mark::{self, Marks};
 use super::months::axis_title;
 use super::numbers::short;
-use super::page::{EMPTY, Page, SMALL_SIZE, faint, text_width};
-use super::scale::{Colour, Scale};
+use super::page::{EMPTY, PARTIAL, Page, SMALL_SIZE, faint, text_width};
+use super::scale::Scale;
 use super::span::Span;
 use super::svg::{Element, edge};
 use crate::report::MONTHS;
@@ -24,14 +26,59 @@ const NAME_WIDTH: f64 = 34.0;
 const YEAR_WIDTH: f64 = 40.0;
 
 /// Draws every cell: years across and months down, or, where that is too narrow, years down and months across.
-pub fn picture(cells: &[Cell], look: &Look) -> Element {
+pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
+    draw(cells, look, &axis_title(look.unit), |span| Heatmap {
+        cells,
+        span,
+        months: look.months(),
+        scale: scale_of(cells),
+        marks,
+        value: |_, cell| Some(cell.average),
+    })
+}
+
+/// The same of the differences from each month's normal; nothing if no month has one.
+pub fn anomalies(cells: &[Cell], look: &Look, marks: Marks) -> Option<Element> {
+    let scale = anomaly_scale(cells, marks)?;
+    let subtitle = anomaly_subtitle(look, marks);
+    Some(draw(cells, look, &subtitle, |span| Heatmap {
+        cells,
+        span,
+        months: look.months(),
+        scale,
+        marks,
+        value: Marks::anomaly,
+    }))
+}
+
+/// As in `Difference from the normal of 1991–2020 (°C)`.
+pub fn anomaly_subtitle(look: &Look, marks: Marks) -> String {
+    let normals = look.months().into_iter().filter_map(|month| marks.climate.normal(month));
+    let periods: BTreeSet<String> = normals.map(|normal| normal.period()).collect();
+    let of = match periods.len() {
+        1 => format!("the normal of {}", periods.into_iter().collect::<String>()),
+        _ => "each month’s normal".to_owned(),
+    };
+    format!("Difference from {of} ({})", look.unit.symbol())
+}
+
+/// Symmetric around zero. One difference in fifty is beyond its ends, and has their colour: a single month would make
+/// all others pale.
+pub fn anomaly_scale(cells: &[Cell], marks: Marks) -> Option<Scale> {
+    let mut sizes: Vec<f64> = cells.iter().filter_map(|cell| marks.anomaly(cell)).map(f64::abs).collect();
+    sizes.sort_by(f64::total_cmp);
+    let limit = *sizes.get(sizes.len().checked_sub(1)? * 49 / 50)?;
+    Some(Scale::diverging(limit.max(0.5)))
+}
+
+fn draw<'a>(cells: &[Cell], look: &Look, subtitle: &str, map: impl FnOnce(Span) -> Heatmap<'a>) -> Element {
     let span = Span::of(cells);
     let slots = span.slots() as f64;
     let own = NAME_WIDTH + (slots * (840.0 / slots).clamp(6.0, 28.0)).max(424.0) + 56.0;
     let width = look.width().unwrap_or(if own > 1200.0 { 720.0 } else { own });
     let note = |slot| span.note(slot).unwrap_or_default();
-    let page = |slot| Page::new(width, look.unit, &title(span), &[&axis_title(look.unit), &note(slot)]);
-    let map = Heatmap { cells, unit: look.unit, span, months: look.months(), scale: scale_of(cells) };
+    let page = |slot| Page::new(width, look.unit, &title(look.kind, span), &[subtitle, &note(slot)]);
+    let map = map(span);
     let across = page("column");
     let column = (across.right() - across.left() - NAME_WIDTH) / slots;
     if column >= COLUMN_MIN {
@@ -41,16 +88,18 @@ pub fn picture(cells: &[Cell], look: &Look) -> Element {
     }
 }
 
-pub fn title(span: Span) -> String {
-    format!("Month by month, {}", span.name())
+pub fn title(kind: Kind, span: Span) -> String {
+    format!("{}, {}", kind.title(), span.name())
 }
 
 struct Heatmap<'a> {
     cells: &'a [Cell],
-    unit: Unit,
     span: Span,
     months: Vec<usize>,
     scale: Scale,
+    marks: Marks<'a>,
+    /// What the colour of a cell shows, if it has one.
+    value: fn(Marks<'a>, &Cell) -> Option<f64>,
 }
 
 /// The ground that the cells lie on.
@@ -109,6 +158,7 @@ impl Heatmap<'_> {
         labels: Element,
         legend_top: f64,
     ) -> Element {
+        let mut halves = false;
         let ground = Element::new("rect")
             .set("class", "empty")
             .set("x", edge(grid.left))
@@ -119,18 +169,24 @@ impl Heatmap<'_> {
         let mut marks = Vec::new();
         let mut dots = Vec::new();
         for (row, &month) in self.months.iter().enumerate() {
-            let pooled = self.span.pooled(self.cells.iter().filter(|cell| cell.month == month));
+            let pooled =
+                self.span.pooled(self.cells.iter().filter(|cell| cell.month == month), self.marks.climate);
             for (slot, cell) in pooled.iter().enumerate() {
                 let Some(cell) = cell else { continue };
                 let (x, y) = at(slot, row);
-                let Colour(fill) = self.scale.colour(cell.average);
+                let is_partial = self.marks.is_partial(cell);
+                let top = if is_partial { edge(y + height / 2.0) } else { edge(y) };
                 let mark = Element::new("rect")
                     .set("x", edge(x))
-                    .set("y", edge(y))
+                    .set("y", top)
                     .set("width", edge(x + width) - edge(x))
-                    .set("height", edge(y + height) - edge(y))
-                    .set("fill", fill);
-                marks.push(mark::of_cell(mark, cell, &self.span.slot_name(slot), self.unit));
+                    .set("height", edge(y + height) - top);
+                let mark = match (self.value)(self.marks, cell) {
+                    Some(value) => mark.set("fill", self.scale.colour(value).0),
+                    None => mark.set("class", "partial").set("fill", PARTIAL),
+                };
+                halves |= is_partial;
+                marks.push(self.marks.of_cell(mark, cell, &self.span.slot_name(slot)));
                 if cell.missing > 0 {
                     let radius = (0.28 * width.min(height)).clamp(1.3, 3.0);
                     dots.push((x + width / 2.0, y + height / 2.0, radius));
@@ -141,6 +197,9 @@ impl Heatmap<'_> {
         // The ground is seen where a cell is missing, and nowhere else.
         if marks.len() < self.months.len() * self.span.slots() {
             items.push(Item::Patch { class: "empty", fill: EMPTY, text: "no data" });
+        }
+        if halves {
+            items.push(Item::Half);
         }
         if !dots.is_empty() {
             items.push(Item::Missing);
@@ -155,24 +214,24 @@ impl Heatmap<'_> {
 
     /// The picture in words.
     fn description(&self) -> String {
-        let by_average = |a: &&Cell, b: &&Cell| a.average.total_cmp(&b.average);
-        let said = |cell: Option<&Cell>| match cell {
-            Some(cell) => format!(
-                "{} {} in {}",
-                short(cell.average),
-                self.unit.symbol(),
-                month_label(cell.month, cell.year)
-            ),
-            None => String::new(),
+        let values = || {
+            let complete = self.cells.iter().filter(|cell| !self.marks.is_partial(cell));
+            complete.filter_map(|cell| Some((cell, (self.value)(self.marks, cell)?)))
+        };
+        let said = |found: Option<(&Cell, f64)>| match found {
+            Some((cell, value)) => {
+                let (label, symbol) = (month_label(cell.month, cell.year), self.marks.unit.symbol());
+                format!("{} {symbol} in {label}", short(value))
+            }
+            None => "none".to_owned(),
         };
         let missing = self.cells.iter().filter(|cell| cell.missing > 0).count();
         format!(
-            "Heat map. Average maximum temperature of {} months of the years {}: from {} to {}. {}{missing} of them have \
-             days missing.",
+            "Heat map of {} months of the years {}: from {} to {}. {}{missing} of them have days missing.",
             self.cells.len(),
             self.span.name(),
-            said(self.cells.iter().min_by(by_average)),
-            said(self.cells.iter().max_by(by_average)),
+            said(values().min_by(|a, b| a.1.total_cmp(&b.1))),
+            said(values().max_by(|a, b| a.1.total_cmp(&b.1))),
             self.span.note("cell").map(|note| note + " ").unwrap_or_default(),
         )
     }

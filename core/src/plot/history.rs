@@ -3,13 +3,14 @@
 use super::axis::Axis;
 use super::cells::Cell;
 use super::legend::{self, Item};
-use super::look::{Look, Unit};
-use super::mark;
-use super::numbers::short;
-use super::page::{Page, SMALL_SIZE, faint, grid_line, rule, text_width};
+use super::look::Look;
+use super::mark::{self, Marks};
+use super::numbers::{decimal, short};
+use super::page::{FAINT, INK, PAPER, Page, SMALL_SIZE, faint, grid_line, halo, ink, rule, text_width};
 use super::scale::widened;
 use super::span::Span;
 use super::svg::{Element, coordinate};
+use crate::climate::{Climate, smoothed};
 use crate::report::MONTHS;
 
 // Lengths are in CSS pixels.
@@ -20,31 +21,45 @@ const SLOT_MAX: f64 = 64.0;
 const LINE: &str = "#b34700";
 pub const LINE_RGB: [u8; 3] = [0xb3, 0x47, 0x00];
 const BAND: &str = "#f5d9c3";
+/// What shows the band to those who do not see its light colour.
+const BAND_EDGE: &str = "#b07d55";
 
 /// Draws the cells of one month, in the order of time.
-pub fn picture(cells: &[Cell], look: &Look) -> Element {
+pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
     let span = Span::of(cells);
     let slots = span.slots() as f64;
     let own = (slots * (840.0 / slots).clamp(2.0, 28.0)).max(424.0) + 96.0;
-    let history = History::of(cells, look.unit, span);
+    let history = History::of(cells, span, marks);
     history.draw(&history.page(look.width().unwrap_or(own)))
 }
 
-/// As in `July, 1869–2023`.
+/// As in `July through the years, 1869–2023`.
 pub fn title(cells: &[Cell], span: Span) -> String {
-    format!("{}, {}", cells.first().map_or("", |cell| MONTHS[cell.month]), span.name())
+    format!("{} through the years, {}", cells.first().map_or("", |cell| MONTHS[cell.month]), span.name())
 }
 
-/// The mean of all days.
-pub fn mean(cells: &[Cell]) -> f64 {
+/// As in `Trend: +0.12 ± 0.05 °C per decade`, if there are enough years.
+pub fn trend_note(month: usize, marks: Marks) -> Option<String> {
+    let trend = marks.climate.trend(month)?;
+    let [slope, margin] = [trend.per_decade, trend.margin].map(|degrees| marks.unit.difference(degrees));
+    let sign = if slope > 0.0 { "+" } else { "" };
+    let (slope, margin, symbol) = (decimal(slope, 2), decimal(margin, 2), marks.unit.symbol());
+    Some(format!("Trend: {sign}{slope} ± {margin} {symbol} per decade (95 % interval)"))
+}
+
+/// The mean of all days of complete months, or of all days if no month is complete.
+pub fn mean(cells: &[Cell], climate: &Climate) -> f64 {
+    let complete: Vec<&Cell> = cells.iter().filter(|cell| climate.is_complete(cell)).collect();
+    let cells = if complete.is_empty() { cells.iter().collect() } else { complete };
     let days: f64 = cells.iter().map(|cell| f64::from(cell.count)).sum();
     let sum: f64 = cells.iter().map(|cell| cell.average * f64::from(cell.count)).sum();
     sum / days.max(1.0)
 }
 
-struct History {
+struct History<'a> {
     title: String,
-    unit: Unit,
+    marks: Marks<'a>,
+    month: usize,
     span: Span,
     slots: Vec<Option<Cell>>,
     /// The mean of all days.
@@ -52,30 +67,32 @@ struct History {
     axis: Axis,
 }
 
-impl History {
-    fn of(cells: &[Cell], unit: Unit, span: Span) -> History {
+impl<'a> History<'a> {
+    fn of(cells: &[Cell], span: Span, marks: Marks<'a>) -> History<'a> {
         let low = cells.iter().map(|cell| cell.min.min(cell.average)).fold(f64::INFINITY, f64::min);
         let high = cells.iter().map(|cell| cell.max.max(cell.average)).fold(f64::NEG_INFINITY, f64::max);
         let (low, high) = widened(low, high);
         History {
             title: title(cells, span),
-            unit,
+            marks,
+            month: cells.first().map_or(0, |cell| cell.month),
             span,
-            slots: span.pooled(cells),
-            mean: mean(cells),
+            slots: span.pooled(cells, marks.climate),
+            mean: mean(cells, marks.climate),
             axis: Axis::around(low, high, 8),
         }
     }
 
     fn page(&self, width: f64) -> Page {
-        let symbol = self.unit.symbol();
-        let subtitle = format!("Maximum temperature ({symbol}): average, lowest and highest day");
+        let symbol = self.marks.unit.symbol();
+        let subtitle = format!("Maximum temperature ({symbol}): average, coldest and warmest day");
         let mean = format!("Dashed: the mean of all years, {} {symbol}", short(self.mean));
+        let trend = trend_note(self.month, self.marks).unwrap_or_default();
         Page::new(
             width,
-            self.unit,
+            self.marks.unit,
             &self.title,
-            &[&subtitle, &mean, &self.span.note("point").unwrap_or_default()],
+            &[&subtitle, &mean, &trend, &self.span.note("point").unwrap_or_default()],
         )
     }
 
@@ -98,7 +115,11 @@ impl History {
             .map(|(slot, label)| faint(&label, x(slot), bottom + 18.0).set("text-anchor", "middle"));
         let grid = Element::new("g").set("font-size", SMALL_SIZE).children(grid).children(years);
 
-        let mut bands = Element::new("g").set("class", "band").set("fill", BAND);
+        let mut bands = Element::new("g")
+            .set("class", "band")
+            .set("fill", BAND)
+            .set("stroke", BAND_EDGE)
+            .set("stroke-width", 0.75);
         let mut lines = Element::new("g").set("class", "line").set("fill", "none").set("stroke", LINE);
         for run in self.runs() {
             bands = bands.child(band(&run, slot_width, x, y));
@@ -110,12 +131,34 @@ impl History {
         let radius = (0.3 * slot_width).clamp(1.4, 3.5);
         let at = |(slot, cell): (usize, &Cell)| (x(slot), y(cell.average), radius);
         let cells = || self.slots.iter().enumerate().filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)));
-        let points = cells().map(at);
-        let points = points.map(|(x, y, r)| Element::new("circle").set("cx", x).set("cy", y).set("r", r));
+        let (partial, whole): (Vec<_>, Vec<_>) = cells().partition(|(_, cell)| self.marks.is_partial(cell));
+        let circle =
+            |(x, y, r): (f64, f64, f64)| Element::new("circle").set("cx", x).set("cy", y).set("r", r);
+        let points = whole.iter().copied().map(at).map(circle);
         let points = Element::new("g").set("class", "point").set("fill", LINE).children(points);
+        let hollow = partial.iter().copied().map(at).map(|(x, y, r)| circle((x, y, r + 1.5)));
+        let hollow = Element::new("g")
+            .set("class", "missing")
+            .set("fill", PAPER)
+            .set("stroke", INK)
+            .set("stroke-width", 1.5)
+            .children(hollow);
         let dots = cells().filter(|(_, cell)| cell.missing > 0).map(at);
         let dots: Vec<_> = dots.map(|(x, y, radius)| (x, y, radius + 0.6)).collect();
-        let items: Vec<Item> = if dots.is_empty() { vec![] } else { vec![Item::Missing] };
+        let mut items: Vec<Item> = if dots.is_empty() { vec![] } else { vec![Item::Missing] };
+        if !partial.is_empty() {
+            items.push(Item::Dot { is_whole: false, text: "not a whole month" });
+        }
+        let long = self.long_lines(x, y);
+        if !long.is_empty() {
+            items.push(Item::Dash {
+                class: "smooth",
+                stroke: INK,
+                width: 2.25,
+                text: "smoothed, about ten years",
+            });
+            items.push(Item::Dash { class: "trend", stroke: FAINT, width: 1.25, text: "trend" });
+        }
 
         // A pointer finds a year anywhere above and below its point, which is small.
         let marks = cells().map(|(slot, cell)| {
@@ -124,7 +167,7 @@ impl History {
                 .set("y", top)
                 .set("width", slot_width)
                 .set("height", HEIGHT);
-            mark::of_cell(mark, cell, &self.span.slot_name(slot), self.unit)
+            self.marks.of_cell(mark, cell, &self.span.slot_name(slot))
         });
         let marks = Element::new("g")
             .set("class", "hit")
@@ -133,39 +176,97 @@ impl History {
             .children(marks);
 
         let (legend, end) = legend::below(page, page.left(), bottom + 30.0, &items);
-        let drawn = [bands, grid, mean, lines.set("stroke-width", 1.25), points]
+        let drawn = [bands, grid, mean, lines.set("stroke-width", 1.25), points, hollow]
             .into_iter()
+            .chain(long)
+            .chain(self.extremes(&whole, x, y, (left, right)))
             .chain(mark::missing(dots))
             .chain([marks])
             .chain(legend);
         page.picture(end, &self.description(), drawn)
     }
 
-    /// The slots with data, as many as follow on one another at a time: nothing is drawn across a gap.
+    /// The slots with whole months, as many as follow on one another at a time: nothing is drawn across a gap.
     fn runs(&self) -> Vec<Vec<(usize, &Cell)>> {
+        let whole = |cell: &'_ Option<Cell>| cell.as_ref().is_some_and(|cell| !self.marks.is_partial(cell));
         let slots: Vec<_> = self.slots.iter().enumerate().collect();
-        let runs = slots.split(|(_, cell)| cell.is_none()).filter(|run| !run.is_empty());
+        let runs = slots.split(|(_, cell)| !whole(cell)).filter(|run| !run.is_empty());
         runs.map(|run| run.iter().filter_map(|(slot, cell)| Some((*slot, cell.as_ref()?))).collect())
             .collect()
     }
 
+    /// The smoothed line and the trend, if there are enough years, each of them drawn by itself.
+    fn long_lines(&self, x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> Vec<Element> {
+        let (unit, climate) = (self.marks.unit, self.marks.climate);
+        let Some(trend) = climate.trend(self.month).filter(|_| self.span.step == 1) else {
+            return Vec::new();
+        };
+        let at = |(year, celsius): (u16, f64)| point(x(self.span.slot(year)), y(unit.degrees(celsius)));
+        let line = |class, colour, width: f64, points: Vec<String>| {
+            Element::new("polyline")
+                .set("class", class)
+                .set("fill", "none")
+                .set("stroke", colour)
+                .set("stroke-width", width)
+                .set("points", points.join(" "))
+        };
+        let smooth = smoothed(climate.years(self.month)).into_iter().map(at).collect();
+        let straight = [trend.start, trend.end].into_iter().map(at).collect();
+        vec![
+            line("trend", FAINT, 1.25, straight).set("stroke-dasharray", "2 3"),
+            line("smooth", INK, 2.25, smooth),
+        ]
+    }
+
+    /// The names of the warmest and the coldest year, above and below their points.
+    fn extremes(
+        &self,
+        whole: &[(usize, &Cell)],
+        x: impl Fn(usize) -> f64,
+        y: impl Fn(f64) -> f64,
+        (left, right): (f64, f64),
+    ) -> Option<Element> {
+        let by_average = |a: &&(usize, &Cell), b: &&(usize, &Cell)| a.1.average.total_cmp(&b.1.average);
+        let (warmest, coldest) = (whole.iter().rev().max_by(by_average)?, whole.iter().min_by(by_average)?);
+        if warmest.0 == coldest.0 {
+            return None;
+        }
+        let label = |(slot, cell): &(usize, &Cell), aside: f64| {
+            let text = format!("{}: {}", self.span.slot_name(*slot), short(cell.average));
+            let half = text_width(&text, SMALL_SIZE) / 2.0;
+            let middle = x(*slot).min(right - half).max(left + half);
+            ink(&text, middle, y(cell.average) + aside)
+        };
+        let labels = [label(warmest, -9.0), label(coldest, 18.0)];
+        Some(halo("middle").children(labels))
+    }
+
     /// The picture in words.
     fn description(&self) -> String {
-        let cells = || self.slots.iter().enumerate().filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)));
+        let cells = || {
+            let cells = self.slots.iter().enumerate().filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)));
+            cells.filter(|(_, cell)| !self.marks.is_partial(cell))
+        };
         let said = |found: Option<(usize, &Cell)>| match found {
             Some((slot, cell)) => {
-                format!("{} {} in {}", short(cell.average), self.unit.symbol(), self.span.slot_name(slot))
+                format!(
+                    "{} {} in {}",
+                    short(cell.average),
+                    self.marks.unit.symbol(),
+                    self.span.slot_name(slot)
+                )
             }
             None => String::new(),
         };
         let by_average = |a: &(usize, &Cell), b: &(usize, &Cell)| a.1.average.total_cmp(&b.1.average);
         format!(
-            "Line chart of {}. Averages from {} to {}; the mean of all years is {} {}. {} years have days missing.",
+            "Line chart of {}. Averages from {} to {}; the mean of all years is {} {}. {}{} years have days missing.",
             self.title,
             said(cells().min_by(by_average)),
             said(cells().max_by(by_average)),
             short(self.mean),
-            self.unit.symbol(),
+            self.marks.unit.symbol(),
+            trend_note(self.month, self.marks).map(|note| note + ". ").unwrap_or_default(),
             cells().filter(|(_, cell)| cell.missing > 0).count(),
         )
     }

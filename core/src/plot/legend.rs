@@ -1,14 +1,22 @@
 //! The legend below a picture: the meaning of colours and marks.
 
 use super::mark;
-use super::page::{Page, SMALL_SIZE, faint, text_width};
+use super::page::{EMPTY, INK, PAPER, PARTIAL, Page, SMALL_SIZE, faint, text_width};
 use super::scale::{Colour, Scale};
-use super::svg::Element;
+use super::svg::{self, Element};
 
 /// One entry.
 pub enum Item<'a> {
     /// A dot: days are missing.
     Missing,
+    /// A bar that is only an outline: a month that is not whole.
+    Outline { is_frost: bool },
+    /// Half a cell of a colour scale: a month that is not whole.
+    Half,
+    /// A dot, hollow for what is not whole.
+    Dot { is_whole: bool, text: &'static str },
+    /// A short line.
+    Dash { class: &'static str, stroke: &'static str, width: f64, text: &'static str },
     /// A patch of a class and colour.
     Patch { class: &'static str, fill: &'static str, text: &'static str },
     /// A patch of hatching.
@@ -48,7 +56,11 @@ impl Item<'_> {
     fn text(&self) -> &'static str {
         match self {
             Item::Missing => "days missing",
-            Item::Patch { text, .. } | Item::Hatching { text } => text,
+            Item::Outline { .. } | Item::Half => "not a whole month",
+            Item::Patch { text, .. }
+            | Item::Hatching { text }
+            | Item::Dot { text, .. }
+            | Item::Dash { text, .. } => text,
             Item::Scale(_) => "",
         }
     }
@@ -66,20 +78,44 @@ impl Item<'_> {
             Item::Missing => {
                 mark::missing([(x + PATCH / 2.0, y + 10.0, 3.0)]).into_iter().chain([text]).collect()
             }
+            Item::Outline { is_frost } => vec![mark::outlined(square(x, y), *is_frost), text],
+            Item::Dot { is_whole, .. } => {
+                let dot = Element::new("circle").set("cx", x + PATCH / 2.0).set("cy", y + 10.0).set("r", 4.5);
+                let dot = match is_whole {
+                    true => dot.set("class", "ink").set("fill", INK),
+                    false => dot
+                        .set("class", "missing")
+                        .set("fill", PAPER)
+                        .set("stroke", INK)
+                        .set("stroke-width", 1.5),
+                };
+                vec![dot, text]
+            }
+            Item::Dash { class, stroke, width, .. } => {
+                let line = svg::line(x, y + 10.0, x + PATCH, y + 10.0).set("class", *class);
+                vec![line.set("stroke", *stroke).set("stroke-width", *width), text]
+            }
+            Item::Half => {
+                let ground = square(x, y).set("class", "empty").set("fill", EMPTY);
+                let half =
+                    patch(x, y + PATCH / 2.0, PATCH / 2.0).set("class", "partial").set("fill", PARTIAL);
+                vec![ground, half, text]
+            }
             Item::Patch { class, fill, .. } => {
-                let patch = Element::new("rect")
-                    .set("class", *class)
-                    .set("x", x)
-                    .set("y", y + 4.0)
-                    .set("width", PATCH)
-                    .set("height", PATCH)
-                    .set("fill", *fill);
-                vec![patch, text]
+                vec![square(x, y).set("class", *class).set("fill", *fill), text]
             }
             Item::Hatching { .. } => vec![mark::hatching(x, y + 4.0, PATCH, PATCH), text],
             Item::Scale(scale) => scale_bar(scale, x, y, width),
         }
     }
+}
+
+fn square(x: f64, y: f64) -> Element {
+    patch(x, y, PATCH)
+}
+
+fn patch(x: f64, y: f64, height: f64) -> Element {
+    Element::new("rect").set("x", x).set("y", y + 4.0).set("width", PATCH).set("height", height)
 }
 
 /// The colours of a scale with their numbers below.

@@ -7,21 +7,42 @@ use crate::report::MONTHS;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     Months,
+    Year,
+    Anomalies,
     Heatmap,
     Stripes,
     History,
+    Records,
+}
+
+impl Kind {
+    /// The name of the picture, everywhere.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Months => "Each month in its latest recorded year",
+            Kind::Year => "This year against normal",
+            Kind::Anomalies => "Every month against its normal",
+            Kind::Heatmap => "Every month of every year",
+            Kind::Stripes => "Warming stripes",
+            Kind::History => "One month through the years",
+            Kind::Records => "Records",
+        }
+    }
 }
 
 impl Choice for Kind {
     const ALL: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Months, "months", "A bar for each month, in its latest recorded year"),
+        (Self::Year, "year", "Each month's latest year next to its normal and its range"),
+        (Self::Anomalies, "anomalies", "Every month's difference from its normal, as a colour"),
         (Self::Heatmap, "heatmap", "Every month of every year, as a colour"),
         (
             Self::Stripes,
             "stripes",
             "A stripe for each year, coloured by its difference from the mean over the record",
         ),
-        (Self::History, "history", "One month over the years, with its lowest and highest day"),
+        (Self::History, "history", "One month through the years, with its warmest and coldest day"),
+        (Self::Records, "records", "The warmest and the coldest day and month"),
     ];
 }
 

@@ -4,18 +4,14 @@
 use super::axis::Axis;
 use super::cells::{Cell, month_label};
 use super::legend::{self, Item};
-use super::look::{Look, Unit};
-use super::mark;
+use super::look::{Kind, Look, Unit};
+use super::mark::{self, Marks};
 use super::numbers::short;
-use super::page::{LABEL_SIZE, PAPER, Page, SMALL_SIZE, faint, grid_line, ink, rule, text_width};
+use super::page::{COLD, LABEL_SIZE, Page, SMALL_SIZE, WARM, faint, grid_line, halo, ink, rule, text_width};
 use super::svg::{self, Element};
+use crate::climate::days_in_month;
 
-pub const TITLE: &str = "Each month in its latest recorded year";
-
-/// Okabe and Ito's vermilion and blue, told apart with any kind of colour vision.
-const WARM: &str = "#d55e00";
-const COLD: &str = "#0072b2";
-/// The same for a terminal.
+/// The colours of the bars for a terminal.
 pub const WARM_RGB: [u8; 3] = [0xd5, 0x5e, 0x00];
 pub const COLD_RGB: [u8; 3] = [0x00, 0x72, 0xb2];
 
@@ -33,8 +29,8 @@ const ROW: f64 = 28.0;
 const DOT: f64 = 3.0;
 
 /// Draws one bar for each cell, in their order.
-pub fn picture(cells: &[&Cell], look: &Look) -> Element {
-    let bars = Bars { cells, unit: look.unit, axis: axis_of(cells) };
+pub fn picture(cells: &[&Cell], look: &Look, marks: Marks) -> Element {
+    let bars = Bars { cells, unit: look.unit, axis: axis_of(cells), marks };
     let left = 28.0 + bars.tick_width().max(36.0) + 10.0;
     let count = cells.len() as f64;
     // A few bars get a small picture with their names side by side, a year the full width.
@@ -52,11 +48,12 @@ struct Bars<'a> {
     cells: &'a [&'a Cell],
     unit: Unit,
     axis: Axis,
+    marks: Marks<'a>,
 }
 
 impl Bars<'_> {
     fn page(&self, width: f64) -> Page {
-        Page::new(width, self.unit, TITLE, &[&axis_title(self.unit)])
+        Page::new(width, self.unit, Kind::Months.title(), &[&axis_title(self.unit)])
     }
 
     fn tick_width(&self) -> f64 {
@@ -73,7 +70,7 @@ impl Bars<'_> {
 
     /// The whole picture in words.
     fn description(&self) -> String {
-        let said: Vec<String> = self.cells.iter().map(|cell| said(cell, self.unit)).collect();
+        let said: Vec<String> = self.cells.iter().map(|cell| self.said(cell)).collect();
         format!("Bar chart. {}: {}.", axis_title(self.unit), said.join("; "))
     }
 
@@ -129,7 +126,7 @@ impl Bars<'_> {
             .into_iter()
             .chain(bars)
             .chain(mark::missing(dots))
-            .chain([value_group("middle").children(values), names])
+            .chain([halo("middle").children(values), names])
             .chain(legend);
         page.picture(bottom, &self.description(), drawn)
     }
@@ -176,7 +173,7 @@ impl Bars<'_> {
             .chain([ticks, rule(x(0.0), top - 4.0, x(0.0), bottom).set("stroke-width", 1.5)])
             .chain(bars)
             .chain(mark::missing(dots))
-            .chain([value_group("start").children(values)])
+            .chain([halo("start").children(values)])
             .chain(names)
             .chain(legend);
         page.picture(end, &self.description(), drawn)
@@ -184,21 +181,33 @@ impl Bars<'_> {
 
     /// Its name and value show where a pointer rests on it, in a browser without any script.
     fn bar(&self, cell: &Cell, x: f64, y: f64, width: f64, height: f64) -> Element {
-        let (class, colour) = if is_frost(cell, self.unit) { ("cold", COLD) } else { ("warm", WARM) };
-        let bar = Element::new("rect")
-            .set("class", class)
-            .set("x", x)
-            .set("y", y)
-            .set("width", width)
-            .set("height", height)
-            .set("fill", colour);
-        mark::of_cell(bar, cell, &format!("{:04}", cell.year), self.unit)
-            .child(Element::text("title", said(cell, self.unit)))
+        let is_frost = is_frost(cell, self.unit);
+        let bar = Element::new("rect").set("x", x).set("y", y).set("width", width).set("height", height);
+        let bar = if self.marks.is_partial(cell) {
+            mark::outlined(bar, is_frost)
+        } else {
+            let (class, colour) = if is_frost { ("cold", COLD) } else { ("warm", WARM) };
+            bar.set("class", class).set("fill", colour)
+        };
+        self.marks
+            .of_cell(bar, cell, &format!("{:04}", cell.year))
+            .child(Element::text("title", self.said(cell)))
+    }
+
+    /// As in `January-1991 −8.9 °C`.
+    fn said(&self, cell: &Cell) -> String {
+        let said = format!("{} {} {}", label(cell), short(cell.average), self.unit.symbol());
+        match self.marks.is_partial(cell) {
+            true => format!("{said} ({} of {} days)", cell.count, days_in_month(cell)),
+            false => said,
+        }
     }
 
     fn legend(&self) -> Vec<Item<'static>> {
         let missing = self.cells.iter().any(|cell| cell.missing > 0);
-        missing.then_some(Item::Missing).into_iter().collect()
+        let partial = self.cells.iter().find(|cell| self.marks.is_partial(cell));
+        let partial = partial.map(|cell| Item::Outline { is_frost: is_frost(cell, self.unit) });
+        partial.into_iter().chain(missing.then_some(Item::Missing)).collect()
     }
 }
 
@@ -213,10 +222,6 @@ pub fn is_frost(cell: &Cell, unit: Unit) -> bool {
 
 fn label(cell: &Cell) -> String {
     month_label(cell.month, cell.year)
-}
-
-fn said(cell: &Cell, unit: Unit) -> String {
-    format!("{} {} {}", label(cell), short(cell.average), unit.symbol())
 }
 
 /// The axis from zero, or across it, to the averages; at least a degree, or noise would look like weather.
@@ -241,25 +246,14 @@ fn extent(zero: f64, end: f64) -> (f64, f64) {
     }
 }
 
-/// The outline in the paper's colour keeps the lines of the grid off the digits.
-fn value_group(anchor: &'static str) -> Element {
-    Element::new("g")
-        .set("class", "halo")
-        .set("font-size", SMALL_SIZE)
-        .set("text-anchor", anchor)
-        .set("stroke", PAPER)
-        .set("stroke-width", 4.0)
-        .set("stroke-linejoin", "round")
-        .set("paint-order", "stroke")
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::civil::date;
     use roxmltree::{Document, Node};
 
     use super::*;
+    use crate::plot::svg;
     use crate::plot::tests::samples::{TYPICAL, cell, with_gap};
-    use crate::plot::{Kind, svg};
 
     /// A year that has come as far as April.
     fn cells(averages: &[f64]) -> Vec<Cell> {
@@ -303,9 +297,19 @@ mod tests {
         let cells = [with_gap(cell(1991, 1, -8.9), 3), cell(1991, 2, 1.0)];
         let svg = svg(&cells, &Look::of(Kind::Months)).unwrap();
         assert!(
-            svg.contains("data-tip=\"January 1991: −8.9 °C, 28 days; min −18.9, max 1.1; 3 days missing\"")
+            svg.contains("data-tip=\"January 1991: −8.9 °C, 28 days, 3 missing; warmest day 1.1 on 31, coldest day −18.9 on 1\"")
         );
         assert_eq!(svg.matches("<circle").count(), 2, "one on the bar, one in the legend:\n{svg}");
+    }
+
+    #[test]
+    fn a_month_that_is_not_whole_is_an_outline_and_has_a_legend() {
+        let progress = Cell { count: 9, end: date(1999, 9, 9), ..cell(1999, 9, 26.8) };
+        let svg = svg(&[cell(1999, 8, 25.0), progress], &Look::of(Kind::Months)).unwrap();
+        assert!(svg.contains("<title>September-1999 26.8 °C (9 of 30 days)</title>"), "{svg}");
+        assert!(svg.contains("data-tip=\"September 1999 so far, 9 of 30 days: 26.8 °C; "));
+        assert_eq!((svg.matches("\"warm\"").count(), svg.matches("\"warm-part\"").count()), (1, 2));
+        assert!(svg.contains(">September-1999<") && svg.contains(">not a whole month<"));
     }
 
     #[test]

@@ -9,7 +9,12 @@ pub const GRID: &str = "#e3e3e3";
 pub const PAPER: &str = "#ffffff";
 /// For cells without data; not a colour of any scale.
 pub const EMPTY: &str = "#ececec";
-pub const HATCHING: &str = "#bdbdbd";
+/// Okabe and Ito's vermilion and blue, told apart with any kind of colour vision.
+pub const WARM: &str = "#d55e00";
+pub const COLD: &str = "#0072b2";
+/// For what has no colour on a scale, because days are missing.
+pub const PARTIAL: &str = "#8c8c8c";
+pub const HATCHING: &str = "#8c8c8c";
 
 pub const TITLE_SIZE: f64 = 22.0;
 pub const LABEL_SIZE: f64 = 13.0;
@@ -93,7 +98,7 @@ impl Page {
         let long = format!("almanac · average of each day’s maximum temperature · {symbol}");
         let fits = text_width(&long, SOURCE_SIZE) <= self.right() - self.left();
         let source = if fits { long } else { format!("almanac · daily maximum temperature · {symbol}") };
-        faint(&source, self.left(), y).set("font-size", SOURCE_SIZE)
+        faint_as("source", &source, self.left(), y).set("font-size", SOURCE_SIZE)
     }
 }
 
@@ -106,7 +111,23 @@ pub fn ink(text: &str, x: f64, y: f64) -> Element {
 }
 
 pub fn faint(text: &str, x: f64, y: f64) -> Element {
-    Element::text("text", text).set("x", x).set("y", y).set("class", "faint").set("fill", FAINT)
+    faint_as("faint", text, x, y)
+}
+
+fn faint_as(class: &'static str, text: &str, x: f64, y: f64) -> Element {
+    Element::text("text", text).set("x", x).set("y", y).set("class", class).set("fill", FAINT)
+}
+
+/// Small text on marks: the outline in the paper's colour keeps lines off the characters.
+pub fn halo(anchor: &'static str) -> Element {
+    Element::new("g")
+        .set("class", "halo")
+        .set("font-size", SMALL_SIZE)
+        .set("text-anchor", anchor)
+        .set("stroke", PAPER)
+        .set("stroke-width", 4.0)
+        .set("stroke-linejoin", "round")
+        .set("paint-order", "stroke")
 }
 
 pub fn rule(x1: f64, y1: f64, x2: f64, y2: f64) -> Element {

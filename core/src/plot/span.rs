@@ -1,6 +1,7 @@
 //! The years of a record, side by side.
 
 use super::cells::Cell;
+use crate::climate::Climate;
 
 /// More would make a picture of many megabytes, and marks that are too small to be seen.
 pub const SLOTS_MAX: usize = 400;
@@ -82,10 +83,15 @@ impl Span {
         slots.map(move |slot| (slot, format!("{:04}", span.year(slot))))
     }
 
-    /// The cells of one month by slot, those of a slot pooled into one.
-    pub fn pooled<'a>(&self, cells: impl IntoIterator<Item = &'a Cell>) -> Vec<Option<Cell>> {
+    /// The cells of one month by slot, those of a slot pooled into one. Of several years only complete months count.
+    pub fn pooled<'a>(
+        &self,
+        cells: impl IntoIterator<Item = &'a Cell>,
+        climate: &Climate,
+    ) -> Vec<Option<Cell>> {
         let mut slots: Vec<Option<Cell>> = vec![None; self.slots()];
-        for cell in cells {
+        let is_drawn = |cell: &&Cell| self.step == 1 || climate.is_complete(cell);
+        for cell in cells.into_iter().filter(is_drawn) {
             match slots.get_mut(self.slot(cell.year)) {
                 Some(Some(pool)) => add(pool, cell),
                 Some(empty) => *empty = Some(cell.clone()),
@@ -154,11 +160,11 @@ mod tests {
 
     #[test]
     fn the_years_of_a_slot_are_pooled_by_days() {
-        let cells = [cell(1, 1, 10.0), with_gap(cell(2, 1, -21.0), 11), cell(9999, 1, 0.0)];
-        let pooled = Span::of(&cells).pooled(&cells);
+        let cells = [cell(1, 1, 10.0), with_gap(cell(2, 1, -21.0), 3), cell(9999, 1, 0.0)];
+        let pooled = Span::of(&cells).pooled(&cells, &Climate::of(&cells));
         let first = pooled[0].as_ref().unwrap();
-        assert_eq!((first.count, first.missing, first.min, first.max), (51, 11, -31.0, 20.0));
-        assert!((first.average - (310.0 - 420.0) / 51.0).abs() < 1e-12);
+        assert_eq!((first.count, first.missing, first.min, first.max), (59, 3, -31.0, 20.0));
+        assert!((first.average - (310.0 - 588.0) / 59.0).abs() < 1e-12);
         assert_eq!(pooled.iter().flatten().count(), 2);
     }
 }

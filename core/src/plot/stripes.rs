@@ -2,14 +2,15 @@
 
 use super::cells::Cell;
 use super::legend::{self, Item};
-use super::look::{Look, Unit};
-use super::mark;
+use super::look::{Kind, Look, Unit};
+use super::mark::{self, Marks};
 use super::numbers::signed;
-use super::page::{Page, SMALL_SIZE, faint};
+use super::page::{PARTIAL, Page, SMALL_SIZE, faint};
 use super::scale::{Colour, Scale};
 use super::span::Span;
-use super::svg::{Element, edge};
+use super::svg::{self, Element, edge};
 use super::yearly::{Year, differences};
+use crate::climate::{Climate, DAYS_MISSING_MAX, YEARS_MIN};
 use crate::report::MONTHS;
 
 // Lengths are in CSS pixels.
@@ -18,21 +19,37 @@ const HEIGHT: f64 = 200.0;
 /// How high a year is that has no colour.
 const PARTIAL_HEIGHT: f64 = 28.0;
 const WIDTH_MAX: f64 = 64.0;
-const PARTIAL: &str = "#8c8c8c";
 const YEAR_WIDTH: f64 = 40.0;
 
-pub fn picture(cells: &[Cell], look: &Look) -> Element {
+pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
     let span = Span::of(cells);
     let slots = span.slots() as f64;
     let own = (slots * (840.0 / slots).clamp(2.0, 28.0)).max(424.0) + 56.0;
-    let stripes = Stripes::of(cells, look, span);
+    let stripes = Stripes::of(cells, look, span, marks.climate);
     let note = span.note("stripe").unwrap_or_default();
     let page = Page::new(look.width().unwrap_or(own), look.unit, &title(span), &[&subtitle(look), &note]);
     stripes.draw(&page)
 }
 
+/// One stripe for each year, as wide as high, without anything else; none with fewer than ten whole years.
+pub fn banner(cells: &[Cell], look: &Look, climate: &Climate) -> Option<Element> {
+    let stripes = Stripes::of(cells, look, Span::of(cells), climate);
+    let whole = stripes.years.iter().filter(|year| difference(year).is_some()).count();
+    if whole < YEARS_MIN {
+        return None;
+    }
+    let marks = stripes.years.iter().enumerate().filter_map(|(slot, year)| {
+        let Colour(fill) = stripes.scale.colour(difference(year)?);
+        Some(
+            Element::new("rect").set("x", slot as f64).set("width", 1.0).set("height", 1.0).set("fill", fill),
+        )
+    });
+    let svg = svg::document(stripes.years.len() as f64, 1.0, &title(stripes.span), &stripes.description());
+    Some(svg.set("preserveAspectRatio", "none").set("shape-rendering", "crispEdges").children(marks))
+}
+
 pub fn title(span: Span) -> String {
-    format!("Colder and warmer years, {}", span.name())
+    format!("{}, {}", Kind::Stripes.title(), span.name())
 }
 
 /// Names the months where they are not all.
@@ -57,9 +74,9 @@ struct Stripes {
 }
 
 impl Stripes {
-    fn of(cells: &[Cell], look: &Look, span: Span) -> Stripes {
+    fn of(cells: &[Cell], look: &Look, span: Span, climate: &Climate) -> Stripes {
         let months = look.months().len();
-        let years = differences(cells, span, months);
+        let years = differences(cells, span, months, climate);
         let scale = Scale::diverging(limit(&years));
         Stripes { span, unit: look.unit, months, years, scale }
     }
@@ -138,7 +155,7 @@ impl Stripes {
         format!(
             "Warming stripes, one for each year of {}, from blue for cold to red for warm. {ends}A year’s difference is \
              the mean of those of its {} months, each from that month’s mean over the record; a month counts with at \
-             most ten days missing, and a year without one of its months has no colour.",
+             most {DAYS_MISSING_MAX} days missing, and a year without one of its months has no colour.",
             self.span.name(),
             self.months,
         )

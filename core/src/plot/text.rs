@@ -2,11 +2,13 @@
 
 use super::cells::{Cell, latest, month_label};
 use super::look::{Kind, Look};
+use super::mark::Marks;
 use super::numbers::{short, signed};
 use super::scale::{Scale, widened};
 use super::span::{SLOTS_MAX, Span};
 use super::yearly::{Year, differences};
-use super::{heatmap, history, months, stripes};
+use super::{heatmap, history, months, records, stripes};
+use crate::climate::Climate;
 
 const COLUMNS_MIN: usize = 40;
 /// Eighths of a character that grow from the left.
@@ -17,13 +19,17 @@ const NO_DATA: &str = "·";
 const PARTIAL: &str = "×";
 
 /// The cells, of which there is one, in lines of at most `columns` characters, or 40.
-pub fn picture(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> String {
-    let text = Text { cells, look, columns: columns.max(COLUMNS_MIN), colour };
+pub fn picture(cells: &[Cell], look: &Look, climate: &Climate, columns: usize, colour: bool) -> String {
+    let marks = Marks { climate, unit: look.unit };
+    let text = Text { cells, look, marks, columns: columns.max(COLUMNS_MIN), colour };
     let mut lines = match look.kind {
         Kind::Months => text.months(),
         Kind::Heatmap => text.heatmap(),
         Kind::Stripes => text.stripes(),
         Kind::History => text.history(),
+        Kind::Year => text.year(),
+        Kind::Anomalies => text.anomalies(),
+        Kind::Records => text.records(),
     };
     lines.push(String::new());
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
@@ -32,6 +38,7 @@ pub fn picture(cells: &[Cell], look: &Look, columns: usize, colour: bool) -> Str
 struct Text<'a> {
     cells: &'a [Cell],
     look: &'a Look,
+    marks: Marks<'a>,
     columns: usize,
     colour: bool,
 }
@@ -40,7 +47,7 @@ impl Text<'_> {
     /// A bar for each month, left or right of zero.
     fn months(&self) -> Vec<String> {
         let cells = latest(self.cells);
-        let values: Vec<String> = cells.iter().map(|cell| value(cell)).collect();
+        let values: Vec<String> = cells.iter().map(|cell| self.value(cell)).collect();
         let names: Vec<String> = cells.iter().map(|cell| month_label(cell.month, cell.year)).collect();
         let (name_width, value_width) = (widest(&names), widest(&values));
         let bar_width = self.columns.saturating_sub(name_width + value_width + 5).max(4) as f64;
@@ -61,7 +68,7 @@ impl Text<'_> {
                 format!("{}│{}", " ".repeat(zero), self.ink(&bar, colour))
             }
         });
-        let mut lines = self.heading(months::TITLE, &[&months::axis_title(self.look.unit)]);
+        let mut lines = self.heading(Kind::Months.title(), &[&months::axis_title(self.look.unit)]);
         lines.extend(names.iter().zip(&values).zip(bars).map(|((name, value), bar)| {
             format!("{}  {}  {bar}", left(name, name_width), right(value, value_width))
         }));
@@ -76,24 +83,28 @@ impl Text<'_> {
         let span = Span::fitting(self.cells, room);
         let scale = heatmap::scale_of(self.cells);
         let slot_room = room / span.slots();
-        let number_width = self.cells.iter().map(|cell| value(cell).chars().count() + 1).max().unwrap_or(1);
+        let number_width =
+            self.cells.iter().map(|cell| self.value(cell).chars().count() + 1).max().unwrap_or(1);
         let has_numbers = number_width <= slot_room && span.step == 1;
         let width = if has_numbers { number_width.max(6) } else { slot_room.min(2) };
 
         let note = span.note("column").unwrap_or_default();
-        let mut lines = self.heading(&heatmap::title(span), &[&months::axis_title(self.look.unit), &note]);
+        let mut lines =
+            self.heading(&heatmap::title(Kind::Heatmap, span), &[&months::axis_title(self.look.unit), &note]);
         // The years end where their numbers do, before the star.
         lines.push(self.years(span, width, if has_numbers { NAME + width - 5 } else { NAME }));
         let mut has_gaps = false;
         for month in self.look.months() {
-            let pooled = span.pooled(self.cells.iter().filter(|cell| cell.month == month));
+            let pooled =
+                span.pooled(self.cells.iter().filter(|cell| cell.month == month), self.marks.climate);
             has_gaps |= pooled.iter().any(Option::is_none);
             let shades = pooled.iter().map(|cell| match cell {
                 None if has_numbers => right(NO_DATA, width),
                 None => NO_DATA.repeat(width),
                 Some(cell) if has_numbers => {
-                    self.ground(&right(&value(cell), width), scale.rgb(cell.average))
+                    self.ground(&right(&self.value(cell), width), scale.rgb(cell.average))
                 }
+                Some(cell) if self.marks.is_partial(cell) => PARTIAL.repeat(width),
                 Some(cell) if self.colour => self.ground(&" ".repeat(width), scale.rgb(cell.average)),
                 Some(cell) => digit(scale.fraction(cell.average)).repeat(width),
             });
@@ -106,6 +117,9 @@ impl Text<'_> {
         if has_gaps && !has_numbers {
             lines.push(format!("{}{NO_DATA} no data", " ".repeat(NAME)));
         }
+        if !has_numbers && self.cells.iter().any(|cell| self.marks.is_partial(cell)) {
+            lines.push(format!("{}{PARTIAL} not a whole month", " ".repeat(NAME)));
+        }
         if has_numbers {
             lines.extend(self.missing_note(self.cells.iter()));
         }
@@ -117,7 +131,7 @@ impl Text<'_> {
         const ROWS: usize = 5;
         let span = Span::fitting(self.cells, self.columns);
         let months = self.look.months().len();
-        let years = differences(self.cells, span, months);
+        let years = differences(self.cells, span, months, self.marks.climate);
         let limit = stripes::limit(&years);
         let scale = Scale::diverging(limit);
         let width = (self.columns / span.slots()).min(4);
@@ -152,8 +166,8 @@ impl Text<'_> {
     /// A line for each year: its average in numbers, and its range around it.
     fn history(&self) -> Vec<String> {
         let span = Span::fitting(self.cells, SLOTS_MAX);
-        let slots = span.pooled(self.cells);
-        let values: Vec<String> = slots.iter().flatten().map(value).collect();
+        let slots = span.pooled(self.cells, self.marks.climate);
+        let values: Vec<String> = slots.iter().flatten().map(|cell| self.value(cell)).collect();
         let names: Vec<String> = (0..span.slots()).map(|slot| span.slot_name(slot)).collect();
         let name_width = widest(&names);
         let value_width = widest(&values);
@@ -164,14 +178,14 @@ impl Text<'_> {
             self.cells.iter().map(|cell| cell.max.max(cell.average)).fold(f64::NEG_INFINITY, f64::max),
         );
         let at = |degrees: f64| ((degrees - low) / (high - low) * (room - 1) as f64).round() as usize;
-        let mean = history::mean(self.cells);
+        let mean = history::mean(self.cells, self.marks.climate);
         let ends = (short(low), short(high));
         let between = room.saturating_sub(ends.0.chars().count() + ends.1.chars().count());
         let axis = format!("{}{}{}", ends.0, " ".repeat(between), ends.1);
 
         let symbol = self.look.unit.symbol();
         let subtitle = format!(
-            "Maximum temperature ({symbol}): ● average, ─ lowest to highest day, ┆ mean of all years {}",
+            "Maximum temperature ({symbol}): ● average, ─ coldest to warmest day, ┆ mean of all years {}",
             short(mean)
         );
         let note = span.note("line").unwrap_or_default();
@@ -190,6 +204,7 @@ impl Text<'_> {
             };
             let days = at(cell.min)..=at(cell.max);
             let range = (0..room).map(|place| match (days.contains(&place), place == at(mean)) {
+                _ if place == at(cell.average) && self.marks.is_partial(cell) => "○".to_owned(),
                 _ if place == at(cell.average) => self.ink("●", history::LINE_RGB),
                 (true, true) => "┼".to_owned(),
                 (true, false) => "─".to_owned(),
@@ -197,10 +212,69 @@ impl Text<'_> {
                 (false, false) => " ".to_owned(),
             });
             let range: String = range.collect();
-            let (name, value) = (left(&names[slot], name_width), right(&value(cell), value_width));
+            let (name, value) = (left(&names[slot], name_width), right(&self.value(cell), value_width));
             lines.push(format!("{name}  {value}  {}", range.trim_end()));
         }
         lines.extend(self.missing_note(self.cells.iter()));
+        lines
+    }
+
+    /// A line for each month in its latest year: average, normal and difference.
+    fn year(&self) -> Vec<String> {
+        let cells = latest(self.cells);
+        let mut lines = self.heading(Kind::Year.title(), &[&months::axis_title(self.look.unit)]);
+        lines.push(format!("{:<10}{:>9} {:>8} {:>7}", "", "average", "normal", ""));
+        lines.extend(cells.iter().map(|cell| {
+            let name = format!("{} {:04}", heatmap::short_name(cell.month), cell.year);
+            let normal = self.marks.normal(cell.month).map(short).unwrap_or_default();
+            let anomaly = self.marks.anomaly(cell).map(signed).unwrap_or_default();
+            format!("{name:<10}{:>9} {normal:>8} {anomaly:>7}", self.value(cell))
+        }));
+        lines.extend(self.missing_note(cells));
+        lines
+    }
+
+    /// A line for each month, with a level for each year's difference from the normal.
+    fn anomalies(&self) -> Vec<String> {
+        const NAME: usize = 5;
+        let Some(scale) = heatmap::anomaly_scale(self.cells, self.marks) else {
+            return self.heading(Kind::Anomalies.title(), &["No month has a normal yet: it takes 10 years."]);
+        };
+        let room = self.columns - NAME;
+        let span = Span::fitting(self.cells, room);
+        let width = (room / span.slots()).min(2);
+        let note = span.note("column").unwrap_or_default();
+        let subtitle = heatmap::anomaly_subtitle(self.look, self.marks);
+        let title = heatmap::title(Kind::Anomalies, span);
+        let mut lines = self.heading(&title, &[&subtitle, &note]);
+        lines.push(self.years(span, width, NAME));
+        for month in self.look.months() {
+            let pooled =
+                span.pooled(self.cells.iter().filter(|cell| cell.month == month), self.marks.climate);
+            let shades = pooled.iter().map(|cell| {
+                let Some(cell) = cell else { return NO_DATA.repeat(width) };
+                match self.marks.anomaly(cell) {
+                    None => PARTIAL.repeat(width),
+                    Some(value) if self.colour => self.ground(&" ".repeat(width), scale.rgb(value)),
+                    Some(value) => level(scale.fraction(value).clamp(0.0, 1.0)).repeat(width),
+                }
+            });
+            lines.push(format!("{}{}", left(heatmap::short_name(month), NAME), shades.collect::<String>()));
+        }
+        let (low, high) = scale.ends();
+        lines.push(format!("\n{}{}", " ".repeat(NAME), self.scale(&scale, signed(low), signed(high))));
+        lines.push(format!("{}{NO_DATA} no data  {PARTIAL} not a whole month", " ".repeat(NAME)));
+        lines
+    }
+
+    /// A line for each record.
+    fn records(&self) -> Vec<String> {
+        let symbol = self.look.unit.symbol();
+        let mut lines = self.heading(Kind::Records.title(), &[]);
+        let entries = records::entries(self.cells, self.marks);
+        lines.extend(entries.iter().map(|entry| {
+            format!("{:<13}{:>9} {symbol}  {}", entry.name, short(entry.degrees), entry.when_in_short())
+        }));
         lines
     }
 
@@ -244,13 +318,30 @@ impl Text<'_> {
                 let shades = (0..20).map(|step| self.ground(" ", scale.rgb_at(f64::from(step) / 19.0)));
                 format!("{low} {} {high}", shades.collect::<String>())
             }
-            Kind::Stripes => format!("{} is {low}, {} is {high}", LEVELS[0], LEVELS[7]),
+            Kind::Stripes | Kind::Anomalies => format!("{} is {low}, {} is {high}", LEVELS[0], LEVELS[7]),
             _ => format!("0 is {low}, 9 is {high}"),
         }
     }
 
     fn missing_note<'c>(&self, cells: impl IntoIterator<Item = &'c Cell>) -> Option<String> {
-        cells.into_iter().any(|cell| cell.missing > 0).then(|| "\n* days missing".to_owned())
+        let (mut missing, mut partial) = (false, false);
+        for cell in cells {
+            partial |= self.marks.is_partial(cell);
+            missing |= cell.missing > 0 && !self.marks.is_partial(cell);
+        }
+        let notes = [(missing, "* days missing"), (partial, "~ not a whole month")];
+        let notes: Vec<&str> = notes.into_iter().filter(|(is, _)| *is).map(|(_, note)| note).collect();
+        (!notes.is_empty()).then(|| format!("\n{}", notes.join(", ")))
+    }
+
+    /// The average, with a tilde where the month is not whole, or else a star where days are missing.
+    fn value(&self, cell: &Cell) -> String {
+        let sign = match cell.missing {
+            _ if self.marks.is_partial(cell) => "~",
+            0 => " ",
+            _ => "*",
+        };
+        format!("{}{sign}", short(cell.average))
     }
 
     fn ink(&self, text: &str, rgb: [u8; 3]) -> String {
@@ -276,11 +367,6 @@ fn ansi(rgb: [u8; 3]) -> u32 {
         _ => (u32::from(part) - 35) / 40,
     });
     16 + 36 * red + 6 * green + blue
-}
-
-/// The average, with a star where days are missing.
-fn value(cell: &Cell) -> String {
-    format!("{}{}", short(cell.average), if cell.missing > 0 { "*" } else { " " })
 }
 
 /// A bar of that length in characters that begins at the left.

@@ -2,17 +2,14 @@
 
 use super::cells::Cell;
 use super::span::Span;
-
-/// The World Meteorological Organization's rule for means of a month (WMO-No. 1203): none where more than ten days
-/// are missing.
-const DAYS_MISSING_MAX: u32 = 10;
+use crate::climate::Climate;
 
 /// The years of a slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Year {
     /// No month has been counted.
     Empty,
-    /// Some months have enough days, but no year has all of them; as many as the fullest has.
+    /// Some months are complete, but no year has all of them; as many as the fullest has.
     Partial { months: usize },
     /// The mean difference of its whole years.
     Whole { difference: f64, years: usize },
@@ -23,8 +20,8 @@ pub enum Year {
 /// and a mean of its months on the season.
 ///
 /// `months` is how many a whole year has.
-pub fn differences(cells: &[Cell], span: Span, months: usize) -> Vec<Year> {
-    let enough: Vec<&Cell> = cells.iter().filter(|cell| has_enough_days(cell)).collect();
+pub fn differences(cells: &[Cell], span: Span, months: usize, climate: &Climate) -> Vec<Year> {
+    let enough: Vec<&Cell> = cells.iter().filter(|cell| climate.is_complete(cell)).collect();
     let usual: Vec<f64> = (0..12).map(|month| mean(enough.iter().filter(|c| c.month == month))).collect();
 
     let mut slots = vec![Year::Empty; span.slots()];
@@ -61,11 +58,6 @@ impl Year {
     }
 }
 
-fn has_enough_days(cell: &Cell) -> bool {
-    let days = u32::from(cell.start.days_in_month().unsigned_abs());
-    cell.count + DAYS_MISSING_MAX >= days
-}
-
 fn mean<'a, 'b: 'a>(cells: impl Iterator<Item = &'a &'b Cell>) -> f64 {
     let (sum, count) = cells.fold((0.0, 0.0), |(sum, count), cell| (sum + cell.average, count + 1.0));
     sum / f64::max(count, 1.0)
@@ -81,7 +73,7 @@ mod tests {
     }
 
     fn of(cells: &[Cell]) -> Vec<Year> {
-        differences(cells, Span::of(cells), 12)
+        differences(cells, Span::of(cells), 12, &Climate::of(cells))
     }
 
     #[test]
@@ -102,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn a_month_with_more_than_ten_days_missing_has_no_mean() {
-        for (missing, expected) in [(10, true), (11, false)] {
+    fn a_month_with_more_than_three_days_missing_has_no_mean() {
+        for (missing, expected) in [(3, true), (4, false)] {
             let mut cells = year(1990, 12, 0.0);
             cells[6] = with_gap(cells[6].clone(), missing);
             assert_eq!(matches!(of(&cells)[0], Year::Whole { .. }), expected, "{missing} missing");
