@@ -1,5 +1,6 @@
 //! One file per command: what was typed → checked settings → run. Only here is anything printed.
 
+mod account;
 mod broker;
 mod completions;
 mod consumer;

@@ -339,7 +339,7 @@ pub fn csv(bytes: &[u8]) {
 /// Whatever the file is, compressed or not: recognised by what is in it.
 pub fn gzip(bytes: &[u8]) {
     let plain = read(bytes, &Options::default());
-    if bytes.starts_with(b"\x1F\x8B") {
+    if bytes.starts_with(b"\x1F\x8B") || bytes.starts_with(b"PK") {
         return;
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -362,8 +362,8 @@ fn weather(bytes: &[u8], format: InputFormat) {
     let options = Options { format: Some(format), ..Options::default() };
     let found = read(bytes, &options);
     let all = read(bytes, &Options { keep_flagged: true, ..options.clone() });
-    if let Ok(found) = &found {
-        let all = all.unwrap();
+    // A value that failed a check may be out of bounds, and then the file is refused.
+    if let (Ok(found), Ok(all)) = (&found, &all) {
         assert!(found.len() <= all.len(), "flags only leave out");
     }
     let station = Some(if matches!(format, InputFormat::OpenMeteoCsv | InputFormat::OpenMeteoJson) {
@@ -377,7 +377,7 @@ fn weather(bytes: &[u8], format: InputFormat) {
 /// Reads a file at once and byte by byte; the reports or the message must be the same.
 fn read(bytes: &[u8], options: &Options) -> Result<Vec<(String, u64)>, String> {
     let told = |found: Result<Weather, SourceError>| match found {
-        Ok(Weather { days: reports, place }) => {
+        Ok(Weather { days: reports, place, .. }) => {
             assert!(!reports.is_empty(), "a file without reports is an error");
             let mut decoder = Decoder::default();
             for report in &reports {

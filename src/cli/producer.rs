@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use super::shared::{Kafka, Metrics, choice};
 use crate::arguments::{parse_degrees, parse_duration, parse_rate, parse_start};
-use crate::source::{InputFormat, Unit};
+use crate::source::{Decimal, InputFormat, Options, Plausible, Unit};
 
 #[derive(Args, Debug)]
 pub struct Producer {
@@ -79,7 +79,7 @@ pub struct Synthetic {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Real weather")]
 pub struct Files {
-    /// Files to send: GHCN-Daily, NOAA, Open-Meteo, or any CSV; .gz too
+    /// Files, directories, patterns or - (stdin): see docs/WEATHER.md
     #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
     pub files: Vec<PathBuf>,
     /// Format of the files, if it is not recognised
@@ -98,7 +98,7 @@ pub struct Files {
     /// Also send observations that failed a quality check
     #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
     pub keep_flagged: bool,
-    /// Column of the date in a CSV
+    /// Column of the date in a CSV, or three: YEAR,MONTH,DAY
     #[arg(
         long,
         value_name = "NAME",
@@ -107,7 +107,16 @@ pub struct Files {
         hide_short_help = true
     )]
     pub date_column: Option<String>,
-    /// Column of the temperature in a CSV
+    /// How dates are written, as %d.%m.%Y or DD.MM.YYYY; or unix
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        requires = "files",
+        env = "ALMANAC_DATE_FORMAT",
+        hide_short_help = true
+    )]
+    pub date_format: Option<String>,
+    /// Column of the temperature in a CSV or of a model in Open-Meteo's
     #[arg(
         long,
         value_name = "NAME",
@@ -119,4 +128,81 @@ pub struct Files {
     /// Unit of that column
     #[arg(long, requires = "files", env = "ALMANAC_UNIT", value_parser = choice::<Unit>(), hide_short_help = true)]
     pub unit: Option<Unit>,
+    /// Values that stand for a missing one, besides the usual ones
+    #[arg(long, value_name = "VALUE", num_args = 1.., requires = "files", env = "ALMANAC_MISSING",
+          allow_negative_numbers = true, hide_short_help = true)]
+    pub missing: Vec<String>,
+    /// Temperatures in °C that are not refused [default: -100..100]
+    #[arg(long, value_name = "MIN..MAX", requires = "files", env = "ALMANAC_PLAUSIBLE", value_parser = parse_plausible,
+          allow_hyphen_values = true, hide_short_help = true)]
+    pub plausible: Option<Plausible>,
+    /// Column of the station in a CSV
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "files",
+        env = "ALMANAC_STATION_COLUMN",
+        hide_short_help = true
+    )]
+    pub station_column: Option<String>,
+    /// What separates the fields of a CSV: a character, or tab
+    #[arg(long, value_name = "CHARACTER", requires = "files", env = "ALMANAC_DELIMITER", value_parser = parse_delimiter,
+          hide_short_help = true)]
+    pub delimiter: Option<u8>,
+    /// What stands before decimals: . or ,
+    #[arg(long, value_name = "CHARACTER", requires = "files", env = "ALMANAC_DECIMAL", value_parser = parse_decimal,
+          hide_short_help = true)]
+    pub decimal: Option<Decimal>,
+    /// Lines before the header of a CSV
+    #[arg(long, value_name = "N", requires = "files", env = "ALMANAC_SKIP_LINES", hide_short_help = true)]
+    pub skip_lines: Option<u64>,
+}
+
+impl Files {
+    /// What is said of the files, apart from their paths.
+    pub fn options(&self) -> Options {
+        Options {
+            format: self.input_format,
+            station: self.station.clone(),
+            station_id: None,
+            keep_flagged: self.keep_flagged,
+            date_column: self.date_column.clone(),
+            date_format: self.date_format.clone(),
+            degrees_column: self.degrees_column.clone(),
+            unit: self.unit,
+            missing: self.missing.clone(),
+            station_column: self.station_column.clone(),
+            delimiter: self.delimiter,
+            decimal: self.decimal.unwrap_or_default(),
+            skip_lines: self.skip_lines,
+            plausible: self.plausible.unwrap_or_default(),
+        }
+    }
+}
+
+fn parse_plausible(text: &str) -> Result<Plausible, String> {
+    let limits = text
+        .split_once("..")
+        .and_then(|(min, max)| Some((parse_degrees(min).ok()?, parse_degrees(max).ok()?)));
+    match limits {
+        Some((min, max)) if min < max => Ok(Plausible { min, max }),
+        _ => Err("it is not MIN..MAX in °C, such as -60..60".to_owned()),
+    }
+}
+
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match (text, text.as_bytes()) {
+        ("tab" | "\\t", _) => Ok(b'\t'),
+        ("space", _) => Ok(b' '),
+        (_, [byte]) if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ => Err("it is not one character".to_owned()),
+    }
+}
+
+fn parse_decimal(text: &str) -> Result<Decimal, String> {
+    match text {
+        "." | "point" => Ok(Decimal::Point),
+        "," | "comma" => Ok(Decimal::Comma),
+        _ => Err("it is not a point or a comma".to_owned()),
+    }
 }

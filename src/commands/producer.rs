@@ -9,6 +9,7 @@ use indicatif::HumanCount;
 use jiff::Unit;
 use jiff::civil::{Date, date};
 
+use super::account::Rows;
 use super::progress::{self, AskOnDrop, Reached};
 use super::{Refusal, metrics};
 use crate::cli;
@@ -45,6 +46,7 @@ pub fn run(options: &cli::Producer) -> Result<()> {
     tell(&plan, &prepared);
     weather.tell_missing(&plan.topic, &prepared.present, &options.pace)?;
     let total = weather.count(&prepared.present, options.pace.days);
+    let rows = weather.rows(&prepared.present);
     let reports = weather.reports(prepared.present, &options.pace);
     let interval = options.pace.interval;
     let look = || Some(reached(&client, &trouble, total));
@@ -54,7 +56,11 @@ pub fn run(options: &cli::Producer) -> Result<()> {
         })
     };
     let result = progress::with_bar("days", look, send);
-    note!("sent {}", summary(client.acknowledged()));
+    let sent = client.acknowledged();
+    match rows {
+        None => note!("sent {}", summary(sent)),
+        Some(rows) => note!("sent {}", rows.text(sent, &plan.topic)),
+    }
     Ok(result?)
 }
 
@@ -108,7 +114,7 @@ pub(super) const AWAY: &str = "Kafka does not answer; waiting";
 /// The source of the reports.
 pub(super) enum Weather {
     Synthetic { seed: u64, start: Option<Date> },
-    Files(Vec<Report>),
+    Files(Box<source::Weather>),
 }
 
 impl Weather {
@@ -117,16 +123,14 @@ impl Weather {
         if files.files.is_empty() {
             return Ok(Weather::synthetic(&options.synthetic));
         }
-        let settings = source::Options {
-            format: files.input_format,
-            station: files.station.clone(),
-            station_id: None,
-            keep_flagged: files.keep_flagged,
-            date_column: files.date_column.clone(),
-            degrees_column: files.degrees_column.clone(),
-            unit: files.unit,
-        };
-        Ok(Weather::Files(source::read_files(&files.files, &settings)?.days))
+        Ok(Weather::Files(Box::new(source::read_files(&files.files, &files.options())?)))
+    }
+
+    /// What to account for, of files.
+    fn rows(&self, present: &HashSet<Date>) -> Option<Rows> {
+        let Weather::Files(weather) = self else { return None };
+        let present = weather.days.iter().filter(|report| present.contains(&report.date)).count() as u64;
+        Some(Rows { account: weather.account.clone(), days: weather.days.len() as u64, present })
     }
 
     pub(super) fn synthetic(options: &cli::Synthetic) -> Self {
@@ -137,8 +141,9 @@ impl Weather {
     fn count(&self, present: &HashSet<Date>, days: Option<u64>) -> Option<u64> {
         match self {
             Weather::Synthetic { .. } => days,
-            Weather::Files(reports) => {
-                let missing = reports.iter().filter(|report| !present.contains(&report.date)).count() as u64;
+            Weather::Files(weather) => {
+                let missing =
+                    weather.days.iter().filter(|report| !present.contains(&report.date)).count() as u64;
                 Some(missing.min(days.unwrap_or(u64::MAX)))
             }
         }
@@ -162,7 +167,7 @@ impl Weather {
         }
         let missing = match self {
             Weather::Synthetic { start, .. } => Missing::between(Weather::start(*start, present), present),
-            Weather::Files(reports) => Missing::of(reports, present),
+            Weather::Files(weather) => Missing::of(&weather.days, present),
         };
         let Some(missing) = missing else { return Ok(()) };
         let sent = missing.days.min(pace.days.unwrap_or(u64::MAX));
@@ -196,7 +201,7 @@ impl Weather {
                 let start = Weather::start(start, &present);
                 (Box::new(Synthetic::new(seed).reports(start)), seed, DUPLICATES)
             }
-            Weather::Files(reports) => (Box::new(reports.into_iter()), 0, 0.0),
+            Weather::Files(weather) => (Box::new(weather.days.into_iter()), 0, 0.0),
         };
         let missing = reports.filter(move |report| !present.contains(&report.date));
         let days = usize::try_from(pace.days.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);

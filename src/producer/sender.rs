@@ -29,6 +29,7 @@ pub struct Undelivered {
 pub struct Acknowledged {
     pub days: u64,
     pub repeats: u64,
+    pub oldest: Option<Date>,
     pub newest: Option<Date>,
 }
 
@@ -100,12 +101,14 @@ impl Sender {
 
     pub fn acknowledged(&self) -> Acknowledged {
         let tally = self.tally();
+        let day = |tag: &AtomicUsize, none| {
+            Some(tag.load(Ordering::Relaxed)).filter(|tag| *tag != none).map(|tag| from_tag(tag).0)
+        };
         Acknowledged {
             days: tally.days.load(Ordering::Relaxed),
             repeats: tally.repeats.load(Ordering::Relaxed),
-            newest: Some(tally.newest.load(Ordering::Relaxed))
-                .filter(|tag| *tag > 0)
-                .map(|tag| from_tag(tag).0),
+            oldest: day(&tally.oldest, usize::MAX),
+            newest: day(&tally.newest, 0),
         }
     }
 
@@ -186,7 +189,8 @@ struct Tally {
     lanes: [Lane; 12],
     days: AtomicU64,
     repeats: AtomicU64,
-    /// The tag of the newest day, 0 for none.
+    /// The tags of the oldest and the newest day; the largest and 0 for none.
+    oldest: AtomicUsize,
     newest: AtomicUsize,
     failed: AtomicU64,
     undelivered: Mutex<Undelivered>,
@@ -200,6 +204,7 @@ impl Tally {
             lanes: Default::default(),
             days: AtomicU64::default(),
             repeats: AtomicU64::default(),
+            oldest: AtomicUsize::new(usize::MAX),
             newest: AtomicUsize::default(),
             failed: AtomicU64::default(),
             undelivered: Mutex::default(),
@@ -232,6 +237,7 @@ impl Deliveries for Tally {
             return;
         }
         self.days.fetch_add(1, Ordering::Relaxed);
+        self.oldest.fetch_min(tag, Ordering::Relaxed);
         self.newest.fetch_max(tag, Ordering::Relaxed);
     }
 

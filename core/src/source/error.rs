@@ -31,23 +31,63 @@ pub enum SourceError {
     #[error("{name} is cut off: {place}")]
     CutOff { name: String, place: String },
 
-    #[error("the format of {name} is not known")]
-    UnknownFormat { name: String },
+    #[error("the format of {name} is not known: {found}")]
+    UnknownFormat { name: String, found: String, hint: String },
 
-    #[error(
-        "{name} is to be read as {}, which `--date-column`, `--degrees-column` and `--unit` have no part in",
-        format.name()
-    )]
-    ColumnsOfOtherFormat { name: String, format: InputFormat },
+    #[error("{name} is read as {}, which `{option}` has no part in", format.name())]
+    OptionOfText { name: String, format: InputFormat, option: &'static str },
 
     #[error("{name} is to be read as csv, but `{flag}` is missing")]
     MissingFlag { name: String, flag: &'static str, value: &'static str },
 
-    #[error("`--station` was given, but {name} is to be read as csv, which has no stations")]
-    StationOfCsv { name: String },
+    #[error("`--station` was given, but {name} has no column of stations that is known")]
+    NoStations { name: String },
+
+    #[error("{name} was to be read as {}, but has no header of that format: {found}", format.name())]
+    NoHeader { name: String, format: InputFormat, found: String },
 
     #[error("{name}, line {line}: there is no column {missing:?} among {columns}")]
-    MissingColumn { name: String, line: u64, missing: String, columns: String, hint: &'static str },
+    MissingColumn { name: String, line: u64, missing: String, columns: String, hint: String },
+
+    #[error("{name}, line {line}: column {column:?} is there {count} times")]
+    SameColumns { name: String, line: u64, column: String, count: usize },
+
+    #[error("{name} holds {count} columns of daily maxima: {columns}")]
+    SeveralColumns { name: String, count: usize, columns: String },
+
+    #[error("{name} does not say that its values are daily maxima: {found:?}")]
+    NoMaxima { name: String, found: String, hint: String },
+
+    #[error(
+        "{name} does not say in which unit its temperatures are, and from {min:?} to {max:?} they can be {units}"
+    )]
+    UnknownUnit { name: String, min: f64, max: f64, units: String, options: String },
+
+    #[error("{name}, {place}: {found:?} may be one of two days")]
+    AmbiguousDate { name: String, place: String, found: String },
+
+    #[error("{name}, {place}: {found:?} is an hour, not a day")]
+    Hourly { name: String, place: String, found: String, hint: String },
+
+    #[error("{name}, {place}: {found:?} is {degrees} °C, outside {min} to {max} °C")]
+    Implausible { name: String, place: String, found: String, degrees: f64, min: f64, max: f64 },
+
+    #[error("{name}, {place}: {found:?} stands for a missing value in many files")]
+    Suspicious { name: String, place: String, found: String },
+
+    #[error(
+        "{name} has other values for {contradictions} of its {days} days, and its column {column:?} differs"
+    )]
+    LikelyPlaces { name: String, contradictions: u64, days: u64, column: String },
+
+    #[error("{name} is an archive without a file of daily temperatures: {members}")]
+    NoMember { name: String, members: String },
+
+    #[error("{name} is an archive with {count} files of daily temperatures: {members}")]
+    SeveralMembers { name: String, count: usize, members: String },
+
+    #[error("can't read the archive {name}: {why}")]
+    Archive { name: String, why: String },
 
     #[error("{name}, line {line}: {found} fields instead of {expected}")]
     FieldCount { name: String, line: u64, found: usize, expected: usize },
@@ -63,11 +103,8 @@ pub enum SourceError {
     )]
     LongLine { name: String, line: u64, max: usize },
 
-    #[error("{name} has more than {max} bytes, too many for one answer of Open-Meteo")]
+    #[error("{name} has more than {max} bytes, too many for JSON")]
     LongJson { name: String, max: u64 },
-
-    #[error("{name} has more temperatures than the calendar has days")]
-    TooManyReports { name: String },
 
     #[error("{name} has more stations than the world: {ids}")]
     TooManyStations { name: String, ids: String },
@@ -75,8 +112,8 @@ pub enum SourceError {
     #[error("{name}, {place}: {found:?} is not {expected}")]
     Invalid { name: String, place: String, found: String, expected: &'static str },
 
-    #[error("{name} is not the JSON that Open-Meteo sends: {what}")]
-    Json { name: String, what: String, hint: Option<&'static str> },
+    #[error("{name} is not the JSON that {whose} sends: {what}")]
+    Json { name: String, whose: &'static str, what: String, hint: Option<&'static str> },
 
     #[error("{name} holds Open-Meteo's refusal instead of data: {reason}")]
     Refusal { name: String, reason: String },
@@ -90,46 +127,76 @@ pub enum SourceError {
     #[error("the files hold several places: {}", joined(places))]
     SeveralPlaces { places: Vec<String> },
 
+    #[error("no file in {name}")]
+    NoFile { name: String },
+
     #[error("no temperatures found in {name}")]
     NoTemperatures { name: String },
 
     #[error("no temperatures found in {name}; {flagged} with a quality flag were left out")]
-    OnlyFlagged { name: String, flagged: usize },
+    OnlyFlagged { name: String, flagged: u64 },
 }
 
 impl Failure for SourceError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            SourceError::UnknownFormat { .. } => {
+            SourceError::UnknownFormat { hint, .. }
+            | SourceError::MissingColumn { hint, .. }
+            | SourceError::NoMaxima { hint, .. }
+            | SourceError::Hourly { hint, .. } => return Some(hint.clone()),
+            SourceError::UnknownUnit { options, .. } => {
+                return Some(format!("say which it is with `--unit {options}`"));
+            }
+            SourceError::AmbiguousDate { .. } => {
+                "say which with `--date-format`, for example `--date-format %m/%d/%Y` or `--date-format %d/%m/%Y`"
+            }
+            SourceError::Implausible { found, .. } => {
                 return Some(format!(
-                    "say which it is with `--input-format` ({}), or what a CSV holds with `--date-column`, \
-                     `--degrees-column` and `--unit`",
-                    format_names()
+                    "if it stands for a missing value, add `--missing {found}`; if it is right, `--plausible MIN..MAX`"
                 ));
             }
+            SourceError::Suspicious { found, .. } => {
+                return Some(format!(
+                    "if it does here, add `--missing {found}`; if it is right, `--plausible MIN..MAX`"
+                ));
+            }
+            SourceError::LikelyPlaces { column, .. } => {
+                return Some(format!(
+                    "if it names places, add `--station-column {column:?}` and `--station`"
+                ));
+            }
+            SourceError::SeveralColumns { .. } => "pick one with `--degrees-column NAME`",
+            SourceError::SeveralMembers { .. } => "unpack it and name one of them",
+            SourceError::NoMember { .. } => {
+                "unpack it and read the file with `--input-format` or `--date-column`"
+            }
+            SourceError::NoHeader { .. } => "leave `--input-format` out, or name another",
             SourceError::MissingFlag { flag, value, .. } => return Some(format!("add `{flag} {value}`")),
             SourceError::Json { hint, .. } => return hint.map(str::to_owned),
             SourceError::CutOff { .. } => "fetch the file again",
-            SourceError::ColumnsOfOtherFormat { .. } => "leave them out, or use `--input-format csv`",
-            SourceError::StationOfCsv { .. } => "leave `--station` out",
-            SourceError::MissingColumn { hint, .. } => hint,
+            SourceError::NoStations { .. } => {
+                "name it with `--station-column NAME`, or leave `--station` out"
+            }
+            SourceError::OptionOfText { .. } => "leave it out",
             SourceError::FieldCount { .. } => "if the file is cut off or damaged there, fetch it again",
             SourceError::OpenQuote { .. } => "if the file is cut off, fetch it again",
             SourceError::TextAfterQuote { .. } => "a quote inside a field is written \"\"",
             SourceError::LongJson { .. } => "split it by place",
             SourceError::TooManyStations { .. } => "`--input-format` says which format it is",
             SourceError::Refusal { .. } => "correct the request and fetch it again",
-            SourceError::SeveralStations { .. } => "pick one with `--station ID`",
-            SourceError::UnknownStation { .. } => "pick one of those with `--station ID`",
             SourceError::SeveralPlaces { .. } => {
                 "send each place to a topic of its own, or add `--station-id ID` if all are of one place"
             }
+            SourceError::SeveralStations { .. } => "pick one with `--station ID`",
+            SourceError::UnknownStation { .. } => "pick one of those with `--station ID`",
             SourceError::OnlyFlagged { .. } => "take them nevertheless with `--keep-flagged`",
             SourceError::Open { .. }
             | SourceError::Read { .. }
             | SourceError::LongLine { .. }
-            | SourceError::TooManyReports { .. }
+            | SourceError::SameColumns { .. }
+            | SourceError::Archive { .. }
             | SourceError::Invalid { .. }
+            | SourceError::NoFile { .. }
             | SourceError::NoTemperatures { .. } => return None,
         };
         Some(hint.to_owned())
@@ -196,15 +263,10 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 /// A field as a message shows it.
-fn shown(field: &[u8]) -> String {
+pub(super) fn shown(field: &[u8]) -> String {
     let text = String::from_utf8_lossy(field);
     match text.char_indices().nth(SHOWN_LENGTH_MAX) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.into_owned(),
     }
-}
-
-fn format_names() -> String {
-    let names: Vec<&str> = InputFormat::ALL.iter().map(|(_, name, _)| *name).collect();
-    names.join(", ")
 }

@@ -5,19 +5,16 @@ use std::io::{self, BufRead, Chain, Cursor, Read};
 use flate2::bufread::GzDecoder;
 
 /// The first bytes of each member.
-pub(super) const MAGIC: &[u8] = b"\x1F\x8B";
-
-/// How many bytes of a refused file are still decompressed, to learn whether it is damaged. It takes some seconds, and is
-/// far more than any file of one station has.
-const DRAINED_MAX: u64 = 1 << 30;
+pub const MAGIC: &[u8] = b"\x1F\x8B";
 
 /// The content of a compressed file.
-pub(super) struct Gzip<R> {
+pub struct Gzip<R> {
+    name: String,
     /// None at the end, and after an error.
     member: Option<GzDecoder<Chain<Cursor<Vec<u8>>, R>>>,
     damage: Option<Damage>,
     /// Whether other bytes than zeros followed the last member.
-    pub(super) has_garbage: bool,
+    has_garbage: bool,
 }
 
 /// Why there is no more, to be said as often as it is asked for.
@@ -43,17 +40,10 @@ impl Damage {
 }
 
 impl<R: BufRead> Gzip<R> {
-    /// The content of the bytes `start`, which have been read already, and `rest`.
-    pub(super) fn new(start: Vec<u8>, rest: R) -> Gzip<R> {
-        let member = Some(GzDecoder::new(Cursor::new(start).chain(rest)));
-        Gzip { member, damage: None, has_garbage: false }
-    }
-
-    /// The error of a damaged file. Everything in it is in doubt then, whatever was read of it so far and found to be
-    /// wrong: how much that was depends on how the bytes came.
-    pub(super) fn into_damage(mut self) -> Option<io::Error> {
-        let drained = io::copy(&mut self.by_ref().take(DRAINED_MAX), &mut io::sink());
-        self.damage.map(|damage| damage.error()).or(drained.err())
+    /// The content of `bytes`, which are those of a file called `name`.
+    pub fn new(name: &str, bytes: R) -> Gzip<R> {
+        let member = Some(GzDecoder::new(Cursor::new(Vec::new()).chain(bytes)));
+        Gzip { name: name.to_owned(), member, damage: None, has_garbage: false }
     }
 
     /// Goes on to the next member, if there is one.
@@ -78,6 +68,9 @@ impl<R: BufRead> Gzip<R> {
             self.has_garbage = bytes.iter().any(|byte| *byte != 0);
             let length = bytes.len();
             rest.consume(length);
+        }
+        if self.has_garbage {
+            tracing::warn!("{}: bytes after its compressed data were ignored", self.name);
         }
         Ok(())
     }
@@ -166,7 +159,7 @@ mod tests {
         ] {
             let bytes = [&whole, rest].concat();
             assert_eq!(degrees(&bytes).unwrap(), [15.1, 15.2, 16.1], "{rest:?}");
-            let mut gzip = Gzip::new(Vec::new(), BufReader::with_capacity(1, &*bytes));
+            let mut gzip = Gzip::new("x", BufReader::with_capacity(1, &*bytes));
             io::copy(&mut gzip, &mut io::sink()).unwrap();
             assert_eq!(gzip.has_garbage, rest.iter().any(|byte| *byte != 0), "{rest:?}");
         }

@@ -1,0 +1,751 @@
+//! Reads delimited text as a [`Table`] says.
+
+use std::io::Read;
+
+use jiff::civil::Date;
+
+use super::dates::{DateForm, NoDate, date_of, pattern};
+use super::error::{SourceError, listed, shown};
+use super::facts::{Facts, leading_number};
+use super::formats::{
+    Candidate, Dates, Flag, Names, OPEN_METEO_VARIABLE, PLAIN, Table, UnitRule, clean, is_exactly, is_named,
+    unit_in_header,
+};
+use super::head::{Start, fields, find_header, likely_header, lines};
+use super::numbers::{EXPECTED_TENTHS, Marks, is_missing_word, is_suspicious, parse_number};
+use super::options::{InputFormat, Options, Plausible, Unit};
+use super::rows::{Row, Rows};
+use super::weather::{Collected, Want};
+use crate::choice::Choice;
+
+const EXPECTED_DAY: &str = "a day of the calendar (YYYY-MM-DD or YYYYMMDD)";
+const EXPECTED_UNIT: &str = "a unit that is known here (°C or °F)";
+
+/// The width to which NOAA's bulk files pad their values.
+const BULK_WIDTH: usize = 5;
+
+/// The columns of a CSV that say of which place a row is. One called `name` may be that of an observer.
+const STATION_NAMES: Names = &[
+    "station",
+    "station_id",
+    "stationid",
+    "station id",
+    "station_code",
+    "stid",
+    "staid",
+    "stn",
+    "icao",
+    "wban",
+    "usaf",
+    "city",
+    "town",
+    "place",
+    "location",
+    "location_id",
+    "site",
+    "site_id",
+    "municipality",
+    "county",
+    "region",
+    "country",
+    "state",
+];
+
+/// Reads a file of a known format, with the columns that the user names instead of its own.
+pub(super) fn read<'a>(
+    bytes: impl Read,
+    head: &[u8],
+    table: &Table,
+    start: &Start,
+    options: &'a Options,
+    collected: &mut Collected<'a>,
+) -> Result<(), SourceError> {
+    let mut table = table.clone();
+    let date_columns = date_columns(options);
+    match date_columns.as_slice() {
+        [] => {}
+        [year, month, day] => table.date = Dates::Columns([year, month, day].map(std::slice::from_ref)),
+        columns => table.date = Dates::Column(columns),
+    }
+    let degrees = options.degrees_column.as_deref();
+    table.degrees = degrees.as_ref().map_or(table.degrees, std::slice::from_ref);
+    let station = options.station_column.as_deref();
+    table.station = station.as_ref().map_or(table.station, std::slice::from_ref);
+    let date_pattern = options.date_format.as_deref().map(pattern);
+    table.date_form = date_pattern.as_deref().map_or(table.date_form, DateForm::of_pattern);
+    table.unit = options.unit.map_or(table.unit, UnitRule::Is);
+    let mut reader = Reader::new(&table, options, head, start);
+    reader.read(Rows::new(collected.name, bytes, start.delimiter), start, collected)
+}
+
+/// The columns that the user names for the date: one, or year, month and day.
+fn date_columns(options: &Options) -> Vec<&str> {
+    options.date_column.iter().flat_map(|columns| columns.split(',')).map(str::trim).collect()
+}
+
+/// Whether a CSV has all columns that the user names.
+pub(super) fn fits(head: &[u8], options: &Options) -> bool {
+    let mut columns = date_columns(options);
+    columns.extend(options.degrees_column.as_deref());
+    find_header(head, &columns, options).is_some_and(|start| {
+        let line = lines(head).nth(start.lines as usize).map(|(_, line)| line);
+        let fields = fields(line.unwrap_or_default(), start.delimiter);
+        columns.iter().all(|column| fields.iter().any(|field| is_named(field, &[column])))
+    })
+}
+
+/// Reads any CSV with a header: the user says which columns hold the date and the temperature, and in which unit. almanac
+/// guesses none of them: nobody would notice a wrong guess.
+pub(super) fn read_any<'a>(
+    bytes: impl Read,
+    head: &[u8],
+    options: &'a Options,
+    collected: &mut Collected<'a>,
+) -> Result<(), SourceError> {
+    let missing = |flag, value| SourceError::MissingFlag { name: collected.name.to_owned(), flag, value };
+    let mut columns = date_columns(options);
+    if columns.is_empty() {
+        return Err(missing("--date-column", "HEADER"));
+    }
+    columns.push(options.degrees_column.as_deref().ok_or_else(|| missing("--degrees-column", "HEADER"))?);
+    let unit = options.unit.ok_or_else(|| missing("--unit", "c|f|tenths-c"))?;
+    let start = find_header(head, &columns, options).or_else(|| likely_header(head, options));
+    let lines = options.skip_lines.unwrap_or(0);
+    let start = start.unwrap_or(Start { delimiter: b',', lines, length: 0, is_header: true });
+    let table = Table {
+        unit: UnitRule::Is(unit),
+        missing: &["-9999"],
+        station: STATION_NAMES,
+        latitude: &["latitude", "lat"],
+        longitude: &["longitude", "lon", "lng", "long"],
+        elevation: &["elevation", "altitude"],
+        ..PLAIN
+    };
+    read(bytes, head, &table, &start, options, collected)
+}
+
+/// The columns of a header, by their indices.
+struct Columns {
+    count: usize,
+    /// The highest index that is read.
+    last: usize,
+    /// The date, or year, month and day.
+    date: [usize; 3],
+    has_three: bool,
+    degrees: usize,
+    degrees_name: String,
+    element: Option<usize>,
+    flag: Option<usize>,
+    station: Option<usize>,
+    /// Name, latitude, longitude and elevation.
+    place: [Option<usize>; 4],
+    /// None if only the values tell.
+    unit: Option<Unit>,
+    /// Whether a fraction is an error.
+    is_whole: bool,
+    /// Whether it is the header of NOAA's bulk files.
+    is_bulk: bool,
+}
+
+/// What values without a known unit are like.
+#[derive(Default)]
+struct Evidence {
+    count: u64,
+    min: f64,
+    max: f64,
+    has_fractions: bool,
+    is_padded: bool,
+}
+
+/// A column of a CSV that nobody named.
+struct Other {
+    index: usize,
+    name: String,
+    first: Vec<u8>,
+    /// Whether it has several texts, none of them a number.
+    differs: bool,
+    is_text: bool,
+}
+
+struct Reader<'t> {
+    table: &'t Table<'t>,
+    options: &'t Options,
+    marks: Marks,
+    facts: Facts,
+    /// How far local time is ahead of UTC, in seconds.
+    offset: i64,
+    /// The headers that came, and which of them is that of the rows now. None in a section without temperatures.
+    headers: Vec<Columns>,
+    current: Option<usize>,
+    /// The last header of a section without temperatures, as an error.
+    without: Option<SourceError>,
+    evidence: Evidence,
+    others: Vec<Other>,
+    told: Result<(), String>,
+}
+
+impl<'t> Reader<'t> {
+    fn new(table: &'t Table<'t>, options: &'t Options, head: &[u8], start: &Start) -> Reader<'t> {
+        let mut facts = Facts::default();
+        let before = head.get(..start.length).unwrap_or_default();
+        for (_, line) in lines(before) {
+            facts.push(fields(line, start.delimiter).into_iter());
+        }
+        let told = match table.told_by {
+            Some(text) if memchr::memmem::find(before, text.as_bytes()).is_none() => {
+                let line = lines(before)
+                    .map(|(_, line)| line)
+                    .filter(|line| line.starts_with(b"Lufttemperatur"))
+                    .last();
+                Err(shown(line.unwrap_or_default()))
+            }
+            _ => Ok(()),
+        };
+        let marks = options.missing.iter().map(String::as_str).chain(table.missing.iter().copied());
+        Reader {
+            table,
+            options,
+            marks: Marks::new(marks),
+            facts,
+            offset: 0,
+            headers: Vec::new(),
+            current: None,
+            without: None,
+            evidence: Evidence { is_padded: true, ..Evidence::default() },
+            others: Vec::new(),
+            told,
+        }
+    }
+
+    fn read(
+        &mut self,
+        mut rows: Rows<impl Read>,
+        start: &Start,
+        collected: &mut Collected,
+    ) -> Result<(), SourceError> {
+        if let Err(found) = &self.told {
+            let (name, hint) = (collected.name.to_owned(), self.table.advice.to_owned());
+            return Err(SourceError::NoMaxima { name, found: found.clone(), hint });
+        }
+        rows.skip_lines(start.lines)?;
+        if start.is_header {
+            if let Some(row) = rows.next_header()? {
+                self.first_header(&row)?;
+            }
+        } else if let Some(bare) = self.table.bare {
+            let fields: Vec<&[u8]> = bare.columns.iter().map(|column| column.as_bytes()).collect();
+            self.headers.extend(self.columns(&fields)?);
+            self.current = Some(0);
+        }
+        while let Some(row) = rows.next()? {
+            self.row(&row, collected)?;
+        }
+        match self.without.take() {
+            Some(error) if self.headers.is_empty() => return Err(error),
+            _ => {}
+        }
+        self.decide_unit(collected)?;
+        self.refuse_places(collected)
+    }
+
+    fn first_header(&mut self, row: &Row) -> Result<(), SourceError> {
+        if self.table.has_sections && !self.is_header(row) {
+            self.facts.push(row.fields());
+            return Ok(());
+        }
+        self.take_header(row, true).map(drop)
+    }
+
+    /// Whether a row is a header: it names the date's columns.
+    fn is_header(&self, row: &Row) -> bool {
+        let has = |names: Names| row.fields().any(|field| is_named(field, names));
+        match self.table.date {
+            Dates::Column(names) => has(names),
+            Dates::Columns(names) => names.into_iter().all(has),
+        }
+    }
+
+    /// Takes a row for a header, if it is one or the first. A header may come again, also with other columns.
+    fn take_header(&mut self, row: &Row, is_first: bool) -> Result<bool, SourceError> {
+        if !is_first && !self.is_header(row) {
+            return Ok(false);
+        }
+        let fields: Vec<&[u8]> = row.fields().collect();
+        match self.columns(&fields).and_then(|columns| columns.ok_or_else(|| self.no_column(row))) {
+            Ok(columns) => {
+                if self.table.format == InputFormat::Csv && self.headers.is_empty() {
+                    self.watch_others(row, &columns);
+                }
+                self.current = Some(self.headers.len());
+                self.headers.push(columns);
+            }
+            Err(error @ SourceError::MissingColumn { .. }) if self.table.has_sections => {
+                self.current = None;
+                self.without = Some(error);
+            }
+            Err(error) => return Err(placed(error, row)),
+        }
+        Ok(true)
+    }
+
+    /// The columns of a header; none if there is no temperature or no date among them.
+    fn columns(&self, fields: &[&[u8]]) -> Result<Option<Columns>, SourceError> {
+        let table = self.table;
+        let index = |names: Names| {
+            let exact = fields.iter().position(|field| is_exactly(field, names));
+            exact.or_else(|| fields.iter().position(|field| is_named(field, names)))
+        };
+        let date = match table.date {
+            Dates::Column(names) => index(names).map(|index| [index; 3]),
+            Dates::Columns([year, month, day]) => {
+                index(year).zip(index(month)).zip(index(day)).map(|((year, month), day)| [year, month, day])
+            }
+        };
+        let (Some(date), Some(degrees)) = (date, index(table.degrees)) else { return Ok(None) };
+        let degrees_name = fields.get(degrees).map(|field| clean(field)).unwrap_or_default();
+        let same = fields.iter().filter(|field| clean(field) == degrees_name).count();
+        if same > 1 {
+            let column = degrees_name;
+            return Err(SourceError::SameColumns { name: String::new(), line: 0, column, count: same });
+        }
+        let flag = match table.flag {
+            Flag::None => None,
+            Flag::Set(names) | Flag::Part(names, _) | Flag::OneOf(names, _) | Flag::NoneOf(names, _) => {
+                index(names)
+            }
+        };
+        let unit = match table.unit {
+            UnitRule::Is(unit) => Some(unit),
+            UnitRule::WholeTenths => Some(Unit::TenthsC),
+            UnitRule::OneOf(_) => None,
+            UnitRule::InHeader => match unit_in_header(&degrees_name) {
+                Some(unit) => Some(unit),
+                None => {
+                    let place = format!("column {} ({})", degrees + 1, table.degrees.first().unwrap_or(&""));
+                    return Err(SourceError::invalid("", place, degrees_name.as_bytes(), EXPECTED_UNIT));
+                }
+            },
+        };
+        let element = table.element.and_then(|(name, _)| index(&[name]));
+        let station = index(table.station);
+        let read = [Some(degrees), flag, element, station].into_iter().flatten().chain(date);
+        Ok(Some(Columns {
+            count: fields.len(),
+            last: read.max().unwrap_or(degrees),
+            date,
+            has_three: matches!(table.date, Dates::Columns(_)),
+            degrees,
+            degrees_name,
+            element,
+            flag,
+            station,
+            place: [table.name, table.latitude, table.longitude, table.elevation].map(index),
+            unit,
+            is_whole: matches!(table.unit, UnitRule::WholeTenths),
+            is_bulk: flag.is_some()
+                && ["LATITUDE", "LONGITUDE", "ELEVATION", "NAME"].iter().all(|it| index(&[it]).is_some()),
+        }))
+    }
+
+    /// The error that a header lacks the temperature, or the date.
+    fn no_column(&self, row: &Row) -> SourceError {
+        let has = |names: Names| row.fields().any(|field| is_named(field, names));
+        let date: &[Names] = match &self.table.date {
+            Dates::Column(names) => std::slice::from_ref(names),
+            Dates::Columns(names) => names,
+        };
+        let is_any = self.table.format == InputFormat::Csv;
+        if let Some(names) = date.iter().find(|names| !has(names)) {
+            let is_named = is_any || self.options.date_column.is_some();
+            let hint = if is_named { "name another with `--date-column`" } else { self.table.advice };
+            return row.missing_column(names.first().unwrap_or(&""), hint);
+        }
+        let models: Vec<&[u8]> = row
+            .fields()
+            .filter(|field| {
+                field.starts_with(OPEN_METEO_VARIABLE.as_bytes()) && self.options.degrees_column.is_none()
+            })
+            .collect();
+        if !models.is_empty() {
+            let (name, count) = (row.name.to_owned(), models.len());
+            return SourceError::SeveralColumns { name, count, columns: listed(models.into_iter()) };
+        }
+        let is_named_by_user = is_any || self.options.degrees_column.is_some();
+        let hint = if is_named_by_user { "name another with `--degrees-column`" } else { self.table.advice };
+        row.missing_column(self.table.degrees.first().unwrap_or(&""), hint)
+    }
+
+    #[inline]
+    fn row(&mut self, row: &Row, collected: &mut Collected) -> Result<(), SourceError> {
+        let Some(columns) = self.current.and_then(|current| self.headers.get(current)) else {
+            return self.row_outside(row);
+        };
+        if row.len() != columns.count && !(self.table.is_ragged && row.len() > columns.last) {
+            return self.row_of_other_length(row, collected);
+        }
+        if let (Some(element), Some((_, wanted))) = (columns.element, self.table.element)
+            && row.field(element) != wanted
+        {
+            return Ok(());
+        }
+        match self.want(columns, row, collected) {
+            Want::Yes => {}
+            Want::No => return Ok(()),
+            Want::New => {
+                if self.take_header(row, false)? || !self.note(row, collected)? {
+                    return Ok(());
+                }
+            }
+        }
+        if self.value(row, collected)? || self.take_header(row, false)? {
+            return Ok(());
+        }
+        Err(self.invalid(row))
+    }
+
+    /// The columns of the rows now.
+    fn now(&self) -> Option<&Columns> {
+        self.current.and_then(|current| self.headers.get(current))
+    }
+
+    #[inline]
+    fn want(&self, columns: &Columns, row: &Row, collected: &mut Collected) -> Want {
+        match columns.station {
+            Some(station) => collected.want(row.field(station)),
+            None => collected.want(b""),
+        }
+    }
+
+    /// A row before the first header, or in a section without temperatures.
+    fn row_outside(&mut self, row: &Row) -> Result<(), SourceError> {
+        if !self.take_header(row, false)? && self.headers.is_empty() && self.without.is_none() {
+            self.facts.push(row.fields());
+        }
+        Ok(())
+    }
+
+    /// A header with other columns, or a row of a header before the last.
+    fn row_of_other_length(&mut self, row: &Row, collected: &mut Collected) -> Result<(), SourceError> {
+        if self.take_header(row, false)? {
+            return Ok(());
+        }
+        let before = self.headers.iter().rposition(|columns| columns.count == row.len());
+        match before {
+            Some(before) if !self.table.has_sections && before + 1 < self.headers.len() => {
+                let current = self.current.replace(before);
+                let read = self.row(row, collected);
+                self.current = current;
+                read
+            }
+            _ => Err(row.wrong_length(self.now().map_or(0, |columns| columns.count))),
+        }
+    }
+
+    /// Notes the station of a row that was not seen before; whether its rows are read.
+    fn note(&mut self, row: &Row, collected: &mut Collected) -> Result<bool, SourceError> {
+        let Some(columns) = self.now() else { return Ok(false) };
+        let station = columns.station.map_or(b"".as_slice(), |station| row.field(station));
+        let is_told = self.facts.get(self.table.station, b"").map(str::as_bytes) == collected.wanted();
+        if columns.station.is_none() && !is_told && collected.wanted().is_some() {
+            return Err(SourceError::NoStations { name: row.name.to_owned() });
+        }
+        if !collected.note(station)? {
+            return Ok(false);
+        }
+        let fact = |names: Names| self.facts.get(names, station);
+        let field = |index: usize| {
+            let index = columns.place.get(index).copied().flatten()?;
+            Some(clean(row.field(index))).filter(|field| !field.is_empty())
+        };
+        let text = |index, names| field(index).or_else(|| fact(names).map(str::to_owned));
+        let number = |index, names| text(index, names).and_then(|text| leading_number(&text));
+        let place = &mut collected.place;
+        let table = self.table;
+        place.name = text(0, table.name);
+        place.latitude = number(1, table.latitude);
+        place.longitude = number(2, table.longitude);
+        place.elevation = number(3, table.elevation);
+        place.source = table.credit.source.map(str::to_owned);
+        place.attribution = table.credit.attribution.map(str::to_owned);
+        place.licence = table.credit.licence.map(str::to_owned);
+        place.station = match (table.format, place.latitude, place.longitude) {
+            (InputFormat::OpenMeteoCsv, Some(latitude), Some(longitude)) => format!("{latitude},{longitude}"),
+            _ if columns.station.is_none() => fact(table.station).unwrap_or_default().to_owned(),
+            _ => clean(station),
+        };
+        self.offset = fact(&["utc_offset_seconds"]).and_then(|offset| offset.parse().ok()).unwrap_or(0);
+        Ok(true)
+    }
+
+    /// Reads the value of a row; false if it is none, or its date.
+    #[inline]
+    fn value(&mut self, row: &Row, collected: &mut Collected) -> Result<bool, SourceError> {
+        let Some(columns) = self.current.and_then(|current| self.headers.get(current)) else {
+            return Ok(true);
+        };
+        if self.table.ends_lines && !row.is_ended && columns.degrees + 1 == columns.count {
+            return Err(row.cut_off());
+        }
+        let text = row.field(columns.degrees);
+        if is_missing_word(text) || self.marks.has_word(text) {
+            collected.account.missing += 1;
+            return Ok(true);
+        }
+        let Some(number) = parse_number(text, self.options.decimal) else { return Ok(false) };
+        if self.marks.has_number(number) {
+            collected.account.missing += 1;
+            return Ok(true);
+        }
+        let Ok(date) = self.date(columns, row) else { return Ok(false) };
+        if columns.is_whole && number.fract() != 0.0 {
+            return Ok(false);
+        }
+        for other in &mut self.others {
+            other.see(row);
+        }
+        let is_flagged = self.is_flagged(columns, row);
+        if is_flagged && !collected.keep_flagged {
+            collected.account.flagged += 1;
+            return Ok(true);
+        }
+        match columns.unit {
+            Some(unit) => {
+                let degrees = unit.to_celsius(number);
+                if !self.is_plausible(degrees) {
+                    return Err(self.implausible(columns, row, degrees));
+                }
+                collected.add(row.line, date, degrees);
+            }
+            None => {
+                // A value that failed a quality check may be anything.
+                if !is_flagged {
+                    self.evidence.see(number, row.raw(columns.degrees).len());
+                }
+                collected.add(row.line, date, number);
+            }
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn date(&self, columns: &Columns, row: &Row) -> Result<Date, NoDate> {
+        if !columns.has_three {
+            return self.table.date_form.parse(row.field(columns.date[0]), self.offset);
+        }
+        let [year, month, day] = columns.date.map(|index| {
+            let text = row.field(index);
+            let is_number = !text.is_empty() && text.len() <= 4 && text.iter().all(u8::is_ascii_digit);
+            is_number.then(|| text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
+        });
+        year.zip(month)
+            .zip(day)
+            .and_then(|((year, month), day)| date_of(year, month, day))
+            .ok_or(NoDate::Invalid)
+    }
+
+    #[inline]
+    fn is_flagged(&self, columns: &Columns, row: &Row) -> bool {
+        let Some(index) = columns.flag else { return false };
+        let flag = row.field(index);
+        let is_one = |flags: Names| flags.iter().any(|known| flag == known.as_bytes());
+        match self.table.flag {
+            Flag::None => false,
+            Flag::Set(_) => !flag.is_empty(),
+            Flag::Part(_, part) => {
+                flag.split(|byte| *byte == b',').nth(part).is_some_and(|flag| !flag.trim_ascii().is_empty())
+            }
+            Flag::OneOf(_, flags) => is_one(flags),
+            Flag::NoneOf(_, flags) => !is_one(flags),
+        }
+    }
+
+    /// Whether nobody is surprised at such a temperature.
+    #[inline]
+    fn is_plausible(&self, degrees: f64) -> bool {
+        let Plausible { min, max } = self.options.plausible;
+        (min..=max).contains(&degrees) && !(self.is_unknown() && is_suspicious(degrees))
+    }
+
+    /// Whether it is a CSV whose marks for missing values nobody knows.
+    fn is_unknown(&self) -> bool {
+        self.table.format == InputFormat::Csv && self.options.plausible == Plausible::default()
+    }
+
+    fn implausible(&self, columns: &Columns, row: &Row, degrees: f64) -> SourceError {
+        let (name, found) = (row.name.to_owned(), shown(row.field(columns.degrees)));
+        let place = row.place(columns.degrees, &columns.degrees_name);
+        let Plausible { min, max } = self.options.plausible;
+        if (min..=max).contains(&degrees) {
+            return SourceError::Suspicious { name, place, found };
+        }
+        SourceError::Implausible { name, place, found, degrees, min, max }
+    }
+
+    /// Why a row has no value.
+    fn invalid(&self, row: &Row) -> SourceError {
+        let Some(columns) = self.now() else { return row.wrong_length(0) };
+        let number = parse_number(row.field(columns.degrees), self.options.decimal);
+        let name = table_name(self.table.degrees, &columns.degrees_name);
+        if columns.is_whole && number.is_none_or(|number| number.fract() != 0.0) {
+            return row.invalid(columns.degrees, name, EXPECTED_TENTHS);
+        }
+        if number.is_none() {
+            return row.invalid(columns.degrees, name, "a temperature");
+        }
+        let names = match self.table.date {
+            Dates::Column(names) | Dates::Columns([.., names]) => names,
+        };
+        let (index, date) = (columns.date[0], names.first().unwrap_or(&""));
+        if columns.has_three {
+            return row.invalid(columns.date[2], date, "a day of that month");
+        }
+        let (name, place, found) = (row.name.to_owned(), row.place(index, date), shown(row.field(index)));
+        match self.date(columns, row) {
+            Err(NoDate::Ambiguous) => SourceError::AmbiguousDate { name, place, found },
+            Err(NoDate::Hour) => {
+                SourceError::Hourly { name, place, found, hint: self.table.advice.to_owned() }
+            }
+            _ if self.options.date_format.is_some() => {
+                row.invalid(index, date, "a day as `--date-format` says")
+            }
+            _ => row.invalid(index, date, EXPECTED_DAY),
+        }
+    }
+
+    /// Converts what was read, if only the values tell in which unit they are.
+    fn decide_unit(&self, collected: &mut Collected) -> Result<(), SourceError> {
+        let (UnitRule::OneOf(candidates), true) = (self.table.unit, self.evidence.count > 0) else {
+            return Ok(());
+        };
+        let is_bulk = self.evidence.is_padded && self.headers.iter().all(|columns| columns.is_bulk);
+        let possible: Vec<&Candidate> = candidates
+            .iter()
+            .filter(|candidate| self.evidence.allows(candidate))
+            .filter(|candidate| !is_bulk || candidate.unit == Unit::TenthsC)
+            .collect();
+        let Evidence { min, max, .. } = self.evidence;
+        let [Candidate { unit, .. }] = possible.as_slice() else {
+            let names = |candidates: &[&Candidate], separator: &str| {
+                let names: Vec<&str> = candidates.iter().map(|candidate| candidate.unit.name()).collect();
+                names.join(separator)
+            };
+            let all: Vec<&Candidate> = candidates.iter().collect();
+            let units = if possible.is_empty() {
+                "in none that it may have".to_owned()
+            } else {
+                names(&possible, " or ")
+            };
+            let options = names(if possible.is_empty() { &all } else { &possible }, "|");
+            return Err(SourceError::UnknownUnit {
+                name: collected.name.to_owned(),
+                min,
+                max,
+                units,
+                options,
+            });
+        };
+        collected.convert(|value| unit.to_celsius(value));
+        let Plausible { min, max } = self.options.plausible;
+        match collected.find(|degrees| !(min..=max).contains(&degrees)) {
+            None => Ok(()),
+            Some((line, degrees)) => {
+                let (name, place) = (collected.name.to_owned(), format!("line {line}"));
+                Err(SourceError::Implausible {
+                    name,
+                    place,
+                    found: format!("{degrees:?}"),
+                    degrees,
+                    min,
+                    max,
+                })
+            }
+        }
+    }
+
+    /// Notes the columns that may tell of several places.
+    fn watch_others(&mut self, header: &Row, columns: &Columns) {
+        if columns.station.is_some() {
+            return;
+        }
+        let is_read = |index: &usize| columns.date.contains(index) || columns.degrees == *index;
+        self.others = (0..header.len())
+            .filter(|index| !is_read(index))
+            .map(|index| Other {
+                index,
+                name: clean(header.field(index)),
+                first: Vec::new(),
+                differs: false,
+                is_text: true,
+            })
+            .collect();
+    }
+
+    /// Refuses a CSV that most likely holds several places: most days have several values, and a text tells them apart.
+    fn refuse_places(&self, collected: &Collected) -> Result<(), SourceError> {
+        let (contradictions, days) = (collected.account.contradictions, collected.days());
+        let column = self.others.iter().find(|other| other.differs && other.is_text);
+        match column {
+            Some(other) if contradictions * 2 > days => Err(SourceError::LikelyPlaces {
+                name: collected.name.to_owned(),
+                contradictions,
+                days,
+                column: other.name.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Evidence {
+    fn see(&mut self, number: f64, width: usize) {
+        (self.min, self.max) = match self.count {
+            0 => (number, number),
+            _ => (self.min.min(number), self.max.max(number)),
+        };
+        self.count += 1;
+        self.has_fractions |= number.fract() != 0.0;
+        self.is_padded &= width == BULK_WIDTH;
+    }
+
+    fn allows(&self, candidate: &Candidate) -> bool {
+        candidate.min <= self.min
+            && self.max <= candidate.max
+            && candidate.has_fractions.is_none_or(|has_fractions| has_fractions == self.has_fractions)
+    }
+}
+
+impl Other {
+    fn see(&mut self, row: &Row) {
+        let field = row.field(self.index);
+        if field.is_empty() || self.differs && !self.is_text {
+            return;
+        }
+        self.is_text &= parse_number(field, super::numbers::Decimal::Either).is_none();
+        if self.first.is_empty() {
+            self.first = field.to_owned();
+        }
+        self.differs |= self.first != field;
+    }
+}
+
+/// The name of a column in an error: that of the format, where the file's is longer.
+fn table_name<'n>(names: Names<'n>, found: &'n str) -> &'n str {
+    match names {
+        [name] if found.len() > name.len() => name,
+        _ => found,
+    }
+}
+
+/// An error of a header with the place of the row.
+fn placed(error: SourceError, row: &Row) -> SourceError {
+    match error {
+        SourceError::SameColumns { column, count, .. } => {
+            SourceError::SameColumns { name: row.name.to_owned(), line: row.line, column, count }
+        }
+        SourceError::Invalid { place, found, expected, .. } => {
+            let place = format!("line {}, {place}", row.line);
+            SourceError::Invalid { name: row.name.to_owned(), place, found, expected }
+        }
+        error => error,
+    }
+}
