@@ -14,14 +14,14 @@ use clap_complete::Shell;
 
 use self::shared::{choice, parse};
 use crate::arguments::{
-    HostPort, Property, parse_cluster_id, parse_duration, parse_month, parse_partition, parse_seconds,
+    HostPort, Properties, parse_cluster_id, parse_duration, parse_month, parse_partition, parse_seconds,
 };
 use crate::broker::Voter;
 use crate::plot;
 
 pub use self::examples::examples_of;
 pub use self::producer::{Files, Pace, Producer, Synthetic};
-pub use self::shared::{Dir, Kafka, Metrics};
+pub use self::shared::{Dir, Kafka, Metrics, all_properties};
 
 /// Count daily weather reports from Apache Kafka into monthly statistics, exactly once
 #[derive(Debug, Parser)]
@@ -116,14 +116,8 @@ pub struct LocalKafka {
     #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
     pub data: Option<PathBuf>,
     /// Set a server property of the local Kafka
-    #[arg(
-        long,
-        value_name = "KEY=VALUE",
-        env = "ALMANAC_SET",
-        hide_env_values = true,
-        value_delimiter = '\n'
-    )]
-    pub set: Vec<Property>,
+    #[arg(long, value_name = "KEY=VALUE", env = "ALMANAC_SET", hide_env_values = true)]
+    pub set: Vec<Properties>,
 }
 
 #[derive(Args, Debug)]

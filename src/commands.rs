@@ -167,7 +167,8 @@ fn connection(options: &cli::Kafka) -> Result<Connection> {
 
 /// The same, of brokers that may be still to be started at a free port.
 fn client(options: &cli::Kafka) -> Result<Connection, KafkaError> {
-    let connection = Connection { brokers: options.brokers.clone(), properties: options.properties.clone() };
+    let connection =
+        Connection { brokers: options.brokers.clone(), properties: cli::all_properties(&options.properties) };
     connection.check()?;
     Ok(connection)
 }

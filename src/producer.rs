@@ -11,7 +11,7 @@ use jiff::civil::Date;
 
 use crate::failure::{Exit, Failure};
 use crate::kafka::{
-    Batch, Connection, FailoverAdmin, Health, HealthCheck, KafkaError, Span, Topic, read_spans,
+    Batch, Connection, FailoverAdmin, Health, HealthCheck, KafkaError, Span, Topic, hint_for, read_spans,
 };
 use crate::lock::locked;
 use crate::note;
@@ -240,7 +240,7 @@ impl Trouble {
     fn set(&self, next: Option<String>) {
         let mut now = locked(&self.0);
         match (&*now, &next) {
-            (None, Some(trouble)) => tracing::warn!("{trouble}"),
+            (None, Some(trouble)) => tracing::warn!(hint = hint_for(trouble), "{trouble}"),
             (Some(_), None) => note!("Kafka answers again"),
             _ => {}
         }

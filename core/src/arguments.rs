@@ -150,6 +150,49 @@ impl FromStr for Property {
     }
 }
 
+/// Properties, one a line: what an option or an environment variable holds. The text of a PEM file may have several lines,
+/// or `\n` in their place.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Properties(pub Vec<Property>);
+
+impl FromStr for Properties {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut properties: Vec<Property> = Vec::new();
+        for line in text.lines() {
+            match properties.last_mut() {
+                Some(Property { value, .. }) if is_continued(value, line) => {
+                    value.push('\n');
+                    value.push_str(line);
+                }
+                _ if line.trim().is_empty() && text.contains('\n') => {}
+                _ => properties.push(line.parse()?),
+            }
+        }
+        for Property { value, .. } in properties.iter_mut().filter(|property| has_pem(&property.value)) {
+            *value = value.replace("\\n", "\n");
+        }
+        match properties.is_empty() {
+            true => Err("it is not KEY=VALUE".to_owned()),
+            false => Ok(Properties(properties)),
+        }
+    }
+}
+
+fn has_pem(value: &str) -> bool {
+    value.contains("-----BEGIN ")
+}
+
+/// Whether the line belongs to the PEM text before it. Tools also write lines like `subject=CN = kafka` between
+/// certificates, but no property with a dot in its name.
+fn is_continued(value: &str, line: &str) -> bool {
+    let is_open = value.matches("-----BEGIN ").count() > value.matches("-----END ").count();
+    let key = line.split_once('=').map_or("", |(key, _)| key.trim());
+    let is_property = key.contains('.') && !key.contains(' ');
+    has_pem(value) && (is_open || !is_property)
+}
+
 /// Accepts brokers as librdkafka does: with or without `PROTOCOL://`, and at port 9092 by default. librdkafka also takes
 /// any number for a port, and skips a broker that it can't parse; here these are errors.
 pub fn parse_brokers(text: &str) -> Result<String, String> {
@@ -360,6 +403,32 @@ mod tests {
         assert_eq!(" client.id =".parse(), Ok(property("client.id", "")));
         for text in ["", "client.id", "=x", " =x"] {
             assert!(text.parse::<Property>().is_err(), "{text:?}");
+            assert!(text.parse::<Properties>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_pem_text_is_one_value_however_its_lines_end() {
+        let pem = "-----BEGIN CERTIFICATE-----\nAb+/c=d.e=\nacks==\n-----END CERTIFICATE-----";
+        let chain = format!("{pem}\nsubject=CN = kafka\n\n{pem}");
+        let escaped = chain.replace('\n', "\\n");
+        for (text, expected) in [
+            ("debug=all\nclient.id=a\n".to_owned(), vec![("debug", "all"), ("client.id", "a")]),
+            (format!("ssl.ca.pem={chain}"), vec![("ssl.ca.pem", &*chain)]),
+            (format!("ssl.ca.pem={escaped}"), vec![("ssl.ca.pem", &*chain)]),
+            (
+                format!("client.id=a\nssl.ca.pem={chain}\nssl.key.pem={escaped}\nsasl.username=b\\n"),
+                vec![
+                    ("client.id", "a"),
+                    ("ssl.ca.pem", &chain),
+                    ("ssl.key.pem", &chain),
+                    ("sasl.username", "b\\n"),
+                ],
+            ),
+        ] {
+            let Properties(found) = text.parse().unwrap();
+            let found: Vec<_> = found.iter().map(|found| (&*found.key, &*found.value)).collect();
+            assert_eq!(found, expected, "{text}");
         }
     }
 }

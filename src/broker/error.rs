@@ -59,7 +59,9 @@ pub enum BrokerError {
     #[error("Kafka could not format {} ({status}):\n{last_words}", data.display())]
     Format { data: PathBuf, status: ExitStatus, last_words: String },
 
-    #[error("Kafka ended before it answered ({status}):\n{last_words}")]
+    #[error("Apache Kafka ended by itself ({status}){}:\n{last_words}", because_full(last_words))]
+    Ended { status: ExitStatus, last_words: String },
+    #[error("Kafka ended before it answered ({status}){}:\n{last_words}", because_full(last_words))]
     Exited { status: ExitStatus, last_words: String, log: PathBuf },
     #[error("Kafka did not answer at {bootstrap} within {seconds} s:\n{last_words}")]
     NotReady { bootstrap: String, seconds: u64, last_words: String, log: PathBuf },
@@ -112,12 +114,18 @@ impl Failure for BrokerError {
             BrokerError::Damaged { data, .. } => {
                 format!("use another --data, or remove {} to start over", data.display())
             }
+            BrokerError::Ended { last_words, .. } | BrokerError::Exited { last_words, .. }
+                if is_full(last_words) =>
+            {
+                "free space on the disk of --data, and start Kafka again".to_owned()
+            }
             BrokerError::Exited { log, .. } | BrokerError::NotReady { log, .. } => {
                 format!("the whole log is {}", log.display())
             }
             BrokerError::Spawn { .. } => "`setpriv` is needed: sudo apt install util-linux".to_owned(),
             BrokerError::OwnProperty { .. }
             | BrokerError::Format { .. }
+            | BrokerError::Ended { .. }
             | BrokerError::NoAnswer { .. }
             | BrokerError::Stop { .. }
             | BrokerError::Stopped
@@ -134,6 +142,15 @@ impl Failure for BrokerError {
 /// The other nodes have to know a controller's port.
 fn free_port(option: &str) -> &'static str {
     if option == "--quorum" { "" } else { " (0 picks a free one)" }
+}
+
+/// Whether Kafka's log says that its disk is full. It ends when it can't write.
+fn is_full(last_words: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded"].iter().any(|words| last_words.contains(words))
+}
+
+fn because_full(last_words: &str) -> &'static str {
+    if is_full(last_words) { " because its disk is full" } else { "" }
 }
 
 const JAVA_HINT: &str = "sudo apt install openjdk-17-jdk-headless (openjdk-21-jdk-headless on newer systems)";

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::arguments::{HostPort, Property, parse_brokers};
+use crate::arguments::{HostPort, Properties, Property, parse_brokers};
 use crate::choice::Choice;
 use crate::failure::{Failure, told};
 
@@ -21,14 +21,13 @@ pub struct Kafka {
     pub topic: String,
     /// Set a client property, as in kcat: security.*, ssl.*, sasl.*, …
     // The help would show the environment's value, and with it a password.
-    #[arg(
-        short = 'X',
-        value_name = "KEY=VALUE",
-        env = "ALMANAC_X",
-        hide_env_values = true,
-        value_delimiter = '\n'
-    )]
-    pub properties: Vec<Property>,
+    #[arg(short = 'X', value_name = "KEY=VALUE", env = "ALMANAC_X", hide_env_values = true)]
+    pub properties: Vec<Properties>,
+}
+
+/// All properties of several options, in order.
+pub fn all_properties(properties: &[Properties]) -> Vec<Property> {
+    properties.iter().flat_map(|Properties(properties)| properties).cloned().collect()
 }
 
 #[derive(Args, Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::Refusal;
 use crate::broker::{self, Broker, BrokerError, Environment, HostPort, Member, Settings, kafka_version};
@@ -49,7 +49,7 @@ pub(super) fn settings(listen: HostPort, local: &cli::LocalKafka) -> Result<Sett
         local: None,
         member: None,
         data: super::data_dir(local)?,
-        set: local.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
+        set: cli::all_properties(&local.set).into_iter().map(|set| (set.key, set.value)).collect(),
         env: Environment::from_process(),
     })
 }
@@ -100,7 +100,7 @@ pub(super) fn is_kafka(bootstrap: &str, properties: &[Property]) -> bool {
 
 pub(super) fn refuse_dead(broker: &mut Broker) -> Result<()> {
     if let Some(status) = broker.exited() {
-        bail!("Apache Kafka ended by itself ({status}):\n{}", broker.last_words());
+        return Err(BrokerError::Ended { status, last_words: broker.last_words() }.into());
     }
     Ok(())
 }

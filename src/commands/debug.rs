@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::mem::discriminant;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,8 +15,9 @@ use crate::cli::{self, DebugFormat};
 use crate::debug::Line;
 use crate::kafka::{
     Connection, Consumer, FailoverAdmin, Health, HealthCheck, Item, KafkaError, OffsetOf, POLL_TIMEOUT,
-    Position, RebalanceEvent, Received, Record, StartAt,
+    Position, RebalanceEvent, Received, Record, StartAt, hint_for,
 };
+use crate::lock::locked;
 use crate::note;
 use crate::pipeline::PipelineError;
 use crate::report::Decoder;
@@ -54,7 +56,7 @@ fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: 
         consumer.subscribe()?;
     } else {
         consumer.add(&places.of(&find_partitions(options, connection, stop)?))?;
-        reading.0.store(true, Ordering::Relaxed);
+        reading.is_assigned.store(true, Ordering::Relaxed);
     }
     let mut received = Received::default();
     let mut printer = Printer { format: options.format, decoder: Decoder::default(), left: options.count };
@@ -68,7 +70,11 @@ fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: 
             tracing::info!("{error}; reading all partitions of {topic} without it");
             consumer = Consumer::tailing(connection, &options.group, topic)?;
             consumer.add(&places.of(&find_partitions(options, connection, stop)?))?;
-            reading.0.store(true, Ordering::Relaxed);
+            reading.is_assigned.store(true, Ordering::Relaxed);
+        }
+        // Others are over by themselves.
+        if let Some(text) = consumer.take_error_text().filter(|text| hint_for(text).is_some()) {
+            *locked(&reading.last_error) = Some(text);
         }
         consumer.poll(&mut received, POLL_TIMEOUT);
         consumer.check_access()?;
@@ -160,21 +166,26 @@ impl Places {
     }
 }
 
-/// Whether the group has assigned anything.
+/// Whether the group has assigned anything, and what went wrong last.
 #[derive(Default)]
-struct Reading(AtomicBool);
+struct Reading {
+    is_assigned: AtomicBool,
+    last_error: Mutex<Option<String>>,
+}
 
 impl Reading {
     fn note(&self, event: &RebalanceEvent) {
         match event {
             RebalanceEvent::Assigned(partitions) if partitions.is_empty() => {}
-            RebalanceEvent::Assigned(_) => self.0.store(true, Ordering::Relaxed),
-            RebalanceEvent::Revoked(_) | RebalanceEvent::Lost(_) => self.0.store(false, Ordering::Relaxed),
+            RebalanceEvent::Assigned(_) => self.is_assigned.store(true, Ordering::Relaxed),
+            RebalanceEvent::Revoked(_) | RebalanceEvent::Lost(_) => {
+                self.is_assigned.store(false, Ordering::Relaxed)
+            }
         }
     }
 
     fn is_assigned(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_assigned.load(Ordering::Relaxed)
     }
 }
 
@@ -195,11 +206,13 @@ fn say_what_is_missing(
             Health::Silent(error) => Some(Waiting::Kafka(error.reason())),
             Health::Answers(leaders) if leaders.is_empty() => Some(Waiting::Topic),
             Health::Answers(_) if reading.is_assigned() => None,
-            Health::Answers(_) if unassigned_since.elapsed() > ASSIGNED_WITHIN => Some(Waiting::Group),
+            Health::Answers(_) if unassigned_since.elapsed() > ASSIGNED_WITHIN => {
+                Some(Waiting::Group(locked(&reading.last_error).clone()))
+            }
             // It is the group's turn now.
             Health::Answers(_) => continue,
         };
-        if !matches!(next, Some(Waiting::Group)) {
+        if !matches!(next, Some(Waiting::Group(_))) {
             unassigned_since = Instant::now();
         }
         // The cause may have other words each time.
@@ -207,15 +220,20 @@ fn say_what_is_missing(
             match &next {
                 Some(Waiting::Kafka(reason)) => {
                     tracing::warn!(
+                        hint = hint_for(reason),
                         "Kafka does not answer at {}; waiting for it ({reason})",
                         connection.brokers
                     );
                 }
                 Some(Waiting::Topic) => tracing::warn!("topic {topic} is not there; waiting for it"),
-                Some(Waiting::Group) => tracing::warn!(
-                    "group {} has not assigned any partition of {topic} yet; waiting for it",
-                    options.group
-                ),
+                Some(Waiting::Group(cause)) => {
+                    let reason = cause.as_ref().map_or(String::new(), |cause| format!(" ({cause})"));
+                    tracing::warn!(
+                        hint = hint_for(&reason),
+                        "group {} has not assigned any partition of {topic} yet; waiting for it{reason}",
+                        options.group
+                    );
+                }
                 None => note!("reading topic {topic}"),
             }
             said = next;
@@ -227,7 +245,8 @@ fn say_what_is_missing(
 enum Waiting {
     Kafka(String),
     Topic,
-    Group,
+    /// With what went wrong last.
+    Group(Option<String>),
 }
 
 fn answer(consumer: &mut Consumer, event: RebalanceEvent, places: &Places) -> Result<()> {

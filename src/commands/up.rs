@@ -173,7 +173,7 @@ fn local_address(options: &cli::Up) -> Option<HostPort> {
 fn find_kafka(options: &cli::Up) -> Result<Kafka> {
     let brokers = &options.kafka.brokers;
     let Some(address) = local_address(options) else { return Ok(Kafka::IsThere) };
-    let properties = &options.kafka.properties;
+    let properties = &cli::all_properties(&options.kafka.properties);
     match who_listens(&address, &mut |bootstrap| broker::is_kafka(bootstrap, properties)) {
         Listening::Kafka => Ok(Kafka::IsThere),
         Listening::Nobody => Ok(Kafka::StartAt(address)),

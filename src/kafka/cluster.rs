@@ -15,6 +15,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::access::AccessError;
 use super::config::Connection;
 use super::connector::Connector;
+use super::diagnosis::{ADVERTISED, Cause};
 use super::error::{KafkaError, code_of, plain_error};
 use super::link::Link;
 use crate::lock::locked;
@@ -324,11 +325,11 @@ impl Cluster {
         }
         let brokers: Vec<&str> = reasons.iter().map(|(address, _)| address.as_str()).collect();
         let reason = match &reasons[..] {
-            [(_, error)] => plain_error(error),
+            [(address, error)] => self.reason(address, error),
             reasons => {
                 let each: Vec<String> = reasons
                     .iter()
-                    .map(|(address, error)| format!("{address}: {}", plain_error(error)))
+                    .map(|(address, error)| format!("{address}: {}", self.reason(address, error)))
                     .collect();
                 each.join("; ")
             }
@@ -340,6 +341,15 @@ impl Cluster {
         let connect = || self.connector.connect(address, timeout);
         // Damage on the way may look like a refusal, but not twice.
         connect().or_else(|error| if lasting(&error).is_some() { connect() } else { Err(error) })
+    }
+
+    fn reason(&self, address: &str, error: &io::Error) -> String {
+        let reason = plain_error(error);
+        let is_named = self.named.iter().any(|named| named == address);
+        match Cause::of(&reason) {
+            Some(Cause::HostName) if !is_named => format!("{ADVERTISED} ({reason})"),
+            _ => reason,
+        }
     }
 
     fn try_one<T>(

@@ -7,7 +7,8 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::address::is_loopback;
-use super::error::{ConnectionError, KafkaError};
+use super::diagnosis::Cause;
+use super::error::{ConnectionError, KafkaError, plain_error, without_tls_source};
 pub use crate::arguments::Property;
 use crate::lock::locked;
 
@@ -63,7 +64,8 @@ impl Connection {
                 });
             }
         }
-        self.client().create_native_config().map(drop).map_err(|error| property_error(&error))
+        self.client().create_native_config().map_err(|error| property_error(&error))?;
+        self.properties.iter().try_for_each(check_file)
     }
 
     /// Whether every broker named is this machine's own.
@@ -205,16 +207,48 @@ impl Connection {
     }
 }
 
+/// The properties that name a file or a directory.
+const FILES: [&str; 5] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
+
+/// The client's own words for a file that is not there do not name it.
+fn check_file(Property { key, value }: &Property) -> Result<(), KafkaError> {
+    // librdkafka's word for the certificates of the system.
+    if !FILES.contains(&key.as_str()) || value.is_empty() || value == "probe" {
+        return Ok(());
+    }
+    std::fs::metadata(value).map(drop).map_err(|error| KafkaError::Property {
+        key: key.clone(),
+        reason: format!("can't read {value}: {}", plain_error(&error)),
+    })
+}
+
 pub(super) fn property_error(error: &ClientError) -> KafkaError {
     match error {
         ClientError::ClientConfig(_, reason, key, _) => {
             KafkaError::Property { key: key.clone(), reason: reason.clone() }
         }
-        ClientError::ClientCreation(reason) => {
-            KafkaError::Property { key: "-X".to_owned(), reason: reason.clone() }
-        }
+        ClientError::ClientCreation(reason) => creation_error(reason),
         other => KafkaError::client("can't make a Kafka client", other),
     }
+}
+
+/// librdkafka's words begin with the property, if it is one: `ssl.key.location failed: error:…`.
+pub(super) fn creation_error(reason: &str) -> KafkaError {
+    if reason.starts_with("No provider for SASL mechanism GSSAPI") {
+        let reason = "it is not set, and GSSAPI, the default of librdkafka, is not built in".to_owned();
+        return KafkaError::Property { key: "sasl.mechanism".to_owned(), reason };
+    }
+    let (key, rest) = match reason.split_once(" failed: ") {
+        Some((key, rest)) if key.contains('.') && !key.contains(' ') => (key, rest),
+        _ => ("-X", reason),
+    };
+    KafkaError::Property { key: key.to_owned(), reason: without_tls_source(rest) }
 }
 
 /// Passes librdkafka's log on to ours, and keeps the last error of a connection.
@@ -228,9 +262,10 @@ impl Context {
         locked(&self.last_error).clone()
     }
 
-    /// If a connection can't be made in time, the client only logs a line.
+    /// If a connection can't be made in time, or is closed at once, the client only logs a line.
     pub(super) fn note_failure(&self, level: c_int, facility: &str, message: &str) {
-        if facility == "FAIL" && level == RDKafkaLogLevel::Warning as c_int {
+        let is_warning = level == RDKafkaLogLevel::Warning as c_int;
+        if facility == "FAIL" && (is_warning || Cause::of(message).is_some()) {
             self.note(Code::BrokerTransportFailure, message);
         }
     }

@@ -4,6 +4,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::address::is_loopback;
+use super::diagnosis::{Cause, STORAGE_ERROR, hint_for};
 use super::permission::{Operation, Permission};
 use crate::failure::{Exit, Failure};
 
@@ -33,14 +34,21 @@ pub enum KafkaError {
 impl Failure for KafkaError {
     fn hint(&self) -> Option<String> {
         match self {
-            KafkaError::Unreachable { brokers, .. } => Some(unreachable_hint(brokers)),
-            KafkaError::AccessRefused { .. } => {
-                Some("check the -X properties: security.protocol, ssl.*, sasl.*".to_owned())
+            KafkaError::Unreachable { brokers, reason } => {
+                Some(hint_for(reason).map_or_else(|| unreachable_hint(brokers), str::to_owned))
             }
+            KafkaError::AccessRefused { reason, .. } => {
+                let hint = hint_for(reason);
+                Some(hint.unwrap_or("check the -X properties: security.protocol, ssl.*, sasl.*").to_owned())
+            }
+            KafkaError::Client { reason, .. } => hint_for(reason).map(str::to_owned),
             KafkaError::Denied { permission, .. } => {
                 Some(format!("allow it with '{}'", permission.command()))
             }
-            KafkaError::Property { .. } | KafkaError::Damaged { .. } | KafkaError::Client { .. } => None,
+            KafkaError::Property { key, .. } if key == "sasl.mechanism" => {
+                Some("set -X sasl.mechanism to PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512".to_owned())
+            }
+            KafkaError::Property { .. } | KafkaError::Damaged { .. } => None,
         }
     }
 
@@ -73,22 +81,19 @@ fn unreachable_hint(brokers: &str) -> String {
 pub(super) struct ConnectionError {
     pub(super) code: Code,
     pub(super) reason: String,
+    cause: Option<Cause>,
 }
 
 impl ConnectionError {
     /// Nothing where it only says that there was another before it, which tells more.
     pub(super) fn new(code: Code, reason: &str) -> Option<Self> {
-        (code != Code::AllBrokersDown).then(|| ConnectionError { code, reason: plain_reason(reason) })
+        let cause = Cause::of(reason);
+        (code != Code::AllBrokersDown).then(|| ConnectionError { code, reason: plain_reason(reason), cause })
     }
 
-    /// Whether it will be the same again until somebody changes a password or a certificate. A handshake that a
-    /// broker's end cuts short has the same code as one that fails for a certificate.
+    /// Whether it will be the same again until somebody changes a password, a certificate or a property.
     pub(super) fn is_lasting(&self) -> bool {
-        match self.code {
-            Code::Authentication => true,
-            Code::SSL => ["certificate", "unknown ca"].iter().any(|cause| self.reason.contains(cause)),
-            _ => false,
-        }
+        self.code == Code::Authentication || self.cause.is_some_and(Cause::is_lasting)
     }
 
     /// Whether Kafka denied something to the client.
@@ -138,11 +143,16 @@ fn plain_reason(reason: &str) -> String {
         None => (None, text),
     };
     text = without_notes(text);
+    let text = text.split_once(", verify that ssl.ca.location").map_or(text, |(text, _)| text);
     let text = text.replace("ipv4#", "").replace("ipv6#", "");
     let is_silence = ["ApiVersionRequest failed: Local: Timed out", "Connection setup timed out"]
         .iter()
         .any(|words| text.starts_with(words));
-    let text = if is_silence { "no answer".to_owned() } else { without_tls_source(&text) };
+    let text = match Cause::of(reason).and_then(Cause::words) {
+        Some(words) => words.to_owned(),
+        None if is_silence => "no answer".to_owned(),
+        None => without_tls_source(&text),
+    };
     match broker {
         // Both name the same place.
         Some(broker) if !text.contains(broker) => format!("{broker}: {text}"),
@@ -181,7 +191,7 @@ fn without_notes(mut text: &str) -> &str {
 }
 
 /// `ssl/file.c:12:function:error:0A000086:SSL routines::what is wrong` is what is wrong.
-fn without_tls_source(text: &str) -> String {
+pub(super) fn without_tls_source(text: &str) -> String {
     let Some(at) = text.find("error:") else { return text.to_owned() };
     let Some((_, what)) = text[at..].split_once(" routines:") else { return text.to_owned() };
     let what = what.rsplit_once("::").map_or(what, |(_, what)| what).trim_start_matches(':');
@@ -199,6 +209,14 @@ pub(super) fn code_of(number: c_int) -> Code {
     }
 }
 
+/// Plain words for a code that has something to tell.
+fn words_of(code: Code) -> String {
+    match code {
+        Code::KafkaStorageError => STORAGE_ERROR.to_owned(),
+        code => code.to_string(),
+    }
+}
+
 /// A broker that was paused may still have the former topic of this name. librdkafka has no names for these.
 const INCONSISTENT_TOPIC_ID: c_int = 103;
 const FETCH_SESSION_TOPIC_ID_ERROR: c_int = 106;
@@ -210,12 +228,12 @@ impl KafkaError {
             other => other.rdkafka_error_code(),
         };
         // The bindings' own words name the call that it was.
-        let reason = code.map_or_else(|| error.to_string(), |code| code.to_string());
+        let reason = code.map_or_else(|| error.to_string(), words_of);
         KafkaError::Client { action: action.into(), code: code.unwrap_or(Code::Unknown), reason }
     }
 
     pub(super) fn code(action: impl Into<String>, code: Code) -> Self {
-        KafkaError::Client { action: action.into(), code, reason: code.to_string() }
+        KafkaError::Client { action: action.into(), code, reason: words_of(code) }
     }
 
     /// The same, with other words for what failed.

@@ -18,7 +18,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::types::{RDKafka, RDKafkaMessage, RDKafkaRespErr};
 
 use super::assignment::{Position, RebalanceEvent, StartAt};
-use super::config::{Context, log, property_error};
+use super::config::{Context, creation_error, log, property_error};
 use super::error::{KafkaError, code_of};
 use super::events::Events;
 use almanac_core::protocol::lookups::{ListedOffset, OffsetOf};
@@ -86,7 +86,7 @@ impl ConsumerClient {
             if handle.is_null() {
                 sys::rd_kafka_conf_destroy(conf);
                 let reason = text(reason.as_ptr().cast());
-                return Err(KafkaError::Property { key: "-X".to_owned(), reason });
+                return Err(creation_error(&reason));
             }
             sys::rd_kafka_poll_set_consumer(handle);
             Ok(ConsumerClient { handle, topic, events })

@@ -7,7 +7,7 @@ use super::error::PipelineError;
 use super::facts::{Clients, Identity};
 use super::settings::Settings;
 use super::trust::{Interrupt, Reconnect};
-use crate::kafka::{self, KafkaError, SHORT_REQUEST_TIMEOUT, Topic};
+use crate::kafka::{self, KafkaError, SHORT_REQUEST_TIMEOUT, Topic, hint_for};
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -89,7 +89,10 @@ pub(super) fn find_topic(
             contact.missing(&reason);
             if !std::mem::replace(&mut is_kafka_reported, true) {
                 let brokers = &settings.connection.brokers;
-                tracing::warn!("no Kafka at {brokers} yet; waiting for it ({reason})");
+                tracing::warn!(
+                    hint = hint_for(&reason),
+                    "no Kafka at {brokers} yet; waiting for it ({reason})"
+                );
             }
         }
         stop.wait(FIND_EVERY);

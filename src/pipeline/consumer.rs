@@ -389,7 +389,10 @@ impl<'a> Consumer<'a> {
         self.counters.broker_errors += self.kafka.reader.take_error_count();
         if self.contact.is_answering() {
             // It explains nothing that happens later.
-            self.kafka.reader.take_error_text();
+            let text = self.kafka.reader.take_error_text();
+            if let Some(text) = text.filter(|_| self.settings.partitions.is_none() && !self.has_any()) {
+                self.contact.report_group(&self.settings.group, &text);
+            }
         }
         let moment = Moment { elapsed, is_stopped, counters: self.counters };
         let stall_after = self.settings.stall_after + self.settings.checkpoint_every.unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::kafka::{hint_for, hint_for_leader};
 use crate::note;
 use crate::status::Board;
 
@@ -15,6 +16,7 @@ pub(super) struct Contact {
     pub has_been: bool,
     away_since: Option<Instant>,
     is_reported: bool,
+    is_group_reported: bool,
     /// Why none answers, once that was reported.
     obstacle: Option<String>,
     /// Partitions whose obstacle was reported.
@@ -44,7 +46,7 @@ impl Contact {
         }
         let obstacle = format!("Kafka does not answer ({})", reason());
         if !std::mem::replace(&mut self.is_reported, true) {
-            tracing::warn!("{obstacle}; waiting for it");
+            tracing::warn!(hint = hint_for(&obstacle), "{obstacle}; waiting for it");
         }
         self.set_obstacle(Some(obstacle));
     }
@@ -68,6 +70,15 @@ impl Contact {
         self.away_since.is_none()
     }
 
+    /// Warns once of what somebody has to set right before the group can assign anything.
+    pub(super) fn report_group(&mut self, group: &str, reason: &str) {
+        if let Some(hint) = hint_for(reason)
+            && !std::mem::replace(&mut self.is_group_reported, true)
+        {
+            tracing::warn!(hint, "group {group} assigns no partitions yet; waiting for it ({reason})");
+        }
+    }
+
     /// Warns once for each partition whose leader does not answer, in one line for each cause.
     pub(super) fn report_obstacles(&mut self, obstacles: &BTreeMap<i32, String>) {
         let mut causes: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
@@ -77,7 +88,7 @@ impl Contact {
             }
         }
         for (cause, partitions) in causes {
-            tracing::warn!("{cause}; waiting for it in {}", list(&partitions));
+            tracing::warn!(hint = hint_for_leader(cause), "{cause}; waiting for it in {}", list(&partitions));
         }
         let over: Vec<i32> = self.waiting.extract_if(.., |number| !obstacles.contains_key(number)).collect();
         if !over.is_empty() {

@@ -10,7 +10,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::status::assert_documented;
-use crate::support::{Kafka, Place, Raw, Running, eventually, eventually_within, free_address, has_program, kafka};
+use crate::support::{
+    Kafka, Place, Raw, Running, eventually, eventually_within, free_address, has_program, kafka,
+};
 
 const PARTITIONS: [i32; 4] = [0, 1, 2, 3];
 

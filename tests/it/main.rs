@@ -18,6 +18,7 @@ mod debug;
 mod dirs;
 mod durability;
 mod fold;
+mod full_disk;
 mod fuzz;
 mod group;
 mod help;
