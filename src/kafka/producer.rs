@@ -16,6 +16,8 @@ use super::error::KafkaError;
 use super::native::{Outgoing, OutgoingTopic};
 use super::permission::Operation;
 
+const CANT_SEND: &str = "can't send";
+
 /// How long a poll waits where the queue is full or to be emptied.
 const QUEUE_POLL: Duration = Duration::from_millis(2);
 /// How long what was purged may take to be reported.
@@ -107,13 +109,20 @@ impl<D: Deliveries> Producer<D> {
                     self.client.poll(QUEUE_POLL);
                 }
                 Err((error, _)) => {
-                    return Err(KafkaError::client("can't send", &error));
+                    return Err(self.refusal(KafkaError::client(CANT_SEND, &error)));
                 }
             }
             if is_given_up() {
                 return Ok(false);
             }
         }
+    }
+
+    /// The error of a record that the client does not take: if it has given up, that says why.
+    fn refusal(&self, error: KafkaError) -> KafkaError {
+        let fatal = self.client.client().fatal_error();
+        let error = fatal.map_or(error, |(code, _)| KafkaError::code(CANT_SEND, code));
+        error.needing_on(Operation::Write, &self.topic)
     }
 
     /// Queues the records of a batch and empties it, and says the tag of each to `is_queued`. While the queue is full, polls
@@ -134,7 +143,7 @@ impl<D: Deliveries> Producer<D> {
         let records = batch.outgoing();
         let mut left = &records[..];
         let result = loop {
-            let sent = topic.send(left).map_err(|code| KafkaError::code("can't send", code));
+            let sent = topic.send(left).map_err(|code| self.refusal(KafkaError::code(CANT_SEND, code)));
             let Ok(taken) = sent else { break sent.map(|_| false) };
             left[..taken].iter().for_each(|record| is_queued(record.tag));
             left = &left[taken..];
