@@ -35,6 +35,8 @@ const SIGNS: &[(&[&str], Cause)] = &[
     (&["without TLS"], Cause::NoTls),
     (&["does not speak TLS"], Cause::NoTls),
     (&["Request not valid in current SASL state"], Cause::NoSasl),
+    // ILLEGAL_SASL_STATE.
+    (&["refused to authenticate: error 34"], Cause::NoSasl),
     (&["does not use SASL"], Cause::NoSasl),
     (&["Unsupported SASL mechanism"], Cause::Mechanism),
     (&["SASL mechanism"], Cause::Mechanism),

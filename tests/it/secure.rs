@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::broker::java_home;
 use crate::keys::{Identity, Subject, pem_keystore, pem_truststore, write};
-use crate::support::{Almanac, Ended, Kafka, Place, almanac, eventually};
+use crate::support::{Almanac, Ended, Kafka, Place, almanac, eventually, eventually_or, free_address};
 
 const USER: &str = "weather";
 /// With what has a meaning in messages of SCRAM.
@@ -172,6 +172,82 @@ fn a_broker_or_client_that_must_not_be_trusted_is_refused() {
     let ended = verify(counted(), "INSIDE", &tls("ca.pem"));
     assert_eq!(ended.code, Some(4), "{ended:#?}");
     assert!(ended.stderr.contains("in the TLS handshake"), "{ended:#?}");
+}
+
+/// By almanac's own connections, and by librdkafka.
+#[test]
+fn the_hint_names_the_property_to_set() {
+    const BY_LIBRDKAFKA: &str = "client.dns.lookup=use_all_dns_ips";
+    let tls = |ca: &str| {
+        vec!["security.protocol=ssl".to_owned(), format!("ssl.ca.location={}", shared().path(ca).display())]
+    };
+    let without_protocol = vec!["sasl.mechanism=PLAIN".to_owned(), "sasl.username=x".to_owned()];
+    for (listener, properties, property) in [
+        ("TLS", vec![], "security.protocol"),
+        ("SECURE", without_protocol.clone(), "security.protocol"),
+        ("PASSWORD", without_protocol, "security.protocol"),
+        ("SECURE", tls("ca.pem"), "security.protocol"),
+        ("INSIDE", tls("ca.pem"), "security.protocol"),
+        ("TLS", scram("sasl_ssl", "PLAIN", PASSWORD), "security.protocol"),
+        ("INSIDE", scram("sasl_plaintext", "PLAIN", PASSWORD), "security.protocol"),
+        ("TLS", tls("other_ca.pem"), "ssl.ca.location"),
+        ("ELSEWHERE", tls("ca.pem"), "--brokers"),
+        ("MUTUAL", tls("ca.pem"), "ssl.certificate.location"),
+        ("BRIEF", scram("sasl_ssl", "PLAIN", PASSWORD), "sasl.mechanism"),
+        ("SECURE", scram("sasl_ssl", "PLAIN", WRONG_PASSWORD), "sasl.password"),
+    ] {
+        for extra in [None, Some(BY_LIBRDKAFKA.to_owned())] {
+            let properties: Vec<String> = properties.iter().cloned().chain(extra).collect();
+            let consumer = with(&place(listener), &["consumer", "0"], &properties).start();
+            let is_named = |line: &str| line.starts_with("hint: ") && line.contains(property);
+            eventually_or(
+                &format!("{listener} {properties:?}"),
+                || consumer.stderr(),
+                || consumer.stderr().lines().any(is_named),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_broker_that_advertises_an_unknown_host_is_named() {
+    let (inside, nowhere) = (free_address(), free_address());
+    let port = nowhere.split(':').nth(1).unwrap();
+    let kafka = Kafka::start(&[
+        &format!("listeners=INSIDE://{inside},NOWHERE://{nowhere}"),
+        &format!("advertised.listeners=INSIDE://{inside},NOWHERE://nowhere.invalid:{port}"),
+        "listener.security.protocol.map=INSIDE:PLAINTEXT,NOWHERE:PLAINTEXT",
+    ]);
+    let place = Place::on(&kafka);
+    place.produce(&["--days", "10"]);
+    let place = Place { brokers: nowhere, ..place };
+    for arguments in [&["consumer", "0"][..], &["consumer"], &["debug"], &["producer", "--append"]] {
+        let running = place.almanac(arguments).start();
+        eventually_or(
+            &arguments.join(" "),
+            || running.stderr(),
+            || running.stderr().contains("hint: set advertised.listeners of the broker"),
+        );
+        assert!(running.stderr().contains("nowhere.invalid"), "{}", running.stderr());
+    }
+}
+
+/// As kcat takes it; with `\n` in place of newlines, as environment files have it; and among other properties.
+#[test]
+fn a_property_holds_the_text_of_a_pem_file() {
+    let text = |name: &str| fs::read_to_string(shared().path(name)).unwrap();
+    let properties =
+        [("ssl.ca.pem", "ca.pem"), ("ssl.certificate.pem", "client.pem"), ("ssl.key.pem", "client.key")]
+            .map(|(key, file)| format!("{key}={}", text(file)));
+    let protocol = "security.protocol=ssl".to_owned();
+    let each = [&properties[..], std::slice::from_ref(&protocol)].concat();
+    let escaped: Vec<String> = each.iter().map(|property| property.trim_end().replace('\n', "\\n")).collect();
+    for properties in [&each, &escaped] {
+        let ended = verify(counted(), "MUTUAL", properties);
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        let almanac = counted().almanac(&["verify"]).env("ALMANAC_X", properties.join("\n"));
+        almanac.env("ALMANAC_BROKERS", shared().kafka.listener("MUTUAL")).succeeds();
+    }
 }
 
 #[test]
