@@ -137,9 +137,22 @@ where
         // Text from a broker or a file must not reach the terminal as an order. All colours are above.
         let mut fields = Fields::default();
         event.record(&mut fields);
-        writeln!(writer, "{}", escaped_lines(fields.text.trim_start()))?;
+        let text = escaped_lines(fields.text.trim_start());
+        match self.has_colour && event.metadata().target() == NOTE {
+            true => writeln!(writer, "{}", with_links(&text))?,
+            false => writeln!(writer, "{text}")?,
+        }
         fields.hint.map_or(Ok(()), |hint| writeln!(writer, "hint: {}", escaped(&hint)))
     }
+}
+
+/// The text with its addresses of pages in cyan.
+fn with_links(text: &str) -> String {
+    let words = text.split_inclusive(' ').map(|word| match word.trim_end() {
+        link if link.starts_with("http://") => format!("\x1b[36m{link}\x1b[0m{}", &word[link.len()..]),
+        _ => word.to_owned(),
+    });
+    words.collect()
 }
 
 /// Lines of JSON to stderr, which may be a terminal.
@@ -172,6 +185,17 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn addresses_of_pages_are_coloured() {
+        for (text, expected) in [
+            ("no link", "no link"),
+            ("at http://a:1/", "at \x1b[36mhttp://a:1/\x1b[0m"),
+            ("http://a:1/ and on", "\x1b[36mhttp://a:1/\x1b[0m and on"),
+        ] {
+            assert_eq!(with_links(text), expected);
         }
     }
 

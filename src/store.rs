@@ -31,7 +31,7 @@ pub use error::StoreError;
 pub use files::{Identity, size_and_time};
 pub use home::Home;
 pub use keep::{Change, Claim, Store, Version};
-pub use local::{LocalClaim, prepare};
+pub use local::{LocalClaim, prepare, refuse_owned};
 pub use paths::{Paths, checkpoint_name};
 pub use place::{load_place, place_in};
 pub use reading::{

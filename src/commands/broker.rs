@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Refusal;
+use super::{Refusal, progress};
 use crate::broker::{self, Broker, BrokerError, Environment, HostPort, Member, Settings, kafka_version};
 use crate::cli;
 use crate::kafka::{Admin, Connection, Property};
@@ -75,7 +75,7 @@ fn check(address: &HostPort) -> Result<()> {
 }
 
 fn jars(stop: &Stop) -> Result<()> {
-    match broker::jars(&Environment::from_process(), &mut |text| note!("{text}"), stop.flag()) {
+    match progress::with_steps(|step| broker::jars(&Environment::from_process(), step, stop.flag())) {
         Ok(jars) => super::print(&format!("{}\n", jars.display())),
         Err(BrokerError::Stopped) => Ok(()),
         Err(error) => Err(error.into()),
@@ -85,7 +85,7 @@ fn jars(stop: &Stop) -> Result<()> {
 /// Starts a local Kafka and waits until it answers; nothing if asked to stop meanwhile.
 pub(super) fn start(settings: &Settings, stop: &Stop) -> Result<Option<Broker>> {
     let is_ready = &mut |bootstrap: &str| is_kafka(bootstrap, &[]);
-    match Broker::start(settings, is_ready, &mut |text| note!("{text}"), stop.flag()) {
+    match progress::with_steps(|step| Broker::start(settings, is_ready, step, stop.flag())) {
         Ok(broker) => Ok(Some(broker)),
         Err(BrokerError::Stopped) => Ok(None),
         Err(error) => Err(error.into()),

@@ -17,15 +17,14 @@ pub fn run(options: &cli::Dashboard) -> Result<()> {
         hosts: options.allow_host.clone(),
         stall_after: options.stall_after,
     })?;
+    note!("dashboard at http://{}/", dashboard.address());
     Ok(dashboard.run(&stop)?)
 }
 
-/// Takes the port, and says where the page is.
+/// Takes the port, at which nothing is served yet.
 pub(super) fn bind(settings: Settings) -> Result<Dashboard, DashboardError> {
     dashboard::raise_file_limit();
     let dashboard = Dashboard::bind(settings)?;
-    let address = dashboard.address();
-    warn_of_strangers(address, "dashboard");
-    note!("dashboard at http://{address}/");
+    warn_of_strangers(dashboard.address(), "dashboard");
     Ok(dashboard)
 }

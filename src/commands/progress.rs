@@ -2,16 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::Level;
 
+use crate::lock::locked;
 use crate::logging::{self, NOTE};
+use crate::note;
 use crate::stop::Stop;
 
 const REFRESH_EVERY: Duration = Duration::from_millis(200);
+const SPIN_EVERY: Duration = Duration::from_millis(100);
 /// Five seconds.
 const LOOKS_OF_LATE: usize = 25;
 
@@ -39,6 +43,28 @@ pub(super) fn with_bar<T>(
         scope.spawn(|| keep(unit, look, &over));
         let _guard = AskOnDrop(&over);
         work()
+    })
+}
+
+/// Does `work`, which names each of its steps. On a terminal a spinner shows the step, and for how long it has gone on;
+/// elsewhere each step is a line.
+pub(super) fn with_steps<T>(work: impl FnOnce(&mut dyn FnMut(&str)) -> T) -> T {
+    if !has_bars() {
+        return work(&mut |step| note!("{step}"));
+    }
+    let step = Mutex::new(None::<(String, Instant)>);
+    let over = Stop::default();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut bar = Bar::default();
+            while !over.wait(SPIN_EVERY) {
+                let Some((step, since)) = locked(&step).clone() else { continue };
+                bar.show(spinner, |bar| bar.set_message(format!("{step}  {} s", since.elapsed().as_secs())));
+            }
+            bar.clear();
+        });
+        let _guard = AskOnDrop(&over);
+        work(&mut |text| *locked(&step) = Some((text.to_owned(), Instant::now())))
     })
 }
 
@@ -124,9 +150,19 @@ impl Bar {
     }
 }
 
+pub(super) fn spinner() -> ProgressBar {
+    let (green, plain) = green();
+    let style = ProgressStyle::with_template(&format!("{green}{{spinner}}{plain} {{wide_msg}}"));
+    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
+/// Not the library's own colours: an empty NO_COLOR would turn them off.
+fn green() -> (&'static str, &'static str) {
+    if logging::has_colour(&io::stderr()) { ("\x1b[32m", "\x1b[0m") } else { ("", "") }
+}
+
 fn style(unit: &str, has_total: bool) -> ProgressStyle {
-    // Not the library's own colours: an empty NO_COLOR would turn them off.
-    let (green, plain) = if logging::has_colour(&io::stderr()) { ("\x1b[32m", "\x1b[0m") } else { ("", "") };
+    let (green, plain) = green();
     let template = match has_total {
         true => format!(
             "{green}{{bar:20}}{plain} {{percent}}%  {{human_pos}} of {{human_len}} {unit}  {{wide_msg}}"

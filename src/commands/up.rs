@@ -1,12 +1,13 @@
 //! `almanac up`: everything on one machine, in one process next to Kafka's.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, anyhow};
-use indicatif::ProgressBar;
+use indicatif::HumanCount;
 
 use super::producer::{AWAY, Weather, tell, watched};
 use super::progress::Bar;
@@ -27,6 +28,8 @@ use crate::stop::Stop;
 use crate::store::{self, Begun};
 
 const PARTITIONS: i32 = 4;
+/// How long to wait for the first day before saying that everything runs.
+const COUNTED_WITHIN: Duration = Duration::from_secs(3);
 /// How often the status line and the plot are looked after.
 const REFRESH_EVERY: Duration = Duration::from_millis(500);
 /// How often the status is a line of its own, without a terminal to keep one line on.
@@ -39,10 +42,13 @@ pub fn run(options: &cli::Up) -> Result<()> {
         true => super::client(&options.kafka)?,
         false => super::connection(&options.kafka)?,
     };
-    store::prepare(&options.dir.dir)?;
-    let kafka = find_kafka(options)?;
-    let _page = Page::open(options)?;
-    let broker = match kafka {
+    let dir = &options.dir.dir;
+    // Before anything is sent, deleted or started: another 'up' may be at work.
+    store::refuse_owned(dir, 0..PARTITIONS).map_err(|error| Counting(error.into()))?;
+    let found = find_kafka(options)?;
+    let page = Page::open(options)?;
+    let mut kafka = None;
+    let broker = match found {
         Kafka::IsThere => {
             note!("using the Kafka at {}, which 'up' did not start", connection.brokers);
             None
@@ -55,19 +61,24 @@ pub fn run(options: &cli::Up) -> Result<()> {
             };
             if is_any_port {
                 broker.bootstrap().clone_into(&mut connection.brokers);
-                note!("Apache Kafka {} answers at {}", kafka_version(), broker.bootstrap());
             }
-            note!(
-                "using a Kafka of its own at {}; its data is in {}",
+            kafka = Some(format!(
+                "Apache Kafka {} answers at {}; its data is in {}",
+                kafka_version(),
                 broker.bootstrap(),
                 settings.data.display()
-            );
+            ));
             Some(broker)
         }
     };
-    let mut machine = Machine { options, connection, stop, broker };
+    let announcement = Announcement { kafka, page: page.as_ref().map(|page| page.address) };
+    let mut machine = Machine { options, connection, stop, broker, announcement };
     let result = machine.work();
-    let stopped = machine.broker.take().map_or(Ok(()), Broker::stop);
+    let broker = machine.broker.take();
+    let stopped = progress::with_steps(|step| {
+        step("stopping");
+        broker.map_or(Ok(()), Broker::stop)
+    });
     result?;
     stopped?;
     note!("stopped; the data is kept, and the next start continues");
@@ -103,6 +114,7 @@ fn with_own_option(error: Error) -> Error {
 
 /// The dashboard, on a thread of its own; dropped, it ends. Whatever becomes of it, all else goes on.
 struct Page {
+    address: SocketAddr,
     stop: Stop,
     thread: Option<JoinHandle<()>>,
 }
@@ -114,6 +126,7 @@ impl Page {
             return Ok(None);
         }
         let dashboard = take_port(options)?;
+        let address = dashboard.address();
         let stop = Stop::default();
         let asked = stop.clone();
         let serve = move || {
@@ -122,7 +135,7 @@ impl Page {
             }
         };
         let thread = thread::Builder::new().name("dashboard".to_owned()).spawn(serve)?;
-        Ok(Some(Page { stop, thread: Some(thread) }))
+        Ok(Some(Page { address, stop, thread: Some(thread) }))
     }
 }
 
@@ -191,6 +204,28 @@ struct Machine<'a> {
     connection: Connection,
     stop: Stop,
     broker: Option<Broker>,
+    announcement: Announcement,
+}
+
+/// Where everything is and how to stop it, said once it holds.
+struct Announcement {
+    /// The Kafka that was started, if one was.
+    kafka: Option<String>,
+    page: Option<SocketAddr>,
+}
+
+impl Announcement {
+    fn say(&self, dir: &Path) {
+        if let Some(kafka) = &self.kafka {
+            note!("{kafka}");
+        }
+        let picture = if dir.join("month.svg").exists() { " and month.svg" } else { "" };
+        note!("checkpoints{picture} are in {}", dir.display());
+        note!("Ctrl-C stops everything and keeps the data");
+        if let Some(address) = self.page {
+            note!("dashboard at http://{address}/");
+        }
+    }
 }
 
 impl Machine<'_> {
@@ -223,7 +258,13 @@ impl Machine<'_> {
             policy: Policy { accept_new_log: self.broker.is_some(), ..Policy::default() },
             board: Board::default(),
         };
-        let view = View { dir: &options.dir.dir, board: settings.board.clone() };
+        let view = View {
+            dir: &options.dir.dir,
+            board: settings.board.clone(),
+            partitions: usize::try_from(prepared.partitions).unwrap_or(0),
+            present: prepared.present.len() as u64,
+            announcement: &self.announcement,
+        };
         let weather = Weather::synthetic(&options.synthetic);
         weather.tell_missing(&plan.topic, &prepared.present, &options.pace)?;
         let reports = weather.reports(prepared.present, &options.pace);
@@ -231,7 +272,6 @@ impl Machine<'_> {
         let trouble = Trouble::default();
         let (producing, consuming, failed) = (Stop::default(), Stop::default(), Stop::default());
         let watched_for_failure = |result: Result<()>| result.inspect_err(|_| failed.ask());
-        note!("checkpoints and month.svg are in {}; Ctrl-C stops everything", view.dir.display());
         thread::scope(|scope| {
             let producer = scope.spawn(|| {
                 let sent = watched(&self.connection, &plan.topic, &client, &trouble, || {
@@ -358,6 +398,10 @@ fn join(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
 struct View<'a> {
     dir: &'a Path,
     board: Board,
+    partitions: usize,
+    /// Days that the topic had before.
+    present: u64,
+    announcement: &'a Announcement,
 }
 
 impl View<'_> {
@@ -370,7 +414,7 @@ impl View<'_> {
         (client, trouble): (&producer::Sender, &Trouble),
     ) -> Result<()> {
         let mut line = StatusLine::new();
-        let mut drawn_days = 0;
+        let (mut drawn_days, mut is_announced, mut opened) = (0, false, None);
         while !stop.wait(REFRESH_EVERY) && !failed.is_asked() {
             if let Some(broker) = broker.as_deref_mut() {
                 broker::refuse_dead(broker)?;
@@ -379,12 +423,19 @@ impl View<'_> {
             if statuses.is_empty() {
                 continue;
             }
-            line.show(&status_line(client.acknowledged().days, trouble.now().is_some(), &statuses));
             let days = statuses.iter().map(|status| status.days).sum();
             if days != drawn_days {
                 self.redraw();
                 drawn_days = days;
             }
+            let has_all = statuses.len() == self.partitions;
+            let opened = *opened.get_or_insert_with(Instant::now);
+            if has_all && !is_announced && (days > 0 || opened.elapsed() > COUNTED_WITHIN) {
+                self.announcement.say(self.dir);
+                is_announced = true;
+            }
+            let sent = self.present.saturating_add(client.acknowledged().days);
+            line.show(&status_line(sent, trouble.now().is_some(), &statuses));
         }
         line.bar.clear();
         Ok(())
@@ -398,12 +449,14 @@ impl View<'_> {
     }
 }
 
+/// All days of the topic, and those of them that are counted; both also of starts before.
 fn status_line(sent: u64, is_waiting: bool, statuses: &[Status]) -> String {
     let counted: u64 = statuses.iter().map(|status| status.days).sum();
     let lag: Option<i64> = statuses.iter().map(|status| status.lag).sum();
     let lag = lag.map_or("–".to_owned(), |lag| lag.to_string());
     let newest = statuses.iter().filter_map(|status| status.newest.as_deref()).max().unwrap_or("none yet");
     let away = if is_waiting { format!(" ({AWAY})") } else { String::new() };
+    let (sent, counted) = (HumanCount(sent.max(counted)), HumanCount(counted));
     format!("days sent {sent}{away}, days counted {counted}, lag {lag} records, newest day {newest}")
 }
 
@@ -421,7 +474,7 @@ impl StatusLine {
 
     fn show(&mut self, text: &str) {
         if self.is_on_terminal {
-            self.bar.show(ProgressBar::new_spinner, |bar| bar.set_message(text.to_owned()));
+            self.bar.show(progress::spinner, |bar| bar.set_message(text.to_owned()));
         } else if self.last.is_none_or(|last| last.elapsed() >= PLAIN_STATUS_EVERY) {
             self.last = Some(Instant::now());
             note!("{text}");

@@ -27,6 +27,18 @@ pub fn prepare(dir: &Path) -> Result<(), StoreError> {
     Home::open(dir).map(drop)
 }
 
+/// An error if a living owner has one of the partitions.
+pub fn refuse_owned(dir: &Path, mut partitions: impl Iterator<Item = i32>) -> Result<(), StoreError> {
+    let home = Home::open(dir)?;
+    match partitions.find(|partition| !home.is_free(*partition)) {
+        None => Ok(()),
+        Some(partition) => {
+            let owner = read_owner(&Paths::new(dir, partition));
+            Err(StoreError::Held { partition, dir: dir.to_owned(), owner })
+        }
+    }
+}
+
 /// The right to replace a partition's checkpoint, until another process takes it.
 #[derive(Debug)]
 pub struct LocalClaim {

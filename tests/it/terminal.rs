@@ -5,7 +5,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::support::{Almanac, Place, eventually, kafka};
+use crate::support::{Almanac, Place, eventually, free_address, kafka};
 
 /// Runs its arguments on a terminal of 30 lines and 100 columns, and types Ctrl-C there when it gets a SIGTERM.
 const TERMINAL: &str = "
@@ -205,6 +205,45 @@ fn a_replay_and_a_check_show_how_far_they_are() {
     assert!(has_bar(&shown, " of 84,000 records  "), "{shown:?}");
     assert!(shown.contains("\r\x1b[2Kpartition 0: "), "{shown:?}");
     assert_eq!(place.almanac(&verify).succeeds().stderr, "");
+}
+
+#[test]
+fn up_spins_and_then_says_where_everything_is() {
+    let place = Place::at(&free_address());
+    let data = place.dir("data");
+    let data = data.to_str().unwrap();
+    let up = ["up", "--data", data, "--listen", "127.0.0.1:0", "--interval", "20ms"];
+    let mut first = on_terminal(&place, &up).start();
+    eventually("it spins", || first.stdout().contains(&format!("on {}  1 s", place.brokers)));
+    assert!(!first.stdout().contains("http://"), "nothing is claimed yet");
+    eventually("it counts", || first.stdout().contains("days sent "));
+    let shown = first.stdout();
+    let line = |text: &str| shown.find(text).unwrap_or_else(|| panic!("no {text:?} in {shown:?}"));
+    let order = [
+        line(&format!(" answers at {}; its data is in {data}\r\n", place.brokers)),
+        line("almanac: checkpoints and month.svg are in "),
+        line("almanac: Ctrl-C stops everything and keeps the data\r\n"),
+        line("almanac: dashboard at \x1b[36mhttp://127.0.0.1:"),
+        line("days sent "),
+    ];
+    assert!(order.is_sorted(), "{shown:?}");
+
+    // Run twice, it would delete or fill the topic of the first.
+    for more in [&[][..], &["--fresh"], &["--adopt", "--fresh"]] {
+        let ended = place.almanac(&[&up[..], more].concat()).fails(6);
+        assert!(ended.stderr.starts_with("almanac: error: partition "), "{}", ended.stderr);
+        assert!(ended.stderr.contains(" belongs to process "), "{}", ended.stderr);
+    }
+    let days = place.days("files");
+    eventually("the first goes on", || place.days("files") > days + 20);
+    let ended = first.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(ended.stdout.contains("stopping  0 s"), "{:?}", ended.stdout);
+    assert!(
+        ended.stdout.ends_with("almanac: stopped; the data is kept, and the next start continues\r\n"),
+        "{:?}",
+        ended.stdout
+    );
 }
 
 #[test]

@@ -146,6 +146,28 @@ fn up_finds_a_free_port_where_none_is_named() {
 }
 
 #[test]
+fn nothing_is_claimed_by_an_up_that_fails() {
+    let place = Place::at(&free_address());
+    fs::write(place.dir("data"), "").unwrap();
+    let data = place.dir("data");
+    let ended = place.almanac(&["up", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"]).run();
+    assert_ne!(ended.code, Some(0));
+    assert!(!ended.stderr.contains("http://") && !ended.stderr.contains("month.svg"), "{}", ended.stderr);
+    // A port that is taken is known before Kafka is started.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = place.almanac(&["up", "--data", "other", "--listen", &address]).fails(2);
+    assert_eq!(
+        ended.stderr,
+        format!(
+            "almanac: error: can't listen at {address}: Address already in use (os error 98)\n\
+             hint: name another port with --listen, or 0 for a free one\n"
+        )
+    );
+    assert!(!place.dir("other").exists());
+}
+
+#[test]
 fn a_listener_that_is_not_kafka_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
