@@ -15,6 +15,7 @@ use clap_complete::Shell;
 use self::shared::{choice, parse};
 use crate::arguments::{
     HostPort, Properties, parse_cluster_id, parse_duration, parse_month, parse_partition, parse_seconds,
+    parse_station,
 };
 use crate::broker::Voter;
 use crate::plot;
@@ -244,6 +245,9 @@ pub struct Consumer {
     /// Consumer group, whose members share DIR
     #[arg(long, default_value = "almanac", env = "ALMANAC_GROUP")]
     pub group: String,
+    /// Station to count reports of [default: that of the first report]
+    #[arg(long, value_name = "ID", env = "ALMANAC_STATION", value_parser = parse_station)]
+    pub station: Option<String>,
     /// Take partitions from a living owner
     #[arg(long, env = "ALMANAC_TAKE_OVER")]
     pub take_over: bool,

@@ -23,9 +23,14 @@ impl Line<'_> {
     pub fn python(&self, decoder: &mut Decoder) -> String {
         let mut line = format!("{{'partition': {}, 'key': ", self.partition);
         push_key(&mut line, self.key);
-        match decoder.decode(self.value) {
-            Ok(Report { date, degrees }) => {
-                line += &format!(", 'date': '{date}', 'degrees': {}}}", python_float(degrees));
+        match decoder.decode_with_station(self.value) {
+            Ok((Report { date, degrees }, station)) => {
+                line += &format!(", 'date': '{date}', 'degrees': {}", python_float(degrees));
+                if !station.is_empty() {
+                    line += ", 'station_id': ";
+                    push_python_text(&mut line, station);
+                }
+                line.push('}');
             }
             Err(reason) => {
                 let value =
@@ -49,18 +54,22 @@ impl Line<'_> {
             #[serde(skip_serializing_if = "Option::is_none")]
             degrees: Option<f64>,
             #[serde(skip_serializing_if = "Option::is_none")]
+            station_id: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             error: Option<RejectReason>,
             #[serde(skip_serializing_if = "Option::is_none")]
             value: Option<Option<String>>,
         }
-        let decoded = decoder.decode(self.value);
+        let decoded = decoder.decode_with_station(self.value);
+        let station_id = decoded.ok().map(|(_, station)| station).filter(|station| !station.is_empty());
         let object = Object {
             partition: self.partition,
             offset: self.offset,
             timestamp: self.time.and_then(rfc3339),
             key: self.key.map(String::from_utf8_lossy),
-            date: decoded.ok().map(|report| report.date.to_string()),
-            degrees: decoded.ok().map(|report| report.degrees),
+            date: decoded.ok().map(|(report, _)| report.date.to_string()),
+            degrees: decoded.ok().map(|(report, _)| report.degrees),
+            station_id,
             error: decoded.err(),
             value: decoded.err().map(|_| self.value.map(|value| STANDARD.encode(value))),
         };
@@ -136,6 +145,20 @@ mod tests {
         assert_eq!(
             line.json(&mut Decoder::default()),
             r#"{"partition":2,"offset":7,"timestamp":"2000-12-26T00:00:00.125Z","key":"December","date":"2000-12-26","degrees":31.5235}"#
+        );
+    }
+
+    #[test]
+    fn a_station_is_one_more_field() {
+        let value = Report { date: jiff::civil::date(2000, 12, 26), degrees: 1.5 }.encode_at("it's\n");
+        let line = line(None, Some(&value));
+        assert_eq!(
+            line.python(&mut Decoder::default()),
+            r#"{'partition': 2, 'key': None, 'date': '2000-12-26', 'degrees': 1.5, 'station_id': "it's\n"}"#
+        );
+        assert_eq!(
+            line.json(&mut Decoder::default()),
+            r#"{"partition":2,"key":null,"date":"2000-12-26","degrees":1.5,"station_id":"it's\n"}"#
         );
     }
 

@@ -12,10 +12,12 @@ mod open;
 mod opening;
 mod pace;
 mod partition;
+mod place;
 mod progress;
 mod recover;
 mod saving;
 mod settings;
+mod split;
 mod trust;
 mod writing;
 

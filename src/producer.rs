@@ -2,11 +2,12 @@
 
 mod sender;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use almanac_core::place::shown_station;
 use jiff::civil::Date;
 
 use crate::failure::{Exit, Failure};
@@ -55,6 +56,9 @@ pub enum ProduceError {
     )]
     CreatedByOthers { topic: String, found: i32, wanted: i32 },
 
+    #[error("topic {topic} holds reports of {theirs}, and these are of {ours}")]
+    OtherPlace { topic: String, ours: String, theirs: String, first: String },
+
     #[error("stopped: {0}")]
     Undelivered(Dates),
 }
@@ -69,6 +73,11 @@ impl Failure for ProduceError {
             ProduceError::CreatedByOthers { .. } => {
                 "stop what creates it (auto.create.topics.enable on the broker?) and run this again"
             }
+            ProduceError::OtherPlace { first, .. } => {
+                return Some(format!(
+                    "name another --topic, or add --station-id \"{first}\" if the days are of that place"
+                ));
+            }
             ProduceError::Undelivered(Dates(Undelivered { hint: Some(hint), .. })) => hint,
             ProduceError::Undelivered(_) => {
                 "run the producer with --append, or 'up' again, to send what is missing"
@@ -81,7 +90,7 @@ impl Failure for ProduceError {
     fn exit(&self) -> Exit {
         match self {
             ProduceError::Kafka(error) => error.exit(),
-            ProduceError::WouldDelete { .. } => Exit::Usage,
+            ProduceError::WouldDelete { .. } | ProduceError::OtherPlace { .. } => Exit::Usage,
             ProduceError::NotGone { .. }
             | ProduceError::NotThere { .. }
             | ProduceError::CreatedByOthers { .. }
@@ -100,6 +109,8 @@ pub struct TopicPlan {
     pub append: bool,
     /// Delete the topic that is there, even on another machine.
     pub recreate: bool,
+    /// The station of the reports.
+    pub station: String,
 }
 
 /// The topic as found, and the changes made to it.
@@ -107,7 +118,7 @@ pub struct TopicPlan {
 pub struct Prepared {
     /// Records deleted, and the newest day among them.
     pub deleted: Option<(i64, Option<Date>)>,
-    /// The days that are in the topic, when appending.
+    /// The days of the station that are in the topic, when appending.
     pub present: HashSet<Date>,
     /// Partitions of the topic as it is now.
     pub partitions: i32,
@@ -122,7 +133,11 @@ pub fn prepare(connection: &Connection, plan: &TopicPlan, stop: &Stop) -> Result
         if plan.append {
             prepared.partitions = found.partitions;
             let all = extent(&mut admin, &plan.topic, found.partitions)?;
-            prepared.present = dates_in(connection, &plan.topic, &all)?;
+            let found = reports_in(connection, &plan.topic, &all, Some(&plan.station))?;
+            if found.days.is_empty() && !found.others.is_empty() {
+                return Err(found.refuse(plan));
+            }
+            prepared.present = found.days;
             return Ok(prepared);
         }
         if !plan.recreate && !connection.is_loopback() {
@@ -148,14 +163,45 @@ fn extent(admin: &mut FailoverAdmin, topic: &str, partitions: i32) -> Result<Vec
     (0..partitions).map(span).collect()
 }
 
-/// The days that valid records of these spans report.
-fn dates_in(connection: &Connection, topic: &str, spans: &[Span]) -> Result<HashSet<Date>, KafkaError> {
-    let mut dates = HashSet::new();
-    let mut decoder = Decoder::default();
-    read_spans(connection, topic, spans, |record| {
-        dates.extend(decoder.decode(record.value).map(|report| report.date));
+/// The valid reports of a topic.
+#[derive(Debug, Default)]
+struct Found {
+    days: HashSet<Date>,
+    /// Other stations than the one that was asked for; some of them, if there are many.
+    others: BTreeSet<String>,
+}
+
+impl Found {
+    fn refuse(self, plan: &TopicPlan) -> ProduceError {
+        let theirs: Vec<String> = self.others.iter().map(|station| shown_station(station)).collect();
+        ProduceError::OtherPlace {
+            topic: plan.topic.clone(),
+            ours: shown_station(&plan.station),
+            theirs: theirs.join(", "),
+            first: self.others.into_iter().next().unwrap_or_default(),
+        }
+    }
+}
+
+/// The reports that valid records of these spans hold: the days of a station, or of any.
+fn reports_in(
+    connection: &Connection,
+    topic: &str,
+    spans: &[Span],
+    wanted: Option<&str>,
+) -> Result<Found, KafkaError> {
+    const OTHERS_MAX: usize = 20;
+    let (mut found, mut decoder) = (Found::default(), Decoder::default());
+    read_spans(connection, topic, spans, |record| match decoder.decode_with_station(record.value) {
+        Ok((report, station)) if wanted.is_none_or(|wanted| wanted == station) => {
+            found.days.insert(report.date);
+        }
+        Ok((_, station)) if found.others.len() < OTHERS_MAX && !found.others.contains(station) => {
+            found.others.insert(station.to_owned());
+        }
+        _ => {}
     })?;
-    Ok(dates)
+    Ok(found)
 }
 
 /// Deletes the topic and waits until it is really gone; says what went with it.
@@ -168,7 +214,7 @@ fn delete(
     let all = extent(admin, topic, found.partitions)?;
     let records = all.iter().map(Span::len).sum();
     let tails: Vec<Span> = all.into_iter().map(|span| span.tail(TAIL_RECORDS)).collect();
-    let newest = dates_in(connection, topic, &tails)?.into_iter().max();
+    let newest = reports_in(connection, topic, &tails, None)?.days.into_iter().max();
     // Asked for a second time, it is gone already; then the describe tells.
     admin.request(|admin, time| admin.delete(topic, time))?;
     let is_gone = || Ok(describe(admin, topic)?.is_none_or(|now| now.id != found.id));
@@ -327,7 +373,14 @@ pub fn send_all(
             }
             continue;
         }
-        sender::push(&mut batch, &sent.report, sent.is_repeat);
+        if !sender.push(&mut batch, &sent.report, sent.is_repeat) {
+            if send_batch(sender, &mut batch, stop)?
+                && sender.send(&sent.report, sent.is_repeat, || stop.is_asked())?
+            {
+                continue;
+            }
+            break;
+        }
         if (interval.is_zero() && !batch.has(BATCH)) || send_batch(sender, &mut batch, stop)? {
             continue;
         }

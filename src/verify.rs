@@ -165,12 +165,14 @@ impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Aside<Lines> {
 impl<Lines: Iterator<Item = Result<Rejected, StoreError>>> Replay<Lines> {
     /// `rejected` are the lines of the rejected file; those at or past `end`, the checkpoint's offset, belong to a batch
     /// whose checkpoint is still to come.
-    pub fn new(partition: i32, first_offset: i64, rejected: Lines, end: i64) -> Self {
+    ///
+    /// `decoder` knows the station that is counted; a fresh one goes by the first valid report.
+    pub fn new(partition: i32, first_offset: i64, decoder: Decoder, rejected: Lines, end: i64) -> Self {
         Replay {
             checkpoint: Checkpoint::empty(partition, first_offset),
             aside: Aside { lines: rejected, end, passed: 0, difference: None, error: None },
             counts: Counts::default(),
-            decoder: Decoder::default(),
+            decoder,
         }
     }
 

@@ -12,6 +12,7 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 
 use crate::failure::{Exit, Failure};
+use crate::place::{Place, STATION_BYTES_MAX};
 use crate::report::{MONTHS, is_valid_degrees, parse_date};
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -74,6 +75,23 @@ impl HostPort {
             None => Ok(HostPort { host: host.to_owned(), port }),
         }
     }
+}
+
+/// A station ID as reports carry it; an empty one is that of reports without.
+pub fn parse_station(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=STATION_BYTES_MAX => Ok(text.to_owned()),
+        length => Err(format!("it has {length} bytes, and a station ID has at most {STATION_BYTES_MAX}")),
+    }
+}
+
+/// A place's name.
+pub fn parse_place(text: &str) -> Result<String, String> {
+    let place = Place { name: Some(text.to_owned()), ..Place::default() }.cleaned();
+    place
+        .name
+        .filter(|name| name == text.trim())
+        .ok_or_else(|| "it is empty, has control characters, or is too long".to_owned())
 }
 
 /// The host without its brackets, and what stands for the port.

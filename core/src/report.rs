@@ -43,14 +43,18 @@ impl Report {
 
     /// The record's value without a station: protobuf as `report.proto` says.
     pub fn encode(&self) -> Vec<u8> {
-        self.encode_at("")
+        Wire { date: self.date.to_string(), degrees: self.degrees, ..Wire::default() }.encode_to_vec()
     }
 
-    /// The same of a station; an empty one is left out.
+    /// The same of a station.
     pub fn encode_at(&self, station: &str) -> Vec<u8> {
-        let (date, station_id) = (self.date.to_string(), station.to_owned());
-        Wire { date, degrees: self.degrees, station_id }.encode_to_vec()
+        [self.encode(), stamp(station)].concat()
     }
+}
+
+/// The end of the value of each report of a station: field 3, or nothing without a station.
+pub fn stamp(station: &str) -> Vec<u8> {
+    Wire { station_id: station.to_owned(), ..Wire::default() }.encode_to_vec()
 }
 
 /// Why a record is kept aside and never counted; the closed list of `partition-N.rejected.jsonl`.
@@ -174,7 +178,7 @@ impl Decoder {
 
     fn set_station(&mut self, station: String) {
         self.counts_unstamped = station.is_empty();
-        self.stamp = Wire { station_id: station.clone(), ..Wire::default() }.encode_to_vec();
+        self.stamp = stamp(&station);
         self.station = Some(station);
     }
 

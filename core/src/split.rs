@@ -53,7 +53,8 @@ impl Split {
                         let (other, others) = entry.get_mut();
                         if among(*other) || among(partition) {
                             let both = *others & days;
-                            found.push((both == 0, year, month, [*other, partition], both));
+                            let pair = [partition.min(*other), partition.max(*other)];
+                            found.push((both == 0, year, month, pair, both));
                         }
                         *others |= days;
                     }

@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::civil::Date;
 
 use super::shared::{Kafka, Metrics, choice};
-use crate::arguments::{parse_degrees, parse_duration, parse_rate, parse_start};
+use crate::arguments::{parse_degrees, parse_duration, parse_place, parse_rate, parse_start, parse_station};
 use crate::source::{Decimal, InputFormat, Options, Plausible, Unit};
 
 #[derive(Args, Debug)]
@@ -95,6 +95,12 @@ pub struct Files {
     /// Which station of several
     #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION")]
     pub station: Option<String>,
+    /// Station ID of the reports, instead of the file's own
+    #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION_ID", value_parser = parse_station)]
+    pub station_id: Option<String>,
+    /// Name of the place, for plots and the dashboard
+    #[arg(long, value_name = "NAME", requires = "files", env = "ALMANAC_PLACE", value_parser = parse_place)]
+    pub place: Option<String>,
     /// Also send observations that failed a quality check
     #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
     pub keep_flagged: bool,
@@ -164,7 +170,7 @@ impl Files {
         Options {
             format: self.input_format,
             station: self.station.clone(),
-            station_id: None,
+            station_id: self.station_id.clone(),
             keep_flagged: self.keep_flagged,
             date_column: self.date_column.clone(),
             date_format: self.date_format.clone(),

@@ -89,6 +89,7 @@ fn settings(options: &cli::Consumer) -> Result<Settings> {
         topic: options.kafka.topic.clone(),
         dir: options.dir.dir.clone(),
         group: options.group.clone(),
+        station: options.station.clone(),
         partitions: super::named_once(&options.partitions)?,
         take_over: options.take_over,
         handover_timeout: options.handover_timeout,

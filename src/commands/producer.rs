@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 
+use almanac_core::place::Place;
 use anyhow::{Error, Result};
 use indicatif::HumanCount;
 use jiff::Unit;
@@ -29,16 +30,17 @@ pub fn run(options: &cli::Producer) -> Result<()> {
     let connection = super::connection(&options.kafka)?;
     let exporter = metrics::bind(options.metrics.listen.as_ref())?;
     // Before the topic is touched: a bad file must cost nothing.
-    let weather = Weather::read(options)?;
+    let (weather, place) = Weather::read(options)?;
     let plan = TopicPlan {
         topic: options.kafka.topic.clone(),
         partitions: options.partitions,
         replication: options.replication,
         append: options.append,
         recreate: options.recreate,
+        station: place.station.clone(),
     };
     // Before the topic is made ready: connecting takes the client half a second, which passes meanwhile.
-    let client = Arc::new(Sender::new(&connection, &plan.topic)?);
+    let client = Arc::new(Sender::new(&connection, &plan.topic)?.at(&place));
     let trouble = Arc::new(Trouble::default());
     let numbers = || metrics::Producing::new(&connection, &plan.topic, &client, &trouble);
     let _serving = exporter.map(|exporter| Ok::<_, Error>(exporter.start(numbers()?)?)).transpose()?;
@@ -118,12 +120,16 @@ pub(super) enum Weather {
 }
 
 impl Weather {
-    fn read(options: &cli::Producer) -> Result<Self> {
+    /// The weather, and its place. That of synthetic weather has neither a station nor a name.
+    fn read(options: &cli::Producer) -> Result<(Self, Place)> {
         let files = &options.files;
         if files.files.is_empty() {
-            return Ok(Weather::synthetic(&options.synthetic));
+            return Ok((Weather::synthetic(&options.synthetic), Place::default()));
         }
-        Ok(Weather::Files(Box::new(source::read_files(&files.files, &files.options())?)))
+        let mut weather = source::read_files(&files.files, &files.options())?;
+        weather.place.name = files.place.clone().or(weather.place.name);
+        let place = weather.place.clone();
+        Ok((Weather::Files(Box::new(weather)), place))
     }
 
     /// What to account for, of files.

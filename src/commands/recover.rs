@@ -17,6 +17,7 @@ pub fn run(options: &cli::Recover) -> Result<()> {
         dir: options.dir.dir.clone(),
         // It only reads, so no group hears of it.
         group: "almanac-recover".to_owned(),
+        station: None,
         partitions: super::named_once(&options.partitions)?,
         take_over: options.take_over,
         handover_timeout: Duration::ZERO,

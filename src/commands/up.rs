@@ -238,6 +238,7 @@ impl Machine<'_> {
             replication: 1,
             append: !options.fresh,
             recreate: options.fresh,
+            station: String::new(),
         };
         let ownership = Ownership::new(options, &self.connection, self.broker.is_some())?;
         ownership.check()?;
@@ -250,6 +251,7 @@ impl Machine<'_> {
             topic: plan.topic.clone(),
             dir: options.dir.dir.clone(),
             group: "almanac".to_owned(),
+            station: None,
             partitions: Some((0..prepared.partitions).collect()),
             take_over: false,
             handover_timeout: Duration::ZERO,

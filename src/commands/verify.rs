@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use almanac_core::split::{self, Split};
 use anyhow::{Context, Result, anyhow, bail};
-
 use serde::Serialize;
 
 use super::progress::{self, Reached};
 use super::{Exit, Refusal};
 use crate::cli::{self, Format};
 use crate::kafka::{self, Account, Admin, Connection, REQUEST_TIMEOUT, Span, Topic, read_all_of_spans};
+use crate::report::Decoder;
 use crate::store::{self, Gap, Paths, Rejected};
 use crate::text::to_json;
 use crate::verify::{Counts, Difference, Replay};
@@ -63,13 +64,14 @@ pub fn run(options: &cli::Verify) -> Result<()> {
         },
     );
     log.refuse_changed()?;
+    let split = split(dir, &partitions);
     let results: Vec<(i32, Result<Checked>)> = partitions.into_iter().zip(results).collect();
     match options.format {
         Format::Text => {
             let lines: String = results.iter().map(|(partition, result)| line(*partition, result)).collect();
             super::print_escaped(&lines)?;
         }
-        Format::Json => super::print_json(&json(&results))?,
+        Format::Json => super::print_json(&json(&results, split.as_ref()))?,
     }
     let (mut different, mut failure, mut partly) = (None, None, None);
     for (partition, result) in results {
@@ -88,7 +90,24 @@ pub fn run(options: &cli::Verify) -> Result<()> {
             }
         }
     }
+    match split {
+        Some(split) if split.days > 0 => {
+            let twice = Refusal::new(Exit::Failed, split.to_string()).hint(split::HINT);
+            different.get_or_insert_with(|| twice.into());
+        }
+        Some(split) => tracing::warn!(hint = split::HINT, "{split}"),
+        None => {}
+    }
     different.or(failure).or(partly.map(Into::into)).map_or(Ok(()), Err)
+}
+
+/// Months of these partitions that are also in another file of DIR. No log shows them: each file is what its log makes.
+fn split(dir: &Path, partitions: &[i32]) -> Option<Split> {
+    // What can't be read is reported where it is checked.
+    let load = |partition| store::load_checkpoint(&Paths::new(dir, partition)).ok()?;
+    let files: Vec<_> = store::partitions_in(dir).ok()?.into_iter().filter_map(load).collect();
+    let files = files.iter().map(|file| (file.partition, &file.statistics));
+    Split::find(files, |partition| partitions.contains(&partition))
 }
 
 fn partitions(dir: &Path, named: &[i32]) -> Result<Vec<i32>> {
@@ -174,13 +193,14 @@ struct Partition<'a> {
     reason: Option<String>,
 }
 
-fn json(results: &[(i32, Result<Checked>)]) -> String {
+fn json(results: &[(i32, Result<Checked>)], split: Option<&Split>) -> String {
     #[derive(Serialize)]
     struct Partitions<'a> {
         partitions: Vec<Partition<'a>>,
+        split: Option<&'a Split>,
     }
     let partitions = results.iter().map(|(partition, result)| partition_of(*partition, result)).collect();
-    to_json(&Partitions { partitions }) + "\n"
+    to_json(&Partitions { partitions, split }) + "\n"
 }
 
 fn partition_of(partition: i32, result: &Result<Checked>) -> Partition<'_> {
@@ -285,7 +305,10 @@ impl<'a> Log<'a> {
         let from = from.unwrap_or(i64::MIN);
         let is_checked = |line: &Result<Rejected, _>| line.as_ref().map_or(true, |line| line.offset >= from);
         let rejected = store::rejected_in(&paths)?.filter(is_checked);
-        let mut replay = Replay::new(number, start, rejected, checkpoint.offset);
+        // A former version, which knew no stations, left no place.
+        let place = store::load_place(dir, &self.topic.id)?;
+        let decoder = place.map_or_else(Decoder::default, |place| Decoder::of(&place.station));
+        let mut replay = Replay::new(number, start, decoder, rejected, checkpoint.offset);
         let span = Span { partition: number, start, end: checkpoint.offset.min(high) };
         progress.total.fetch_add(span.len().max(0).unsigned_abs(), Ordering::Relaxed);
         let mut told = start;
@@ -374,7 +397,7 @@ mod tests {
         ];
         let results: Vec<(i32, Result<Checked>)> = (0..).zip(results).collect();
         let lines: String = results.iter().map(|(partition, result)| line(*partition, result)).collect();
-        let json = json(&results);
+        let json = json(&results, None);
         assert_eq!(json.lines().count(), 1);
         insta::assert_snapshot!(
             "json",

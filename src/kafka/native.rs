@@ -253,6 +253,21 @@ impl Message {
         unsafe { array(self.fields().payload.cast(), self.fields().len) }
     }
 
+    /// The value of the last header with this key.
+    pub(super) fn header(&self, key: &str) -> Option<&[u8]> {
+        let key = CString::new(key).ok()?;
+        let (mut headers, mut value, mut size) = (ptr::null_mut(), ptr::null(), 0);
+        // SAFETY: the message is living, and so are its headers, key and value as long as it is.
+        unsafe {
+            check(sys::rd_kafka_message_headers(self.0, &raw mut headers) as c_int).ok()?;
+            check(
+                sys::rd_kafka_header_get_last(headers, key.as_ptr(), &raw mut value, &raw mut size) as c_int
+            )
+            .ok()?;
+            array(value.cast(), size)
+        }
+    }
+
     /// The leader epoch of a record, -1 if it has none.
     pub(super) fn leader_epoch(&self) -> i32 {
         // SAFETY: the message is living.

@@ -7,6 +7,7 @@ use rdkafka::ClientContext;
 use rdkafka::Message as _;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
 };
@@ -97,10 +98,14 @@ impl<D: Deliveries> Producer<D> {
         &self,
         key: &str,
         value: &[u8],
+        header: Option<(&str, &[u8])>,
         tag: usize,
         is_given_up: impl Fn() -> bool,
     ) -> Result<bool, KafkaError> {
         let mut record = BaseRecord::with_opaque_to(&self.topic, tag).key(key).payload(value);
+        if let Some((key, value)) = header {
+            record = record.headers(OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        }
         loop {
             match self.client.send(record) {
                 Ok(()) => return Ok(true),

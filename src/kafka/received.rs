@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use almanac_core::place::Place;
 use almanac_core::protocol::batches::{Record, Records};
 use almanac_core::protocol::decompression::Decompression;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -145,7 +146,7 @@ fn item(message: &Message) -> Item<'_> {
         Code::NoError => {
             let record = Record { partition, offset, key: message.key(), value: message.value() };
             let records = Records::of_one(record, message.leader_epoch());
-            Item::Records(records.with_time(message.time()))
+            Item::Records(records.with_time(message.time()).with_place(message.header(Place::HEADER)))
         }
         Code::PartitionEOF => Item::EndOfPartition { partition, next_offset: offset },
         code => failure(message, code),

@@ -30,6 +30,7 @@ impl Consumer<'_> {
     pub(super) fn begin(&mut self) -> Result<(), Interrupt> {
         refuse_other_log(self.settings, self.store, &self.kafka)?;
         refuse_repartitioned(self.settings, self.store, &self.kafka)?;
+        self.settle_place()?;
         let Some(partitions) = &self.settings.partitions else { return Ok(self.kafka.reader.subscribe()?) };
         let has = self.kafka.identity.topic.partitions;
         if let Some(&partition) = partitions.iter().find(|partition| **partition >= has) {

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use almanac_core::place::Place;
+use almanac_core::split;
+
 use super::connection::{Kafka, find_topic};
 use super::contact::Contact;
 use super::error::PipelineError;
@@ -13,11 +16,12 @@ use super::pace::Pace;
 use super::partition::Partition;
 use super::progress::{Counters, Moment, Obstacle, Progress};
 use super::settings::Settings;
+use super::split::SplitWatch;
 use super::trust::{Interrupt, Reconnect};
 use super::writing::Writing;
 use crate::failure::{Failure, fact};
 use crate::kafka::{Item, KafkaError, POLL_TIMEOUT, Received};
-use crate::report::Decoder;
+use crate::report::{Decoder, RejectReason};
 use crate::stop::Stop;
 use crate::store::{Owner, Paths, Store, StoreError};
 
@@ -33,6 +37,9 @@ const UNASSIGNED_MAX: Duration = Duration::from_secs(600);
 
 /// How often `status.json` is written; half as often while checkpoints are in flight.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// The advice for reports of another station.
+const OTHER_STATION_HINT: &str = "count them with a --dir and a --group of their own, and --station ID";
 
 /// How often a batch that can't be read is fetched before the user hears what to do. Each time takes a second.
 const DAMAGE_SEEN_MIN: u32 = 3;
@@ -79,7 +86,11 @@ pub(super) struct Consumer<'a> {
     pub truncations: BTreeMap<i32, (i64, u32)>,
     pub is_recreation_reported: bool,
 
-    decoder: Decoder,
+    /// It knows the station that is counted.
+    pub decoder: Decoder,
+    pub split: SplitWatch,
+    /// What producers said of the place, until it is kept.
+    pub place: Option<Place>,
     jumps: Jumps,
     quiet_statuses: u32,
     /// Since when it has no partition, as a member of a group.
@@ -130,6 +141,8 @@ impl<'a> Consumer<'a> {
             truncations: BTreeMap::new(),
             is_recreation_reported: false,
             decoder: Decoder::default(),
+            split: SplitWatch::new(now),
+            place: None,
             jumps: Jumps::default(),
             quiet_statuses: QUIET_STATUSES,
             unassigned_since: None,
@@ -183,6 +196,7 @@ impl<'a> Consumer<'a> {
             Err(Interrupt::Reconnect(why)) => why.report(),
             saved => saved?,
         }
+        self.warn_of_split(true);
         Ok(self.write_status(true)?)
     }
 
@@ -216,6 +230,9 @@ impl<'a> Consumer<'a> {
         match item {
             Item::Records(records) => {
                 let number = records.partition;
+                if self.decoder.station().is_none() {
+                    self.decide_place(records.clone())?;
+                }
                 // These records are of a partition that was just given up.
                 let Some(partition) = self.owned.get_mut(&number) else { return Ok(()) };
                 let doubt = partition.apply(records, &mut self.jumps, &mut self.decoder);
@@ -294,10 +311,15 @@ impl<'a> Consumer<'a> {
                 "partition {number}: the records of the batch at offset {offset} carry wrong offsets; their places in the batch count"
             );
         }
+        if let Some(place) = partition.take_place() {
+            self.note_place(place);
+        }
+        let Some(partition) = self.owned.get_mut(&number) else { return };
         if let Some((offset, reason)) = partition.take_first_rejected()
             && self.rejected_reported.insert(number)
         {
             tracing::warn!(
+                hint = (reason == RejectReason::OtherStation).then_some(OTHER_STATION_HINT),
                 "partition {number}: the record at offset {offset} is rejected ({reason}) and kept in {}; further ones are kept there without a warning",
                 Paths::new(&self.settings.dir, number).rejected().display()
             );
@@ -318,6 +340,7 @@ impl<'a> Consumer<'a> {
             return Ok(());
         }
         self.write_status(false)?;
+        self.warn_of_split(false);
         self.publish_offsets();
         if self.is_forgotten() {
             return Err(Reconnect::Unassigned.into());
@@ -328,6 +351,14 @@ impl<'a> Consumer<'a> {
                 Err(why.into())
             }
             None => Ok(()),
+        }
+    }
+
+    /// Warns once of months that are in two files.
+    fn warn_of_split(&mut self, is_last: bool) {
+        let topic_id = &self.kafka.identity.topic.id;
+        if let Some(split) = self.split.find(self.store, topic_id, &self.owned, is_last) {
+            tracing::warn!(hint = split::HINT, "{split}");
         }
     }
 
@@ -385,6 +416,7 @@ impl<'a> Consumer<'a> {
     /// Writes the status of each partition, and warns of leaders that do not answer.
     pub(super) fn write_status(&mut self, is_stopped: bool) -> Result<(), PipelineError> {
         self.finish_writing()?;
+        self.keep_place();
         let elapsed = std::mem::replace(&mut self.status_written, Instant::now()).elapsed();
         self.counters.broker_errors += self.kafka.reader.take_error_count();
         if self.contact.is_answering() {

@@ -38,6 +38,9 @@ pub enum PipelineError {
     #[error("{} belongs to topic {theirs}, but this is topic {ours}", dir.display())]
     OtherLog { dir: PathBuf, theirs: String, ours: String, recover: String },
 
+    #[error("{} counts reports of {theirs}, but `--station` names {ours}", dir.display())]
+    OtherStation { dir: PathBuf, theirs: String, ours: String },
+
     #[error(
         "{}/partition-{partition}.json has no .almanac/{partition}/log.json, so it is not known which log it counts; nothing was overwritten", dir.display()
     )]
@@ -74,6 +77,7 @@ impl Failure for PipelineError {
             PipelineError::OtherLog { recover, .. } => {
                 format!("name another --dir, or archive what was counted with '{recover} --new-log'")
             }
+            PipelineError::OtherStation { .. } => "name another --dir, or leave --station out".to_owned(),
             PipelineError::WithoutLog { recover, .. } => {
                 format!(
                     "move it away to count again, or take it for one of this topic with '{recover} --adopt'"
@@ -96,6 +100,7 @@ impl Failure for PipelineError {
             PipelineError::Gap { .. }
             | PipelineError::Truncated { .. }
             | PipelineError::OtherLog { .. }
+            | PipelineError::OtherStation { .. }
             | PipelineError::WithoutLog { .. }
             | PipelineError::Repartitioned { .. } => Exit::Checkpoint,
         }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use almanac_core::place::Place;
+
 use super::jumps::Jumps;
 use super::progress::{Moment, Obstacle, Progress, Seen, Tally, timestamp};
 use super::trust::Reconnect;
@@ -9,6 +11,7 @@ use super::writing::{Write, Written};
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Position, Records, Refused, StartAt};
 use crate::report::{Decoder, RejectReason};
+use crate::stats::Statistics;
 use crate::status::{Board, Durable};
 use crate::store::{Claim, LeaderEpoch, Log, Rejected, StoreError};
 
@@ -41,6 +44,8 @@ pub(super) struct Partition {
     rejected_in_flight: u64,
     /// The first record that was rejected since it was opened, until it was reported.
     first_rejected: Option<(i64, RejectReason)>,
+    /// What a producer said of the place, until the consumer has taken it.
+    place: Option<Place>,
     /// The batch that can't be read, and how often that was seen.
     damage: Option<(i64, u32)>,
 }
@@ -69,6 +74,7 @@ impl Partition {
             held_until: None,
             odd_batch: None,
             damage: None,
+            place: None,
             rejected_in_flight: rejected_total,
             first_rejected: None,
             checkpoint,
@@ -96,6 +102,11 @@ impl Partition {
                 leader_epoch: self.log.epoch_before(self.checkpoint.offset),
             },
         }
+    }
+
+    /// With what is not durable yet.
+    pub(super) fn statistics(&self) -> &Statistics {
+        &self.checkpoint.statistics
     }
 
     pub(super) fn next_offset(&self) -> i64 {
@@ -175,6 +186,9 @@ impl Partition {
             }
         }
         self.odd_batch = records.odd_batch().or(self.odd_batch);
+        if let Some(header) = records.place_header() {
+            self.place = Place::from_header(header).or(self.place.take());
+        }
         None
     }
 
@@ -212,6 +226,11 @@ impl Partition {
     /// The first offset of a batch whose records carry other offsets than its header gives them, once.
     pub(super) fn take_odd_batch(&mut self) -> Option<i64> {
         self.odd_batch.take()
+    }
+
+    /// What a producer said of the place since this was asked last.
+    pub(super) fn take_place(&mut self) -> Option<Place> {
+        self.place.take()
     }
 
     #[cold]

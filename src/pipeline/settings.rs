@@ -16,6 +16,8 @@ pub struct Settings {
     pub topic: String,
     pub dir: PathBuf,
     pub group: String,
+    /// The station whose reports are counted, if the user has named it.
+    pub station: Option<String>,
     /// These partitions, or those that the group assigns.
     pub partitions: Option<Vec<i32>>,
     /// Take partitions from a living owner at once.
@@ -92,6 +94,7 @@ mod tests {
             topic: topic.to_owned(),
             dir: dir.into(),
             group: String::new(),
+            station: None,
             partitions: None,
             take_over: false,
             handover_timeout: Duration::ZERO,

@@ -1,15 +1,16 @@
 //! Sends reports, and counts what became of every one of them.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use almanac_core::place::Place;
 use jiff::civil::Date;
 
 use crate::failure::Failure;
 use crate::kafka::{Batch, Connection, Deliveries, KafkaError, Producer};
 use crate::lock::locked;
-use crate::report::Report;
+use crate::report::{Report, stamp};
 
 /// Reports that did not reach the broker, or may not have.
 #[derive(Clone, Debug, Default)]
@@ -43,16 +44,47 @@ pub struct Stuck {
 
 pub struct Sender {
     producer: Producer<Tally>,
-}
-
-/// Adds a report to a batch that is sent later.
-pub fn push(batch: &mut Batch, report: &Report, is_repeat: bool) {
-    batch.push(report.key(), &report.encode(), to_tag(report.date, is_repeat));
+    /// The end of each value: its station.
+    stamp: Vec<u8>,
+    /// What is known of the place, as a header.
+    place: Option<Vec<u8>>,
+    /// A bit for each month of which a report with that header was queued. So the first one in each partition has it.
+    introduced: AtomicU16,
 }
 
 impl Sender {
     pub fn new(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
-        Ok(Sender { producer: Producer::new(connection, topic, Tally::new())? })
+        let producer = Producer::new(connection, topic, Tally::new())?;
+        Ok(Sender { producer, stamp: Vec::new(), place: None, introduced: AtomicU16::default() })
+    }
+
+    /// Has all reports be of this place.
+    pub fn at(mut self, place: &Place) -> Self {
+        self.stamp = stamp(&place.station);
+        self.place = (*place != Place::of(&*place.station)).then(|| place.to_header());
+        self
+    }
+
+    /// Adds a report to a batch that is sent later, unless it must be sent by itself, with a header.
+    pub fn push(&self, batch: &mut Batch, report: &Report, is_repeat: bool) -> bool {
+        let may_push = self.header(report).is_none();
+        if may_push {
+            batch.push(report.key(), &self.encode(report), to_tag(report.date, is_repeat));
+        }
+        may_push
+    }
+
+    fn encode(&self, report: &Report) -> Vec<u8> {
+        let mut value = report.encode();
+        value.extend_from_slice(&self.stamp);
+        value
+    }
+
+    /// What the first report of a month carries.
+    fn header(&self, report: &Report) -> Option<(&str, &[u8])> {
+        let place = self.place.as_deref()?;
+        let is_introduced = self.introduced.load(Ordering::Relaxed) & month_bit(report) != 0;
+        (!is_introduced).then_some((Place::HEADER, place))
     }
 
     /// Queues a report, waiting for room until `is_given_up` or one can't be delivered. Says whether there was room. Queued
@@ -66,9 +98,11 @@ impl Sender {
         // The queue may never empty again; the caller sees the failure next.
         let is_given_up = || self.undelivered().is_some() || is_given_up();
         let tag = to_tag(report.date, is_repeat);
-        let sent = self.producer.send(report.key(), &report.encode(), tag, is_given_up);
+        let value = self.encode(report);
+        let sent = self.producer.send(report.key(), &value, self.header(report), tag, is_given_up);
         let is_queued = sent.map_err(|error| error.with_action(format!("can't send {}", report.date)))?;
         if is_queued {
+            self.introduced.fetch_or(month_bit(report), Ordering::Relaxed);
             self.tally().lane(tag).queued(self.tally().tick());
         }
         Ok(is_queued)
@@ -142,6 +176,7 @@ impl Sender {
     /// Forgets what could not be delivered, to send it again.
     pub fn forget_undelivered(&self) {
         let tally = self.tally();
+        self.introduced.store(0, Ordering::Relaxed);
         *locked(&tally.undelivered) = Undelivered::default();
         tally.failed.store(0, Ordering::Relaxed);
     }
@@ -149,6 +184,10 @@ impl Sender {
     fn tally(&self) -> &Tally {
         self.producer.deliveries()
     }
+}
+
+fn month_bit(report: &Report) -> u16 {
+    1 << report.date.month().unsigned_abs()
 }
 
 /// Reports of a month, which all go to one partition.

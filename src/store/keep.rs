@@ -40,7 +40,7 @@ pub trait Store {
     /// Decides the place for good and durably, unless it is decided. Gives the place that holds then: the first one wins.
     fn decide_place(&self, topic_id: &str, place: &Place) -> Result<Place, StoreError>;
 
-    /// Replaces what is known of a place that is decided, for people. Its station stays as it is. This need not survive a
+    /// Takes over what is known of a place that is decided, for people. Its station stays as it is. This need not survive a
     /// power cut.
     fn complete_place(&self, topic_id: &str, place: &Place) -> Result<(), StoreError>;
 

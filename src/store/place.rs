@@ -52,11 +52,13 @@ pub(super) fn decide(home: &Home, topic_id: &str, place: &Place) -> Result<Place
     load_place(home.path(), topic_id)?.ok_or_else(|| StoreError::unreadable(&target, "it has gone"))
 }
 
-/// Replaces what is known of the place, for people. Its station stays as it is. This need not survive a power cut.
+/// Takes over what is known of the place, for people. Its station stays as it is. This need not survive a power cut.
 pub(super) fn complete(home: &Home, topic_id: &str, place: &Place) -> Result<(), StoreError> {
     let target = path(home.path(), topic_id);
-    let Some(decided) = load_place(home.path(), topic_id)? else { return Ok(()) };
-    let temp = write_temp(home, &target, &Place { station: decided.station, ..place.clone() }, false)?;
+    let decided = load_place(home.path(), topic_id)?;
+    let completed = decided.and_then(|mut decided| decided.complete(place).then_some(decided));
+    let Some(completed) = completed else { return Ok(()) };
+    let temp = write_temp(home, &target, &completed, false)?;
     home.rename(&temp, &target).map_err(|error| {
         let _ = home.remove_file(&temp);
         StoreError::io("replace", &target)(error)

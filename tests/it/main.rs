@@ -38,6 +38,7 @@ mod paused_broker;
 mod permissions;
 mod pipeline;
 mod placement;
+mod places;
 mod plot;
 mod producer_kills;
 mod proxy;

@@ -94,6 +94,8 @@ pub struct Fold {
     days: BTreeMap<Day, (i64, f64)>,
     rejected: Vec<Value>,
     records: usize,
+    /// The station that is counted; without one, the first valid report decides.
+    station: Option<String>,
 }
 
 impl Fold {
@@ -104,9 +106,20 @@ impl Fold {
         fold
     }
 
+    /// The same of the reports of one station.
+    pub fn of_station(station: &str, log: &Log, end: i64) -> Fold {
+        let mut fold = Fold { station: Some(station.to_owned()), ..Fold::default() };
+        log.range(..end).for_each(|(offset, record)| fold.take(*offset, record));
+        fold
+    }
+
     pub fn take(&mut self, offset: i64, record: &Record) {
         self.records += 1;
-        match report(record.value.as_deref()) {
+        let counted = report(record.value.as_deref()).and_then(|(day, degrees, station)| {
+            let is_counted = *self.station.get_or_insert_with(|| station.clone()) == station;
+            if is_counted { Ok((day, degrees)) } else { Err("other_station") }
+        });
+        match counted {
             Ok((day, degrees)) => {
                 self.days.entry(day).or_insert((offset, degrees));
             }
@@ -258,15 +271,14 @@ fn has_both(left: &Map<String, Value>, right: &Map<String, Value>, key: &str) ->
     left.contains_key(key) && right.contains_key(key)
 }
 
-fn report(value: Option<&[u8]>) -> Result<(Day, f64), &'static str> {
+fn report(value: Option<&[u8]>) -> Result<(Day, f64, String), &'static str> {
     let value = value.ok_or("no_value")?;
-    let (date, degrees) = unframed(value).and_then(message).ok_or("malformed_protobuf")?;
+    let (date, degrees, station) = unframed(value).and_then(message).ok_or("malformed_protobuf")?;
     let day = day(&date).ok_or("invalid_date")?;
-    if degrees.is_finite() && (-1e9..=1e9).contains(&degrees) {
-        Ok((day, degrees))
-    } else {
-        Err("invalid_degrees")
+    if !degrees.is_finite() || !(-1e9..=1e9).contains(&degrees) {
+        return Err("invalid_degrees");
     }
+    if station.len() > 256 { Err("too_large") } else { Ok((day, degrees, station)) }
 }
 
 /// A value without a Schema Registry's frame: magic byte, schema id, how many indexes, the indexes.
@@ -287,21 +299,22 @@ fn index(bytes: &mut &[u8]) -> Option<u64> {
     (twice % 2 == 0 && twice < 1 << 32 && left - bytes.len() <= 5).then_some(twice / 2)
 }
 
-/// Date and degrees of a protobuf message, the last of each; nothing where it is not well-formed.
-fn message(mut bytes: &[u8]) -> Option<(String, f64)> {
-    let (mut date, mut degrees) = (String::new(), 0.0);
+/// Date, degrees and station of a protobuf message, the last of each; nothing where it is not well-formed.
+fn message(mut bytes: &[u8]) -> Option<(String, f64, String)> {
+    let (mut date, mut degrees, mut station) = (String::new(), 0.0, String::new());
     while !bytes.is_empty() {
         match tag(&mut bytes)? {
-            (1, 2) => {
+            (field @ (1 | 3), 2) => {
                 let length = usize::try_from(varint(&mut bytes)?).ok()?;
-                date = String::from_utf8(split(&mut bytes, length)?.to_vec()).ok()?;
+                let text = String::from_utf8(split(&mut bytes, length)?.to_vec()).ok()?;
+                *(if field == 1 { &mut date } else { &mut station }) = text;
             }
             (2, 1) => degrees = f64::from_le_bytes(split(&mut bytes, 8)?.try_into().ok()?),
-            (1 | 2, _) => return None,
+            (1..=3, _) => return None,
             (field, wire_type) => skip(&mut bytes, field, wire_type)?,
         }
     }
-    Some((date, degrees))
+    Some((date, degrees, station))
 }
 
 /// Field number and wire type.
@@ -377,6 +390,16 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// A report of a station as protobuf.
+pub fn encoded_at(station: &str, date: &str, degrees: f64) -> Vec<u8> {
+    let mut value = encoded(date, degrees);
+    if !station.is_empty() {
+        value.extend([0x1a, u8::try_from(station.len()).unwrap()]);
+        value.extend_from_slice(station.as_bytes());
+    }
+    value
+}
+
 /// A report as protobuf.
 pub fn encoded(date: &str, degrees: f64) -> Vec<u8> {
     let mut value = vec![0x0a, u8::try_from(date.len()).unwrap()];
@@ -442,7 +465,10 @@ fn the_second_fold_makes_what_is_written_here_and_sees_each_difference() {
     ] {
         assert_eq!(report(value), Err(reason), "{value:?}");
     }
-    assert_eq!(report(Some(b"\0\0\0\0\x07\0\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0)));
-    assert_eq!(report(Some(b"\0\0\0\0\x07\x02\0\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0)));
-    assert_eq!(report(Some(b"\x1b\x08\x01\x1c\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0)));
+    assert_eq!(report(Some(b"\0\0\0\0\x07\0\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0, String::new())));
+    assert_eq!(
+        report(Some(b"\0\0\0\0\x07\x02\0\x0a\x0a2000-02-29")),
+        Ok(((2000, 2, 29), 0.0, String::new()))
+    );
+    assert_eq!(report(Some(b"\x1b\x08\x01\x1c\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0, String::new())));
 }

@@ -4,9 +4,12 @@ use super::place::Place;
 use super::reader::{Malformed, Reader};
 use crate::excerpt::Excerpt;
 
+/// The key of the record header that says of which place a report is.
+const HEADER: &str = crate::place::Place::HEADER;
+
 /// Records of one partition, in the order of their offsets, decoded as they are asked for. None follows one that can't
 /// be decoded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Records<'a> {
     pub partition: i32,
     /// The first offset: a batch comes whole, even if its first records were read before.
@@ -36,6 +39,17 @@ impl<'a> Records<'a> {
         };
         let run = Run { leader_epoch, ..Run::EMPTY };
         Records { is_contiguous: false, single: Some(record), ..Records::of_run(partition, offset, run) }
+    }
+
+    /// The same with the header that says of which place it is.
+    pub fn with_place(mut self, header: Option<&'a [u8]>) -> Self {
+        self.run.place_header = header;
+        self
+    }
+
+    /// The last header of that kind of the records so far.
+    pub fn place_header(&self) -> Option<&'a [u8]> {
+        self.run.place_header
     }
 
     /// A record that its reader refused.
@@ -129,7 +143,7 @@ impl<'a> Record<'a> {
 }
 
 /// Why a record does not come as a [`Record`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Refused<'a> {
     /// Neither this record nor those behind it in its batch can be decoded, although the batch's checksum is right.
     /// `next_offset` is one past the batch.
@@ -333,6 +347,8 @@ pub struct Run<'a> {
     place: Place,
     is_odd: bool,
     times: Times,
+    /// Of a record before: what it says of the place that reports are of.
+    place_header: Option<&'a [u8]>,
 }
 
 /// Delta, key and value.
@@ -348,6 +364,7 @@ impl<'a> Run<'a> {
         place: Place::dense(0),
         is_odd: false,
         times: Times::UNKNOWN,
+        place_header: None,
     };
 
     /// All records of a batch, whose bytes are these.
@@ -379,7 +396,7 @@ impl<'a> Run<'a> {
     pub fn next_part<'b>(&self, count: u32, records: &'b [u8]) -> Run<'b> {
         let Run { base_offset, last_delta, leader_epoch, place, is_odd, times, .. } = *self;
         let records = Reader::new(records);
-        Run { base_offset, last_delta, leader_epoch, count, records, place, is_odd, times }
+        Run { base_offset, last_delta, leader_epoch, count, records, place, is_odd, times, ..Run::EMPTY }
     }
 
     /// The next record of the run, taken from its front.
@@ -487,8 +504,22 @@ impl<'a> Run<'a> {
         // Attributes, and the time.
         record.take(1)?;
         record.signed()?;
-        Ok((record.signed()?, nullable(&mut record)?, nullable(&mut record)?))
+        let fields = (record.signed()?, nullable(&mut record)?, nullable(&mut record)?);
+        // Headers that can't be read are no reason to lose the record.
+        self.place_header = place_header(record).unwrap_or_default().or(self.place_header);
+        Ok(fields)
     }
+}
+
+/// The value of the header that says of which place a record is, in what comes after the record's value.
+fn place_header(mut headers: Reader<'_>) -> Result<Option<&[u8]>, Malformed> {
+    for _ in 0..headers.signed()? {
+        let (key, value) = (nullable(&mut headers)?, nullable(&mut headers)?);
+        if key == Some(HEADER.as_bytes()) {
+            return Ok(value);
+        }
+    }
+    Ok(None)
 }
 
 /// The longest record whose length is one byte, with that byte.
