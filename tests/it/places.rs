@@ -366,8 +366,9 @@ fn a_hostile_header_is_harmless() {
                 BaseRecord::<[u8], [u8]>::to(&place.topic).partition(2).payload(&value).headers(headers);
             client.send(record).map_err(|(error, _)| error).unwrap();
         }
+        // A batch of its own, as that of a producer of one place.
+        client.flush(TIMEOUT).unwrap();
     }
-    client.flush(TIMEOUT).unwrap();
     assert_eq!(count(&place, &[]), "");
     assert_eq!(place.days("files"), 8);
     let status = json(&place.almanac(&["status", "--format", "json"]).succeeds().stdout);

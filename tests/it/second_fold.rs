@@ -470,5 +470,5 @@ fn the_second_fold_makes_what_is_written_here_and_sees_each_difference() {
         report(Some(b"\0\0\0\0\x07\x02\0\x0a\x0a2000-02-29")),
         Ok(((2000, 2, 29), 0.0, String::new()))
     );
-    assert_eq!(report(Some(b"\x1b\x08\x01\x1c\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0, String::new())));
+    assert_eq!(report(Some(b"\x23\x08\x01\x24\x0a\x0a2000-02-29")), Ok(((2000, 2, 29), 0.0, String::new())));
 }
