@@ -97,6 +97,7 @@ impl Consumer<'_> {
         let Some(place) = self.place.take() else { return };
         if let Err(error) = self.store.complete_place(&self.kafka.identity.topic.id, &place) {
             tracing::debug!(%error, "can't keep what is known of the place");
+            self.place = Some(place);
         }
     }
 }

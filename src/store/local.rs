@@ -199,7 +199,7 @@ impl Store for Home {
     }
 
     fn place(&self, topic_id: &str) -> Result<Option<Place>, StoreError> {
-        place::load_place(self.path(), topic_id)
+        place::settled(self, topic_id)
     }
 
     fn decide_place(&self, topic_id: &str, place: &Place) -> Result<Place, StoreError> {

@@ -1,10 +1,8 @@
 //! The place whose reports are counted of a log: `.almanac/places/TOPIC-ID.json`. It is decided once for all partitions, by
 //! whoever creates the file; nobody changes its station after that.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use almanac_core::place::{Place, STATION_BYTES_MAX};
 use almanac_core::text::json_line;
@@ -12,11 +10,14 @@ use rustix::fs::OFlags;
 
 use super::error::StoreError;
 use super::files::read_plain;
-use super::home::Home;
+use super::home::{Home, names_in};
 use super::paths::Paths;
 use super::reading::{load_log, partitions_in};
 
 const BYTES_MAX: u64 = 64 << 10;
+
+/// Far more than there are processes at work on one topic.
+const TEMPS_MAX: u32 = 10_000;
 
 /// The place of a log in DIR, if it is decided.
 pub fn load_place(dir: &Path, topic_id: &str) -> Result<Option<Place>, StoreError> {
@@ -39,17 +40,29 @@ pub fn place_in(dir: &Path) -> Option<Place> {
 /// Creates the file durably, unless it is there. Says which place it then has.
 pub(super) fn decide(home: &Home, topic_id: &str, place: &Place) -> Result<Place, StoreError> {
     let target = path(home.path(), topic_id);
-    let temp = write_temp(home, &target, place, true)?;
+    let temp = write_temp(home, &target, place, Purpose::Decide)?;
     let linked = home.link(&temp, &target);
     let _ = home.remove_file(&temp);
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(StoreError::io("create", &target)(error));
+    match settled(home, topic_id)? {
+        Some(place) => Ok(place),
+        None => {
+            Err(StoreError::io("create", &target)(linked.err().unwrap_or(io::ErrorKind::NotFound.into())))
         }
-        // Also if it was there: whoever created it may not have come to that.
-        _ => target.parent().map_or(Ok(()), |dir| home.sync_dir(dir))?,
     }
-    load_place(home.path(), topic_id)?.ok_or_else(|| StoreError::unreadable(&target, "it has gone"))
+}
+
+/// The place of a log, if it is decided; durable then, also if whoever created the file did not come to that. Removes what
+/// a crash left of earlier tries: a file that is there is created by nobody else.
+pub(super) fn settled(home: &Home, topic_id: &str) -> Result<Option<Place>, StoreError> {
+    let target = path(home.path(), topic_id);
+    let Some(place) = load_place(home.path(), topic_id)? else { return Ok(None) };
+    let Some(dir) = target.parent() else { return Ok(Some(place)) };
+    let names = home.open_dir(dir).and_then(|dir| names_in(dir).map_err(StoreError::io("list", &target)))?;
+    for name in names.iter().filter(|name| name.starts_with(topic_id) && name.ends_with(".tmp")) {
+        let _ = home.remove_file(&dir.join(name));
+    }
+    home.sync_dir(dir)?;
+    Ok(Some(place))
 }
 
 /// Takes over what is known of the place, for people. Its station stays as it is. This need not survive a power cut.
@@ -58,7 +71,7 @@ pub(super) fn complete(home: &Home, topic_id: &str, place: &Place) -> Result<(),
     let decided = load_place(home.path(), topic_id)?;
     let completed = decided.and_then(|mut decided| decided.complete(place).then_some(decided));
     let Some(completed) = completed else { return Ok(()) };
-    let temp = write_temp(home, &target, &completed, false)?;
+    let temp = write_temp(home, &target, &completed, Purpose::Complete)?;
     home.rename(&temp, &target).map_err(|error| {
         let _ = home.remove_file(&temp);
         StoreError::io("replace", &target)(error)
@@ -69,19 +82,40 @@ fn path(dir: &Path, topic_id: &str) -> PathBuf {
     dir.join(".almanac").join("places").join(format!("{topic_id}.json"))
 }
 
+/// Why a temporary file is written.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// To be linked into place, if nothing is there.
+    Decide,
+    /// To replace what is there, so its station is that of the file it replaces. Its name is never that of the other.
+    Complete,
+}
+
 /// Writes a new file next to `target`.
-fn write_temp(home: &Home, target: &Path, place: &Place, is_synced: bool) -> Result<PathBuf, StoreError> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
+fn write_temp(home: &Home, target: &Path, place: &Place, purpose: Purpose) -> Result<PathBuf, StoreError> {
     home.check()?;
     target.parent().map_or(Ok(()), |dir| home.create_dir(dir))?;
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let temp = target.with_extension(format!("{}-{number}.tmp", std::process::id()));
-    // One that a crash of a process with this number left.
-    let _ = home.remove_file(&temp);
+    let name = match purpose {
+        Purpose::Decide => "new",
+        Purpose::Complete => "names",
+    };
+    // Others may do the same now, or have been killed at it.
+    let (temp, file) = (1..=TEMPS_MAX)
+        .find_map(|number| {
+            let temp = target.with_extension(format!("{name}-{number}.tmp"));
+            match home.create(&temp, OFlags::WRONLY) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+                created => Some((temp, created)),
+            }
+        })
+        .ok_or_else(|| StoreError::unreadable(target, "there are too many temporary files next to it"))?;
     let write = || -> io::Result<()> {
-        let mut file: File = home.create(&temp, OFlags::WRONLY)?;
+        let mut file = file?;
         file.write_all(&json_line(place))?;
-        if is_synced { file.sync_all() } else { Ok(()) }
+        match purpose {
+            Purpose::Decide => file.sync_all(),
+            Purpose::Complete => Ok(()),
+        }
     };
     write().map_err(|error| {
         let _ = home.remove_file(&temp);
@@ -138,6 +172,19 @@ mod tests {
             assert!(decided.windows(2).all(|pair| pair[0] == pair[1]), "{decided:?}");
             assert_eq!(names(dir.path()), [format!("{TOPIC_ID}.json")]);
         }
+    }
+
+    #[test]
+    fn what_a_crash_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path()).unwrap();
+        write_temp(&home, &path(dir.path(), TOPIC_ID), &Place::of("A"), Purpose::Decide).unwrap();
+        assert_eq!(settled(&home, TOPIC_ID).unwrap(), None);
+        assert_eq!(names(dir.path()).len(), 1, "its writer may still live");
+        decide(&home, TOPIC_ID, &Place::of("B")).unwrap();
+        write_temp(&home, &path(dir.path(), TOPIC_ID), &Place::of("A"), Purpose::Decide).unwrap();
+        assert_eq!(settled(&home, TOPIC_ID).unwrap(), Some(Place::of("B")));
+        assert_eq!(names(dir.path()), [format!("{TOPIC_ID}.json")]);
     }
 
     #[test]

@@ -250,6 +250,11 @@ impl<'a> Scenario<'a> {
         let mut expected = vec![".almanac", ".almanac/0", LOCK, LOG, STATUS, &epoch, CHECKPOINT, REJECTED];
         expected.retain(|name| *name != STATUS || tree.contains_key(Path::new(STATUS)));
         let mut expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
+        expected.push(".almanac/places".into());
+        for oracle in [Some(self.oracle), self.former].into_iter().flatten() {
+            assert_eq!(store::load_place(dir, &oracle.topic_id).unwrap().unwrap().station, "");
+            expected.push(format!(".almanac/places/{}.json", oracle.topic_id).into());
+        }
         let of_archive = tree.keys().filter(|name| name.starts_with("archive")).cloned();
         expected.extend(of_archive);
         expected.sort();
