@@ -158,7 +158,7 @@ mod tests {
         );
         assert_eq!(
             line.json(&mut Decoder::default()),
-            r#"{"partition":2,"key":null,"date":"2000-12-26","degrees":1.5,"station_id":"it's\n"}"#
+            r#"{"partition":2,"offset":7,"timestamp":"2000-12-26T00:00:00.125Z","key":null,"date":"2000-12-26","degrees":1.5,"station_id":"it's\n"}"#
         );
     }
 
