@@ -6,6 +6,7 @@ use std::io::{BufReader, Write};
 
 use almanac_core::arguments::{self, HostPort, Property};
 use almanac_core::checkpoint::{AlreadyPassed, Checkpoint};
+use almanac_core::choice::Choice;
 use almanac_core::log::Log;
 use almanac_core::owner::Owner;
 use almanac_core::protocol::batches::{Batch, Batches, Codec, Record, Records, Refused, Unreadable};
@@ -31,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("checkpoint", checkpoint),
     ("csv", csv),
     ("fetch", fetch),
+    ("formats", formats),
     ("ghcn_access", ghcn_access),
     ("ghcn_csv", ghcn_csv),
     ("ghcn_dly", ghcn_dly),
@@ -41,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("open_meteo_json", open_meteo_json),
     ("record", record),
     ("rejected", rejected),
+    ("zip", zip),
 ];
 
 /// A record's value is what a second decoder, written from the text of the format, takes it for.
@@ -357,6 +360,42 @@ pub fn gzip(bytes: &[u8]) {
     }
 }
 
+/// A file of the format that its first byte chooses; also as UTF-16, which is the same file.
+pub fn formats(bytes: &[u8]) {
+    let Some((chosen, bytes)) = bytes.split_first() else { return };
+    let formats = InputFormat::ALL;
+    let (format, ..) = formats[usize::from(*chosen) % formats.len()];
+    weather(bytes, format);
+    let options = Options {
+        unit: Some(Unit::Celsius),
+        missing: vec!["-999".to_owned(), "x".to_owned()],
+        station_column: Some("station".to_owned()),
+        ..Options::default()
+    };
+    let found = read(bytes, &options);
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    // A mark for the order of bytes is not part of the text, and what looks like another file is one.
+    if text.starts_with('\u{FEFF}')
+        || bytes.contains(&0)
+        || [b"PK".as_slice(), b"\x1F\x8B"].iter().any(|it| bytes.starts_with(it))
+    {
+        return;
+    }
+    let units = [0xFEFF].into_iter().chain(text.encode_utf16());
+    let wide: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
+    assert_eq!(read(&wide, &options), found, "in UTF-16 it is another");
+}
+
+/// An archive, with options that fit any CSV or not.
+pub fn zip(bytes: &[u8]) {
+    let bytes = [b"PK\x03\x04", bytes.strip_prefix(b"PK\x03\x04").unwrap_or(bytes)].concat();
+    let _ = read(&bytes, &Options::default());
+    let column = |name: &str| Some(name.to_owned());
+    let (date_column, degrees_column) = (column("date"), column("tmax"));
+    let options = Options { date_column, degrees_column, unit: Some(Unit::Celsius), ..Options::default() };
+    let _ = read(&bytes, &options);
+}
+
 /// Reads a file of this format, with each of the options that have a part in it.
 fn weather(bytes: &[u8], format: InputFormat) {
     let options = Options { format: Some(format), ..Options::default() };
@@ -430,7 +469,8 @@ pub fn arguments(bytes: &[u8]) {
         assert!(partition >= 0);
     }
     if let Ok(month) = arguments::parse_month(text) {
-        assert!(MONTHS[month].eq_ignore_ascii_case(text));
+        let is_start = MONTHS[month].get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
+        assert!(is_start || text.parse() == Ok(month + 1));
     }
 }
 

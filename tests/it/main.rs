@@ -55,3 +55,4 @@ mod support;
 mod terminal;
 mod up;
 mod verify;
+mod weather_files;
