@@ -7,6 +7,7 @@ mod api;
 mod error;
 mod events;
 mod exporter;
+mod head;
 mod routes;
 mod serve;
 mod watch;
@@ -55,12 +56,13 @@ impl Dashboard {
     /// Answers until asked to stop.
     pub fn run(self, stop: &Stop) -> Result<(), DashboardError> {
         let Settings { listen, dir, hosts, stall_after } = self.settings;
+        let watched = api::Watched::of(&dir);
         let (watcher, snapshots, pulse) = watch::Watcher::new(dir);
         let stop_watching = stop.clone();
         // Once it ends, so do the event streams. Nobody waits for its end: a file system that does not answer would
         // hold up the stop.
         thread::Builder::new().name("watch".to_owned()).spawn(move || watcher.run(&stop_watching))?;
-        let router = routes::router(snapshots, pulse, stall_after);
+        let router = routes::router(snapshots, pulse, stall_after, watched);
         Ok(self.bound.serve(router, Hosts::new(&listen, hosts), stop)?)
     }
 }

@@ -17,6 +17,7 @@ pub mod records;
 mod trend;
 
 use jiff::civil::Date;
+use serde::Serialize;
 
 use crate::plot::cells::Cell;
 use crate::report::{MONTHS, is_valid_degrees};
@@ -37,7 +38,8 @@ const NORMAL_PERIOD: std::ops::RangeInclusive<u16> = 1991..=2020;
 const EQUAL_WITHIN: f64 = 1e-9;
 
 /// Whether the days of a month have been counted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Coverage {
     /// At most [`DAYS_MISSING_MAX`] days are missing, and the record reaches the end of the month.
     Complete,
@@ -103,7 +105,7 @@ fn mean(years: &[(u16, f64)]) -> f64 {
 }
 
 /// The place of a month among the same months of all complete years.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Rank {
     /// 1 is the warmest.
     pub warmest: usize,

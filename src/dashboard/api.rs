@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use almanac_core::climate::{Climate, Coverage, Rank, days_in_month};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -37,20 +38,36 @@ struct Month {
     min_date: Option<String>,
     max_date: Option<String>,
     missing: Vec<String>,
+    /// How many days the month has, and whether enough of them are counted.
+    expected_days: u32,
+    coverage: Coverage,
+    /// In °C; none with too few years, or of a month that is not complete.
+    normal: Option<f64>,
+    anomaly: Option<f64>,
+    rank: Option<Rank>,
 }
 
 pub fn months(snapshot: &Snapshot) -> Months<'_> {
     let checkpoints = snapshot.partitions.values().filter_map(|file| file.checkpoint.as_ref());
     let by_file: BTreeMap<String, &Checkpoint> =
         checkpoints.map(|checkpoint| (store::checkpoint_name(checkpoint.partition), checkpoint)).collect();
+    let climate = Climate::of(&snapshot.cells);
     let months = snapshot.cells.iter().filter_map(|cell| {
         let checkpoint = by_file.get(&cell.file)?;
-        Month::of(
+        let month = Month::of(
             checkpoint.partition,
             cell.month,
             cell.year,
             checkpoint.statistics.cell(cell.month, cell.year)?,
-        )
+        )?;
+        Some(Month {
+            expected_days: days_in_month(cell),
+            coverage: climate.coverage(cell),
+            normal: climate.normal(cell.month).map(|normal| normal.average),
+            anomaly: climate.anomaly(cell),
+            rank: climate.rank(cell),
+            ..month
+        })
     });
     Months { version: &snapshot.version, unit: "celsius", months: months.collect() }
 }
@@ -72,14 +89,30 @@ impl Month {
             min_date: cell.min_day().map(date),
             max_date: cell.max_day().map(date),
             missing: cell.missing_days().map(date).collect(),
+            expected_days: 0,
+            coverage: Coverage::InProgress,
+            normal: None,
+            anomaly: None,
+            rank: None,
         })
     }
+}
+
+/// The directory that is shown.
+#[derive(Clone, Serialize)]
+pub struct Watched {
+    /// Its whole path.
+    pub dir: String,
+    /// Whether commands find it without `--dir`.
+    pub is_default: bool,
 }
 
 /// `/api/partitions`.
 #[derive(Serialize)]
 pub struct Partitions<'a> {
     version: &'a str,
+    #[serde(flatten)]
+    watched: &'a Watched,
     /// Why DIR can't be read, and what to do.
     failure: Option<&'a str>,
     hint: Option<&'a str>,
@@ -101,9 +134,10 @@ pub struct Change<'a> {
     gone: Vec<i32>,
 }
 
-pub fn partitions(snapshot: &Snapshot, now: Timestamp) -> Partitions<'_> {
+pub fn partitions<'a>(snapshot: &'a Snapshot, watched: &'a Watched, now: Timestamp) -> Partitions<'a> {
     Partitions {
         version: &snapshot.version,
+        watched,
         failure: snapshot.failure.as_ref().map(|failed| &*failed.fact),
         hint: snapshot.failure.as_ref().and_then(|failed| failed.hint.as_deref()),
         whole: &snapshot.whole,

@@ -14,8 +14,9 @@ use serde::Deserialize;
 use tokio::sync::watch::Receiver;
 
 use super::answer::Answer;
+use super::api::Watched;
 use super::watch::{Pulse, Snapshot};
-use super::{api, events};
+use super::{api, events, head};
 use crate::choice::Choice;
 use crate::metrics;
 use crate::plot::{self, Kind, Look, Unit};
@@ -23,6 +24,9 @@ use crate::report::MONTHS;
 use crate::store;
 use crate::text::to_json;
 
+/// The directory that commands use by themselves.
+const DIR: &str = "files";
+const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const SVG: &str = "image/svg+xml";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -34,12 +38,12 @@ const PNG_SCALE: f32 = 2.0;
 
 /// The page: paths, content types, and what is built into the binary.
 const ASSETS: [(&str, &str, &str); 14] = [
-    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/app.css", "text/css; charset=utf-8", include_str!("page/app.css")),
     ("/app.js", JAVASCRIPT, include_str!("page/app.js")),
     ("/choice.js", JAVASCRIPT, include_str!("page/choice.js")),
     ("/connection.js", JAVASCRIPT, include_str!("page/connection.js")),
     ("/data.js", JAVASCRIPT, include_str!("page/data.js")),
+    ("/head.js", JAVASCRIPT, include_str!("page/head.js")),
     ("/notices.js", JAVASCRIPT, include_str!("page/notices.js")),
     ("/partitions.js", JAVASCRIPT, include_str!("page/partitions.js")),
     ("/pictures.js", JAVASCRIPT, include_str!("page/pictures.js")),
@@ -58,6 +62,14 @@ struct Shared {
     snapshots: Receiver<Arc<Snapshot>>,
     pulse: Pulse,
     stall_after: Duration,
+    watched: Watched,
+}
+
+impl Watched {
+    pub fn of(dir: &std::path::Path) -> Watched {
+        let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        Watched { dir: whole.display().to_string(), is_default: dir == std::path::Path::new(DIR) }
+    }
 }
 
 impl Shared {
@@ -66,13 +78,20 @@ impl Shared {
     }
 }
 
-pub fn router(snapshots: Receiver<Arc<Snapshot>>, pulse: Pulse, stall_after: Duration) -> Router {
+pub fn router(
+    snapshots: Receiver<Arc<Snapshot>>,
+    pulse: Pulse,
+    stall_after: Duration,
+    watched: Watched,
+) -> Router {
     let mut router = Router::new();
     for (path, content_type, text) in ASSETS {
         let answer = Arc::new(Answer::new(content_type, text));
         router = router.route(path, get(move |asked: HeaderMap| std::future::ready(answer.respond(&asked))));
     }
     router
+        .route("/", get(page))
+        .route("/api/head", get(head_json))
         .route("/api/months", get(months))
         .route("/api/partitions", get(partitions))
         .route("/api/events", get(event_stream))
@@ -82,8 +101,28 @@ pub fn router(snapshots: Receiver<Arc<Snapshot>>, pulse: Pulse, stall_after: Dur
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/{name}", get(checkpoint))
-        .with_state(Shared { snapshots, pulse, stall_after })
+        .with_state(Shared { snapshots, pulse, stall_after, watched })
         .fallback(|| async { not_found() })
+}
+
+/// The page, with its head filled in: a reader without a script and a shared link have it, too.
+async fn page(State(shared): State<Shared>, Query(wished): Query<Wished>, asked: HeaderMap) -> Response {
+    let snapshot = shared.latest();
+    let unit = unit(&wished).unwrap_or(Unit::Celsius);
+    let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text(HeaderName::from_static("x-forwarded-proto")).filter(|scheme| *scheme == "https");
+    let base = format!("{}://{}", scheme.unwrap_or("http"), text(header::HOST).unwrap_or_default());
+    let make = || Some(Answer::new(HTML, head::page(&head::head(&snapshot, unit), unit, &base)));
+    let name = format!("/ {unit:?} {base}");
+    snapshot.kept.get(&name, make).map_or_else(not_found, |answer| answer.respond(&asked))
+}
+
+async fn head_json(State(shared): State<Shared>, Query(wished): Query<Wished>, asked: HeaderMap) -> Response {
+    let snapshot = shared.latest();
+    let Ok(unit) = unit(&wished) else { return not_found() };
+    let make = || Some(Answer::new(JSON, to_json(&head::head(&snapshot, unit))));
+    let name = format!("/api/head {unit:?}");
+    snapshot.kept.get(&name, make).map_or_else(not_found, |answer| answer.respond(&asked))
 }
 
 async fn months(State(shared): State<Shared>, asked: HeaderMap) -> Response {
@@ -94,7 +133,7 @@ async fn months(State(shared): State<Shared>, asked: HeaderMap) -> Response {
 
 async fn partitions(State(shared): State<Shared>, asked: HeaderMap) -> Response {
     let snapshot = shared.latest();
-    let partitions = api::partitions(&snapshot, Timestamp::now());
+    let partitions = api::partitions(&snapshot, &shared.watched, Timestamp::now());
     let json = to_json(&partitions);
     Answer::tagged(JSON, json, to_json(&partitions.without_ages()).as_bytes()).respond(&asked)
 }
@@ -161,12 +200,16 @@ async fn plot(
     }
 }
 
+fn unit(wished: &Wished) -> Result<Unit, &'static str> {
+    match wished.unit.as_deref() {
+        None | Some("c") => Ok(Unit::Celsius),
+        Some("f") => Ok(Unit::Fahrenheit),
+        Some(_) => Err("unit is c or f\n"),
+    }
+}
+
 fn look(kind: Kind, wished: &Wished) -> Result<Look, &'static str> {
-    let unit = match wished.unit.as_deref() {
-        None | Some("c") => Unit::Celsius,
-        Some("f") => Unit::Fahrenheit,
-        Some(_) => return Err("unit is c or f\n"),
-    };
+    let unit = unit(wished)?;
     let months = match (wished.month.as_deref(), kind) {
         (Some(name), _) => {
             MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name)).map(|it| vec![it])

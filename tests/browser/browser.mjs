@@ -71,7 +71,7 @@ export async function until(what, isSo) {
   }
 }
 
-export const live = (page) => page.locator('#connection[data-state=live]').waitFor();
+export const live = (page) => page.locator('#connection[data-stream=live]').waitFor();
 
 /** Runs the steps of a script, and says which one failed. */
 export async function steps(named) {

@@ -7,12 +7,12 @@ let page;
 const days = async (count) => {
   for (let day = 0; day < count; day += 1) await ask('replace');
 };
-const bar = (tip) => page.locator(`figure[data-picture=months] [data-tip^="${tip}"]`);
+const bar = (tip) => page.locator(`figure[data-picture=year] [data-tip^="${tip}"]`);
 const isHeld = async (tip) => {
   const label = await page.evaluate(() => document.activeElement.getAttribute('aria-label'));
   assert.match(label ?? 'nothing', new RegExp(`^${tip}`));
   assert.equal(await page.locator('#tooltip').innerText(), label);
-  assert.equal(await page.locator('figure[data-picture=months] [tabindex]').count(), 1);
+  assert.equal(await page.locator('figure[data-picture=year] [tabindex]').count(), 1);
 };
 
 await steps({
@@ -20,7 +20,7 @@ await steps({
     page = await open();
     await live(page);
     await bar('December 1869').waitFor();
-    await page.locator('nav a[href="#months"]').focus();
+    await page.locator('nav a[href="#year"]').focus();
     // A user of the keyboard sees the tooltip.
     await page.keyboard.press('Shift');
     await bar('November 1869').focus();

@@ -1,4 +1,4 @@
-// From the replacement of a file to the changed page: the partitions' numbers, and the picture of the months.
+// From the replacement of a file to the changed page: the partitions' numbers, and the picture of this year.
 
 import assert from 'node:assert/strict';
 import { ask, live, open, steps } from './browser.mjs';
@@ -24,10 +24,10 @@ function watch() {
     observer.observe(place, { subtree: true, childList: true, attributes: true, characterData: true });
   });
   const table = document.querySelector('#partitions-table');
-  const months = document.querySelector('figure[data-picture=months]');
+  const year = document.querySelector('figure[data-picture=year]');
   const offsets = () => [...table.querySelectorAll('[data-label=Offset]')].map((cell) => cell.textContent).join();
-  const tips = () => [...months.querySelectorAll('[data-tip]')].map((mark) => mark.dataset.tip).join();
-  window.next = () => { window.changed = Promise.all([change(table, offsets), change(months, tips)]); };
+  const tips = () => [...year.querySelectorAll('[data-tip]')].map((mark) => mark.dataset.tip).join();
+  window.next = () => { window.changed = Promise.all([change(table, offsets), change(year, tips)]); };
 }
 
 const quantile = (times, part) => times[Math.min(times.length - 1, Math.ceil(part * times.length) - 1)];
@@ -48,7 +48,7 @@ await steps({
       // Vary the moment between two polls of the server and two frames of the screen.
       await page.waitForTimeout(Math.random() * 60);
     }
-    for (const [name, times] of [['numbers', numbers], ['months', pictures]]) {
+    for (const [name, times] of [['numbers', numbers], ['year', pictures]]) {
       times.sort((a, b) => a - b);
       const [median, late, last] = [quantile(times, 0.5), quantile(times, 0.99), times.at(-1)].map(Math.round);
       console.log(`${name}: ${median} ms after the file (median), ${late} ms (p99), ${last} ms (last of ${times.length})`);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { ask, live, open, steps, tolerate, until } from './browser.mjs';
 
 let page;
-const tip = () => page.locator('figure[data-picture=months] [data-tip^="May 1870"]').getAttribute('data-tip');
+const tip = () => page.locator('figure[data-picture=year] [data-tip^="May 1870"]').getAttribute('data-tip');
 
 await steps({
   async 'live at first'() {
@@ -27,12 +27,12 @@ await steps({
     const began = Date.now();
     await live(page);
     console.log(`live again after ${Date.now() - began} ms`);
-    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 10 of 31 days"]').waitFor();
+    await page.locator('figure[data-picture=year] [data-tip^="May 1870"][data-tip*=", 10 of 31 days"]').waitFor();
     tolerate();
   },
   async 'and what comes from then on'() {
     await ask('replace');
-    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 11 of 31 days"]').waitFor();
+    await page.locator('figure[data-picture=year] [data-tip^="May 1870"][data-tip*=", 11 of 31 days"]').waitFor();
   },
   async 'a page in the background waits until it is seen'() {
     const turn = (isHidden) => page.evaluate((isHidden) => {
@@ -54,6 +54,6 @@ await steps({
     await page.waitForTimeout(2500);
     assert.equal(asked, 0);
     await turn(false);
-    await page.locator('figure[data-picture=months] [data-tip^="May 1870"][data-tip*=", 12 of 31 days"]').waitFor();
+    await page.locator('figure[data-picture=year] [data-tip^="May 1870"][data-tip*=", 12 of 31 days"]').waitFor();
   },
 });

@@ -10,7 +10,8 @@ await steps({
   async 'an empty DIR'() {
     page = await open();
     await live(page);
-    await notice('almanac consumer');
+    await notice('almanac consumer -d /');
+    assert.equal(await page.locator('#connection').innerText(), 'nothing yet');
     assert.equal(await page.locator('figure:visible').count(), 0);
   },
   async 'consumers that have counted nothing yet'() {
@@ -31,9 +32,11 @@ await steps({
   },
   async 'the first days'() {
     for (let day = 0; day < 3; day += 1) await ask('replace');
-    await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();
+    await page.locator('figure[data-picture=year] [data-tip^="January 1869"]').waitFor();
     await page.locator('figure[data-picture=history] svg').waitFor();
     await page.locator('#notices:empty').waitFor({ state: 'attached' });
+    assert.equal(await page.locator('#connection').innerText(), 'live');
+    assert.ok(await page.locator('#stripes').isHidden(), 'no stripes below ten years');
   },
   async 'a month of which there is nothing'() {
     const other = await open('?month=August');
@@ -47,6 +50,7 @@ await steps({
       await ask(state);
       await notice(`Partitions 0, 1, 2 and 3 are ${state}`);
       assert.equal(await page.locator(`.state.${state}`).count(), 4);
+      await page.locator(`#connection[data-state=${state}]`).waitFor();
     }
   },
   async 'a broken checkpoint'() {
@@ -58,7 +62,7 @@ await steps({
   async 'and mended'() {
     await ask('mend');
     await page.locator('.state.unreadable').waitFor({ state: 'detached' });
-    await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();
+    await page.locator('figure[data-picture=year] [data-tip^="January 1869"]').waitFor();
   },
   async 'and all of it gone'() {
     // The files are deleted one by one. A picture may be requested whose files are gone when the server draws it.
@@ -67,6 +71,6 @@ await steps({
     await notice('Nothing is here yet');
     assert.equal(await page.locator('figure:visible').count(), 0);
     await ask('mend');
-    await page.locator('figure[data-picture=months] [data-tip^="January 1869"]').waitFor();
+    await page.locator('figure[data-picture=year] [data-tip^="January 1869"]').waitFor();
   },
 });

@@ -46,16 +46,16 @@ await steps({
 
   async 'all the pictures'() {
     // A page may be live before its first picture has come.
-    await show('months');
-    assert.equal(await marks('months').count(), 12);
+    await show('year');
+    assert.equal(await marks('year').count(), 12);
     await show('history');
     assert.equal(await marks('history').count(), 155);
-    await show('heatmap');
-    assert.equal(await marks('heatmap').count(), 155 * 12);
+    await show('anomalies');
+    assert.equal(await marks('anomalies').count(), 155 * 12);
     await show('stripes');
     assert.equal(await marks('stripes').count(), 155);
     // The roles are the page's, as marks can be reached in it; the words are the pictures'.
-    for (const name of ['months', 'history', 'heatmap', 'stripes']) {
+    for (const name of ['year', 'history', 'anomalies', 'stripes', 'records']) {
       const svg = figure(name).locator('svg');
       assert.equal(await svg.getAttribute('role'), 'group');
       assert.ok(await svg.getAttribute('aria-label'));
@@ -63,10 +63,39 @@ await steps({
     }
   },
 
+  async 'the first sentences'() {
+    const text = (name) => page.locator(`#${name}`).innerText();
+    assert.match(await text('sentence'), /^December 2023 was .* °C (warmer|colder) than normal: the .* of 155 Decembers/);
+    assert.equal(await text('normal'), 'Normal: the mean of December over 1991–2020.');
+    assert.match(await page.title(), /^temperatures · December 2023$/);
+    assert.equal(await page.locator('#banner rect:not(.paper)').count(), 155);
+    const image = await page.locator('meta[property="og:image"]').getAttribute('content');
+    const answer = await page.request.get(image);
+    assert.equal(answer.headers()['content-type'], 'image/png');
+  },
+
+  async 'the files of a picture'() {
+    for (const [name, kinds] of [['year', 3], ['history', 3], ['anomalies', 3], ['stripes', 3], ['records', 3]]) {
+      const links = await page.locator(`#${name} .links a[download]`).all();
+      assert.equal(links.length, kinds);
+      for (const link of links) assert.equal((await page.request.get(url + await link.getAttribute('href'))).status(), 200);
+    }
+  },
+
+  async 'the heat map of temperatures'() {
+    await show('anomalies');
+    await page.locator('#colours [value=heatmap]').click();
+    await figure('heatmap').locator('svg[aria-label^="Every month of every year"]').waitFor();
+    assert.equal(query().colours, 'heatmap');
+    await page.locator('#colours [value=anomalies]').click();
+    await figure('anomalies').locator('svg[aria-label^="Every month against its normal"]').waitFor();
+  },
+
   async 'the partitions'() {
     const rows = page.locator('#partitions-table tbody tr');
     assert.equal(await rows.count(), 4);
     assert.match(await rows.nth(2).innerText(), /^2\s+stopped\s/);
+    assert.equal(await page.locator('#connection').innerText(), 'stopped');
     assert.match(await page.locator('#totals').innerText(), /^counted\s+56,6\d\d\s/);
     for (const link of await page.locator('#files a').all()) {
       const name = await link.getAttribute('href');
@@ -76,7 +105,7 @@ await steps({
   },
 
   async 'tooltips for a mouse'() {
-    await marks('months').nth(6).hover();
+    await marks('year').nth(6).hover();
     assert.match(await tooltip().innerText(), /^July 2023: .* °C, 31 days; warmest day .*, coldest day .*/);
     await page.mouse.move(5, 5);
     assert.ok(await tooltip().isHidden());
@@ -91,12 +120,12 @@ await steps({
     const mouse = page;
     page = await open('', { hasTouch: true, viewport: { width: 360, height: 740 } });
     await live(page);
-    await marks('months').nth(2).scrollIntoViewIfNeeded();
+    await marks('year').nth(2).scrollIntoViewIfNeeded();
     // The page gets the scroll event with the next frame, and takes it for the reader's.
     await page.evaluate(() => new Promise((resolve) => {
       requestAnimationFrame(() => requestAnimationFrame(resolve));
     }));
-    await marks('months').nth(2).tap();
+    await marks('year').nth(2).tap();
     assert.match(await tooltip().innerText(), /^March 2023: /);
     const { x, width } = await tooltip().boundingBox();
     assert.ok(x >= 0 && x + width <= 360, 'a tooltip within the screen');
@@ -107,7 +136,7 @@ await steps({
   },
 
   async 'tooltips for keys'() {
-    await page.locator('nav a[href="#partitions"]').focus();
+    await page.locator('#theme [value=dark]').focus();
     await page.keyboard.press('Tab');
     assert.match(await tooltip().innerText(), /^January 2023: /);
     await page.keyboard.press('ArrowRight');
@@ -129,9 +158,9 @@ await steps({
     await page.keyboard.press('Enter');
     await hasChosen('February');
 
-    await show('heatmap');
-    await marks('heatmap').first().click();
-    await figure('heatmap').locator('[tabindex="0"]').focus();
+    await show('anomalies');
+    await marks('anomalies').first().click();
+    await figure('anomalies').locator('[tabindex="0"]').focus();
     const at = async (key) => {
       await page.keyboard.press(key);
       return page.evaluate(() => document.activeElement.getAttribute('aria-label').split(':')[0]);
@@ -144,7 +173,7 @@ await steps({
   },
 
   async 'a link to a section'() {
-    for (const [name, top] of [['heatmap', 12], ['stripes', 12]]) {
+    for (const [name, top] of [['anomalies', 12], ['records', 12]]) {
       await restart(`#${name}`);
       await marks('stripes').first().waitFor();
       await eventually(async () => Math.round((await page.locator(`#${name}`).boundingBox()).y), top);
@@ -154,7 +183,7 @@ await steps({
   async 'a month chosen'() {
     await restart('?month=july');
     await eventually(() => page.locator('#month').inputValue(), 'July');
-    await marks('months').nth(3).click();
+    await marks('year').nth(3).click();
     await hasChosen('April');
     const label = () => figure('history').locator('svg').getAttribute('aria-label');
     await eventually(async () => (await label()).split(',')[0], 'April');
@@ -173,7 +202,7 @@ await steps({
     await restart();
     await page.locator('#unit [value=f]').click();
     await eventually(() => query().unit, 'f');
-    await eventually(() => figure('months').locator('text').filter({ hasText: '(°F)' }).count(), 1);
+    await eventually(() => figure('year').locator('text').filter({ hasText: '(°F)' }).count(), 2);
     await page.goto(url);
     await eventually(() => page.locator('#unit [value=f]').getAttribute('aria-pressed'), 'true');
     await page.goto(`${url}?unit=c`);
@@ -196,34 +225,34 @@ await steps({
   },
 
   async 'a link to a place'() {
-    await restart('?month=March&unit=f#heatmap');
-    await marks('heatmap').first().waitFor();
+    await restart('?month=March&unit=f#anomalies');
+    await marks('anomalies').first().waitFor();
     const isInSight = (place) => place.getBoundingClientRect().top < innerHeight / 2;
-    await eventually(() => page.locator('#heatmap').evaluate(isInSight), true);
+    await eventually(() => page.locator('#anomalies').evaluate(isInSight), true);
     assert.equal(await page.locator('#month').inputValue(), 'March');
   },
 
   async 'the values as tables'() {
     await restart('?month=July');
-    for (const [name, rows] of [['months', 12], ['history', 155], ['heatmap', 155], ['stripes', 155]]) {
+    for (const [name, rows] of [['year', 12], ['history', 155], ['anomalies', 155], ['stripes', 155], ['records', 4]]) {
       await show(name);
       await page.locator(`#${name} summary`).click();
       await eventually(() => page.locator(`#${name} tbody tr`).count(), rows);
     }
-    const tip = await marks('months').first().getAttribute('data-tip');
-    const value = await page.locator('#months tbody td').first().innerText();
+    const tip = await marks('year').first().getAttribute('data-tip');
+    const value = await page.locator('#year tbody td').first().innerText();
     assert.ok(tip.startsWith(`January 2023: ${value} °C`), `${value} in ${tip}`);
     await page.locator('#unit [value=f]').click();
-    await eventually(() => page.locator('#months thead').innerText().then((head) => head.includes('°F')), true);
+    await eventually(() => page.locator('#year thead').innerText().then((head) => head.includes('°F')), true);
   },
 
   async 'a day that is missing'() {
     await page.locator('#month').selectOption('May');
     const line = page.locator('#history tbody tr', { has: page.getByText('1905', { exact: true }) });
     await eventually(() => line.locator('td').last().innerText(), '1: 10');
-    const tip = await figure('heatmap').locator('[data-year="1905"][data-month="5"]').getAttribute('data-tip');
+    const tip = await figure('anomalies').locator('[data-year="1905"][data-month="5"]').getAttribute('data-tip');
     assert.match(tip, /30 days, 1 missing; /);
-    assert.equal(await figure('heatmap').locator('text', { hasText: 'days missing' }).count(), 1);
+    assert.equal(await figure('anomalies').locator('text', { hasText: 'days missing' }).count(), 1);
   },
 
   async 'nothing against accessibility'() {
@@ -245,7 +274,7 @@ await steps({
       // Read both at once, as a scroll bar may come or go with another picture.
       const isDrawnWide = (figure) =>
         figure.querySelector('svg')?.getAttribute('width') === String(Math.floor(figure.clientWidth / 20) * 20);
-      await eventually(() => figure('months').evaluate(isDrawnWide), true);
+      await eventually(() => figure('year').evaluate(isDrawnWide), true);
       const fits = await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
       assert.ok(fits, `nothing reaches beyond ${width} px`);
     }

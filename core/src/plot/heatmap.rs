@@ -18,7 +18,6 @@ use crate::report::MONTHS;
 
 /// A year that would be narrower is drawn as a row instead, so that a phone shows all of a long record.
 const COLUMN_MIN: f64 = 5.0;
-const COLUMN_MAX: f64 = 64.0;
 const ROW: f64 = 22.0;
 /// The height of all years together if they are rows, unless a row would be too low or too high.
 const TALL_HEIGHT: f64 = 900.0;
@@ -81,11 +80,7 @@ fn draw<'a>(cells: &[Cell], look: &Look, subtitle: &str, map: impl FnOnce(Span) 
     let map = map(span);
     let across = page("column");
     let column = (across.right() - across.left() - NAME_WIDTH) / slots;
-    if column >= COLUMN_MIN {
-        map.years_across(&across, column.min(COLUMN_MAX))
-    } else {
-        map.years_down(&page("row"))
-    }
+    if column >= COLUMN_MIN { map.years_across(&across, column) } else { map.years_down(&page("row")) }
 }
 
 pub fn title(kind: Kind, span: Span) -> String {

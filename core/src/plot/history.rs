@@ -17,7 +17,6 @@ use crate::report::MONTHS;
 
 const HEIGHT: f64 = 300.0;
 const YEAR_WIDTH: f64 = 40.0;
-const SLOT_MAX: f64 = 64.0;
 const LINE: &str = "#b34700";
 pub const LINE_RGB: [u8; 3] = [0xb3, 0x47, 0x00];
 const BAND: &str = "#f5d9c3";
@@ -33,9 +32,9 @@ pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
     history.draw(&history.page(look.width().unwrap_or(own)))
 }
 
-/// As in `July through the years, 1869–2023`.
+/// As in `July, 1869–2023`.
 pub fn title(cells: &[Cell], span: Span) -> String {
-    format!("{} through the years, {}", cells.first().map_or("", |cell| MONTHS[cell.month]), span.name())
+    format!("{}, {}", cells.first().map_or("", |cell| MONTHS[cell.month]), span.name())
 }
 
 /// As in `Trend: +0.12 ± 0.05 °C per decade`, if there are enough years.
@@ -101,7 +100,7 @@ impl<'a> History<'a> {
         let tick_width = ticks().map(|label| text_width(&label, SMALL_SIZE)).fold(0.0, f64::max);
         let (left, top) = (page.left() + tick_width + 10.0, page.top() + 24.0);
         let (right, bottom) = (page.right(), top + HEIGHT);
-        let slot_width = ((right - left) / self.span.slots() as f64).min(SLOT_MAX);
+        let slot_width = (right - left) / self.span.slots() as f64;
         let x = |slot: usize| left + (slot as f64 + 0.5) * slot_width;
         let y = |degrees: f64| top + (1.0 - self.axis.fraction(degrees)) * HEIGHT;
 

@@ -18,7 +18,6 @@ use crate::report::MONTHS;
 const HEIGHT: f64 = 200.0;
 /// How high a year is that has no colour.
 const PARTIAL_HEIGHT: f64 = 28.0;
-const WIDTH_MAX: f64 = 64.0;
 const YEAR_WIDTH: f64 = 40.0;
 
 pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
@@ -85,7 +84,7 @@ impl Stripes {
         let (left, top) = (page.left(), page.top() + 18.0);
         let bottom = top + HEIGHT;
         let slots = self.span.slots() as f64;
-        let width = ((page.right() - left) / slots).min(WIDTH_MAX);
+        let width = (page.right() - left) / slots;
         let x = |slot: usize| left + slot as f64 * width;
         let has = |wanted: fn(&Year) -> bool| self.years.iter().any(wanted);
         let ground = has(|year| !matches!(year, Year::Whole { .. }))

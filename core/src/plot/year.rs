@@ -12,12 +12,12 @@ use super::numbers::{short, signed};
 use super::page::{INK, PAPER, Page, SMALL_SIZE, faint, grid_line, ink, text_width};
 use super::scale::widened;
 use super::svg::{self, Element};
+use crate::climate::{Coverage, YEARS_MIN};
 
 // Lengths are in CSS pixels.
 
 const HEIGHT: f64 = 320.0;
 const ROW: f64 = 30.0;
-const BAND_MAX: f64 = 96.0;
 pub const EXTENT: &str = "#8c8c8c";
 pub const RANGE: &str = "#c77a3a";
 
@@ -41,7 +41,10 @@ pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
     let width = look.width().unwrap_or(896.0);
     let periods = super::heatmap::anomaly_subtitle(look, marks);
     let has_normal = months.iter().any(|month| month.normal.is_some());
-    let note = if has_normal { format!("{periods} in figures") } else { String::new() };
+    let note = match has_normal {
+        true => format!("{periods} in figures"),
+        false => format!("No normal yet: it takes {YEARS_MIN} years. Averages in figures"),
+    };
     let page = Page::new(width, look.unit, &title(&months), &[&axis_title(look.unit), &note]);
     let year = Year { months, axis: Axis::around(low, high, 8), marks };
     let label_width =
@@ -79,7 +82,7 @@ impl<'a> Month<'a> {
             None => short(cell.average),
         };
         let figure = match marks.climate.coverage(cell) {
-            crate::climate::Coverage::Incomplete => "part".to_owned(),
+            Coverage::Incomplete => "part".to_owned(),
             _ => figure,
         };
         Month {
@@ -105,8 +108,7 @@ impl Year<'_> {
 
     fn standing(&self, page: &Page, left: f64) -> Element {
         let (right, top) = (page.right(), page.top() + 24.0);
-        let band = ((right - left) / self.months.len() as f64).min(BAND_MAX);
-        let right = left + band * self.months.len() as f64;
+        let band = (right - left) / self.months.len() as f64;
         let x = |index: usize| left + (index as f64 + 0.5) * band;
         let y = |degrees: f64| top + (1.0 - self.axis.fraction(degrees)) * HEIGHT;
         let bottom = top + HEIGHT;

@@ -4,10 +4,11 @@
 // so that a link shows the same.
 
 import { choose, press, readUrl, setTheme, settings, stored, whenChosen } from './choice.js';
-import { POLL_EVERY_MS, Unanswered, connect, connection, disconnect, follow, poll } from './connection.js';
+import { POLL_EVERY_MS, Unanswered, connect, connection, disconnect, follow, poll, showConnection } from './connection.js';
 import { hasDays, update } from './data.js';
+import { head } from './head.js';
 import { showPartitions } from './partitions.js';
-import { pictureAt, pictures, showMonth, stepMonth } from './pictures.js';
+import { pictureAt, pictures, showColours, showMonth, stepMonth } from './pictures.js';
 import { focused, markAt, showTip, tooltip } from './tooltip.js';
 import { Values } from './values.js';
 import { MONTHS, $, element } from './words.js';
@@ -15,12 +16,15 @@ import { MONTHS, $, element } from './words.js';
 function apply() {
   readUrl();
   press('unit', settings.unit);
+  showColours();
   showMonth();
   draw();
 }
 
 function take(news) {
   update(news);
+  showConnection();
+  showColours();
   // A picture is asked for before anything else is done, which then takes no time of its own.
   draw();
   showPartitions();
@@ -30,7 +34,7 @@ function take(news) {
 
 // The order of drawing
 
-const drawn = [...pictures, ...pictures.map((picture) => new Values(picture, draw))];
+const drawn = [pictures[0], head, ...pictures.slice(1), ...pictures.map((picture) => new Values(picture, draw))];
 let isDrawing = false;
 let drawAgain = null;
 
@@ -99,6 +103,7 @@ $('theme').addEventListener('click', ({ target }) => {
   stored.set('almanac.theme', target.value);
   setTheme(target.value);
 });
+$('colours').addEventListener('click', ({ target }) => { if (target.value) choose({ colours: target.value }); });
 $('month').addEventListener('change', ({ target }) => choose({ month: target.value }));
 $('month-before').addEventListener('click', () => stepMonth(-1));
 $('month-after').addEventListener('click', () => stepMonth(1));

@@ -1,4 +1,4 @@
-// The reader's choice: the URL holds unit and month, and the browser keeps unit and theme.
+// The reader's choice: the URL holds unit, month and colours, and the browser keeps unit and theme.
 
 import { MONTHS, $ } from './words.js';
 
@@ -8,13 +8,14 @@ export const stored = {
   set: (key, value) => { try { localStorage.setItem(key, value); } catch { /* not kept */ } },
 };
 
-export const settings = { unit: 'c', month: null };
+export const settings = { unit: 'c', month: null, colours: 'anomalies' };
 
 export function readUrl() {
   const query = new URLSearchParams(location.search);
   const month = query.get('month')?.toLowerCase();
   const unit = query.get('unit') ?? stored.get('almanac.unit');
   settings.unit = unit === 'f' ? 'f' : 'c';
+  settings.colours = query.get('colours') === 'heatmap' ? 'heatmap' : 'anomalies';
   settings.month = MONTHS.find((name) => name.toLowerCase() === month) ?? null;
 }
 
@@ -45,4 +46,10 @@ export function press(group, value) {
 export function degrees(celsius) {
   const value = settings.unit === 'f' ? celsius * 1.8 + 32 : celsius;
   return value.toFixed(1).replace(/^-0\.0$/, '0.0').replace('-', '−');
+}
+
+/** A difference between two temperatures, with its sign. */
+export function difference(celsius) {
+  const value = (settings.unit === 'f' ? celsius * 1.8 : celsius).toFixed(1).replace(/^-0\.0$/, '0.0');
+  return value.startsWith('-') ? value.replace('-', '−') : `+${value}`;
 }

@@ -1,6 +1,6 @@
 // The connection to the server: one answer, then the events after it; and its state on the page.
 
-import { partitions, said } from './data.js';
+import { partitions, said, worst } from './data.js';
 import { $, moment } from './words.js';
 
 export const POLL_EVERY_MS = 2000;
@@ -97,10 +97,13 @@ export function disconnect() {
   connection.stream = null;
 }
 
-function showConnection() {
+/** The state of the whole: of the connection to the server if it is broken, or else of the worst partition. */
+export function showConnection() {
   const { stream, isAnswering, heard, failures } = connection;
-  if (stream?.readyState === EventSource.OPEN && isAnswering) say('live', 'live');
-  else if (isAnswering === false) say('stale', `${heard ? `stale since ${moment(heard)}` : 'no answer'}, trying again`);
+  const isLive = stream?.readyState === EventSource.OPEN && isAnswering;
+  $('connection').dataset.stream = isLive ? 'live' : 'none';
+  if (isAnswering === false) say('stale', `${heard ? `stale since ${moment(heard)}` : 'no answer'}, trying again`);
+  else if (isLive) say(...worst());
   else if (failures > 0) say('reconnecting', 'reconnecting');
 }
 

@@ -1,4 +1,4 @@
-// The notices: one for each thing that is wrong.
+// The notices: one for each thing that is wrong, with a command to copy.
 
 import { hasDays, partitions, said } from './data.js';
 import { $, element, list, moment } from './words.js';
@@ -19,8 +19,9 @@ export function showNotices(all) {
 function notices(all) {
   if (said.failure) return [['bad', 'The directory can’t be read', withHint(said.failure, said.hint)]];
   if (all.length === 0) {
-    return [['plain', 'Nothing is here yet', 'There is no checkpoint in the directory. `almanac consumer` writes them, '
-      + 'from what `almanac producer` sends; `almanac up` starts everything.']];
+    return [['plain', 'Nothing is here yet', `This page shows \`${said.dir ?? 'files'}\`, which has no \`partition-N.json\` yet.\n`
+      + `Start everything on this machine: \`${command('up')}\`\n`
+      + `Or, if Kafka and a producer run already, the consumer: \`${command('consumer')}\``]];
   }
   const unreadable = all.filter((row) => row.state === 'unreadable');
   const found = unreadable.map((row) => ['bad', `Partition ${row.partition} can’t be read`, withHint(row.error, row.hint)]);
@@ -32,7 +33,7 @@ function notices(all) {
     if (rows.length > 0) found.push([tone, `${subject} ${title}`, text(rows)]);
   }
   if (found.length === 0 && !hasDays()) {
-    found.push(['plain', 'No day is counted yet', 'A consumer waits for records. `almanac producer` sends some.']);
+    found.push(['plain', 'No day is counted yet', `A consumer waits for records. Send some: \`almanac producer${topicOf(all)}\``]);
   }
   return found;
 }
@@ -67,14 +68,14 @@ const REASONS = {
 };
 
 const STANDSTILLS = [
-  ['waiting', 'doubt', 'waiting', (rows) => `${causes(rows) || 'Nothing comes from Kafka'}. The consumer runs, and resumes by `
-    + 'itself once that is over.'],
-  ['stalled', 'doubt', 'stalled', (rows) => 'There is something to count, and no checkpoint of it'
-    + `${since(rows, 'stalled_since')}. ${causes(rows) || 'What the consumer says on its stderr has the reason'}.`],
-  ['silent', 'doubt', 'silent', (rows) => `The consumer has said nothing${since(rows, 'written')}: killed, paused, `
-    + `or without a disk. ${resume(rows)} goes on where the checkpoint ends.`],
-  ['stopped', 'plain', 'stopped', (rows) => `The consumer has ended in good order. ${resume(rows)} goes on.`],
-  ['unknown', 'plain', 'without a consumer', (rows) => `No consumer has said anything. ${resume(rows)} starts one.`],
+  ['waiting', 'doubt', 'waiting', (rows) => `${causes(rows) || 'Kafka does not answer'}. The consumer runs, and resumes `
+    + 'when Kafka answers.'],
+  ['stalled', 'doubt', 'stalled', (rows) => 'There is lag, and no new checkpoint'
+    + `${since(rows, 'stalled_since')}. ${causes(rows) || 'The consumer prints the reason on its stderr'}.`],
+  ['silent', 'doubt', 'silent', (rows) => `The consumer has written no status${since(rows, 'written')}. It was killed or `
+    + `paused, or cannot write. Resume it: ${resume(rows)}`],
+  ['stopped', 'plain', 'stopped', (rows) => `The consumer was stopped. Resume it: ${resume(rows)}`],
+  ['unknown', 'plain', 'without a consumer', (rows) => `No consumer has written a status. Start one: ${resume(rows)}`],
 ];
 
 function causes(rows) {
@@ -88,7 +89,19 @@ function since(rows, field) {
 
 function resume(rows) {
   const numbers = rows.length === partitions.size ? '' : ` ${rows.map((row) => row.partition).join(' ')}`;
-  return `\`almanac consumer${numbers}\``;
+  return `\`${command('consumer')}${topicOf(rows)}${numbers}\``;
+}
+
+/** A command to copy: with the directory that this page shows. */
+function command(name) {
+  const isPlain = /^[\w@%+=:,./-]+$/.test(said.dir ?? '');
+  const dir = isPlain ? said.dir : `'${said.dir?.replaceAll("'", "'\\''")}'`;
+  return `almanac ${name}${said.isDefault ? '' : ` -d ${dir}`}`;
+}
+
+function topicOf(rows) {
+  const topic = rows.map((row) => row.topic).find(Boolean) ?? 'temperatures';
+  return topic === 'temperatures' ? '' : ` -t ${topic}`;
 }
 
 /** What stands between backticks, as code. */

@@ -1,10 +1,9 @@
 // The table of the partitions, and what they make together.
 
-import { hasDays, rows } from './data.js';
+import { rows } from './data.js';
+import { showSections } from './head.js';
 import { showNotices } from './notices.js';
 import { $, UNKNOWN, bytes, duration, element, integer, integers, known, sum, tenths } from './words.js';
-
-const TAGLINE = $('summary').textContent;
 
 const COLUMNS = [
   ['Partition', (row) => element('a', { href: `partition-${row.partition}.json`, textContent: String(row.partition) })],
@@ -24,10 +23,9 @@ const COLUMNS = [
 
 export function showPartitions() {
   const all = rows();
-  showSummary(all);
   showNotices(all);
-  document.querySelectorAll('.picture').forEach((section) => { section.hidden = !hasDays(); });
   $('partitions').hidden = all.length === 0;
+  showSections();
   const body = $('partitions-table').querySelector('tbody') ?? partitionsTable();
   while (body.rows.length > all.length) body.lastChild.remove();
   all.forEach((row, index) => showRow(body.rows[index] ?? body.appendChild(emptyRow()), row));
@@ -38,13 +36,6 @@ export function showPartitions() {
     ['rejected', total((row) => row.consumer?.rejected)], ['lag', total((row) => row.lag)],
     ['records a second', total((row) => row.rate)],
   ]);
-}
-
-function showSummary(all) {
-  const newest = all.map((row) => row.newest).filter(Boolean).sort().at(-1);
-  const days = sum(all.map((row) => row.days ?? 0));
-  const text = newest ? `${integers.format(days)} ${days === 1 ? 'day' : 'days'}, the newest ${newest}` : TAGLINE;
-  if ($('summary').textContent !== text) $('summary').textContent = text;
 }
 
 /** As cards on a narrow screen it would be no table any more to a screen reader, if the roles were not said. */

@@ -1,10 +1,11 @@
 // The pictures: the server draws them, and the page asks for them and takes over what has changed.
 
-import { choose, settings } from './choice.js';
+import { choose, press, settings } from './choice.js';
 import { POLL_EVERY_MS, get } from './connection.js';
 import { hasDays, rows, said } from './data.js';
+import { head } from './head.js';
 import { showTip, tooltip } from './tooltip.js';
-import { MONTHS, $ } from './words.js';
+import { MONTHS, $, element } from './words.js';
 
 /** A picture takes at most this part of the time. */
 const SHARE = 0.1;
@@ -13,7 +14,6 @@ const SHARE = 0.1;
 export class Drawn {
   constructor(figure) {
     this.figure = figure;
-    this.name = figure.dataset.picture;
     this.isVisible = false;
     /** What is drawn, of which version, and when another version may be drawn. */
     this.shown = null;
@@ -23,6 +23,11 @@ export class Drawn {
     this.cost = 0;
     /** When what failed is tried again. */
     this.retryAt = null;
+  }
+
+  /** The kind of picture; that of the heat map changes. */
+  get name() {
+    return this.figure.dataset.picture;
   }
 
   /** When it is to be drawn; nothing where it is as it should be. */
@@ -35,7 +40,7 @@ export class Drawn {
 
   /** What it depends on beside the version. */
   choice() {
-    return [settings.unit, this.name === 'history' && chosenMonth(), this.width()].join();
+    return [this.name, settings.unit, this.name === 'history' && chosenMonth(), this.width()].join();
   }
 
   async draw() {
@@ -72,14 +77,15 @@ class Picture extends Drawn {
   isWanted() {
     if (this.width() === 0) return false;
     if (this.name === 'history' && !recorded().has(chosenMonth())) return false;
-    // Once, to be there when it comes into sight. That of the months tells, too, which months there are.
-    return this.isVisible || this.shown === null || (this.name === 'months' && !recorded().has(chosenMonth()));
+    // Once, to be there when it comes into sight. That of the year tells, too, which months there are.
+    return this.isVisible || this.shown === null || (this.name === 'year' && !recorded().has(chosenMonth()));
   }
 
   async fetch() {
     const query = new URLSearchParams({ unit: settings.unit, width: this.width() });
     if (this.name === 'history') query.set('month', chosenMonth());
     const text = await get(`plot/${this.name}.svg?${query}`);
+    showLinks(this);
     if (text === this.text) return null;
     return () => {
       const drawn = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement;
@@ -93,7 +99,7 @@ class Picture extends Drawn {
       // It may be another element now, as where a month has come before it.
       if (held) this.figure.querySelector('[tabindex]')?.focus({ preventScroll: true });
       if (tooltip.mark && this.figure.contains(tooltip.mark)) showTip(tooltip.mark);
-      if (this.name === 'months') showMonth();
+      if (this.name === 'year') showMonth();
     };
   }
 
@@ -110,9 +116,9 @@ class Picture extends Drawn {
     return [...this.figure.querySelectorAll('[data-tip]')];
   }
 
-  /** A mark of the months is the same one in the next year. */
+  /** A mark of this year is the same one in the next year. */
   keyOf({ dataset: { year, month } }) {
-    return { months: month, heatmap: `${year}-${month}` }[this.name] ?? year;
+    return { year: month, anomalies: `${year}-${month}`, heatmap: `${year}-${month}` }[this.name] ?? year;
   }
 
   /** One mark is in the tab order, and the only one that a screen reader meets; the arrow keys move to the others. */
@@ -145,7 +151,7 @@ class Picture extends Drawn {
     const index = marks.indexOf(mark);
     if (key === 'Home') return marks[0];
     if (key === 'End') return marks.at(-1);
-    if (this.name === 'heatmap') return neighbour(marks, mark, key);
+    if (['anomalies', 'heatmap'].includes(this.name)) return neighbour(marks, mark, key);
     if (key === 'ArrowLeft' || key === 'ArrowUp') return marks[index - 1];
     if (key === 'ArrowRight' || key === 'ArrowDown') return marks[index + 1];
     return undefined;
@@ -200,14 +206,43 @@ function morph(from, to) {
 }
 
 export const pictures = [...document.querySelectorAll('figure')].map((figure) => new Picture(figure));
-const picture = (name) => pictures.find((picture) => picture.name === name);
+const picture = (name) => pictures.find((picture) => picture.figure.closest('section').id === name);
 export const pictureAt = (node) => pictures.find(({ figure }) => figure.contains(node));
+
+// The colours of the heat map
+
+/** Without a normal there are only temperatures. */
+export function showColours() {
+  const colours = head.hasNormals ? settings.colours : 'heatmap';
+  picture('anomalies').figure.dataset.picture = colours;
+  $('anomalies-title').textContent = colours === 'heatmap' ? 'Every month of every year' : 'Every month against its normal';
+  press('colours', colours);
+}
+
+// Links to a picture, and its files
+
+function showLinks({ name, figure }) {
+  const query = new URLSearchParams({ unit: settings.unit });
+  if (name === 'history') query.set('month', chosenMonth());
+  const section = figure.closest('section');
+  const line = section.querySelector('.links') ?? element('p', { className: 'links' });
+  if (!line.isConnected) section.append(line);
+  const page = new URLSearchParams(query);
+  if (name === 'heatmap') page.set('colours', name);
+  const file = name === 'history' ? `history-${chosenMonth()}` : name;
+  const links = ['svg', 'png', 'csv'].map((format) => element('a', {
+    href: `plot/${name}.${format}?${query}`, download: `${file}.${format}`, textContent: format.toUpperCase(),
+  }));
+  links.push(element('a', { href: `?${page}#${section.id}`, textContent: 'Link' }));
+  const isSame = links.every((link, index) => line.children[index]?.isEqualNode(link));
+  if (!isSame) line.replaceChildren(...links.flatMap((link) => [link, ' ']).slice(0, -1));
+}
 
 // The month of the history
 
-/** The months that are recorded, as the picture of the months has them. */
+/** The months that are recorded, as the picture of the year has them. */
 function recorded() {
-  return new Set(picture('months').marks().map((mark) => MONTHS[mark.dataset.month - 1]));
+  return new Set(picture('year').marks().map((mark) => MONTHS[mark.dataset.month - 1]));
 }
 
 /** The reader's, or else that of the newest day when the page came; it does not run on with the stream. */

@@ -1,9 +1,9 @@
 // The same values as tables.
 
-import { degrees, settings } from './choice.js';
+import { degrees, difference, settings } from './choice.js';
 import { get } from './connection.js';
 import { Drawn, chosenMonth } from './pictures.js';
-import { MONTHS, element, known } from './words.js';
+import { MONTHS, UNKNOWN, element, known } from './words.js';
 
 /** Open where the reader opened it; only then is there a table. */
 export class Values extends Drawn {
@@ -23,18 +23,19 @@ export class Values extends Drawn {
   }
 
   isWanted() {
-    // The stripes' values are the picture's own.
-    return this.details.open && (this.name !== 'stripes' || this.picture.svg() !== null);
+    // Some values are the picture's own.
+    return this.details.open && (!FROM_MARKS[this.name] || this.picture.svg() !== null);
   }
 
   choice() {
-    return this.name === 'stripes' ? this.picture.text : super.choice();
+    return FROM_MARKS[this.name] ? this.picture.text : super.choice();
   }
 
   async fetch() {
-    if (this.name === 'stripes') return () => this.show(stripesTable(this.picture.marks()));
+    const ofMarks = FROM_MARKS[this.name];
+    if (ofMarks) return () => this.show(tipsTable(ofMarks, this.picture.marks()));
     const { months } = JSON.parse(await get('api/months'));
-    const table = { months: monthsTable, history: historyTable, heatmap: heatmapTable }[this.name];
+    const table = { year: yearTable, history: historyTable, heatmap: heatmapTable, anomalies: anomaliesTable }[this.name];
     return () => this.show(table(months));
   }
 
@@ -47,15 +48,21 @@ export class Values extends Drawn {
   }
 }
 
-const CELL_HEADS = () => [`Average °${settings.unit.toUpperCase()}`, 'Minimum', 'Maximum', 'Days', 'Missing'];
+const CELL_HEADS = () => [`Average °${settings.unit.toUpperCase()}`, 'Against normal', 'Warmest day', 'Coldest day', 'Days', 'Missing'];
 
-function cellValues({ avg, min, max, count, missing }) {
+function cellValues({ avg, anomaly, min, min_date: minDate, max, max_date: maxDate, count, missing, ...month }) {
   const days = missing.map((date) => Number(date.slice(8)));
   const shown = days.length > 8 ? `${days.slice(0, 8).join(', ')}, …` : days.join(', ');
-  return [degrees(avg), degrees(min), degrees(max), String(count), days.length ? `${days.length}: ${shown}` : ''];
+  const dayOf = (value, date) => (date ? `${degrees(value)} on ${Number(date.slice(8))}` : degrees(value));
+  const isWhole = month.coverage === 'complete';
+  const counted = isWhole ? String(count) : `${count} of ${month.expected_days}`;
+  return [isWhole ? degrees(avg) : `${degrees(avg)} so far`, known(anomaly, difference), dayOf(max, maxDate), dayOf(min, minDate),
+    counted, days.length ? `${days.length}: ${shown}` : ''];
 }
 
-function monthsTable(months) {
+const FROM_MARKS = { stripes: ['Year', 'Difference from the mean'], records: ['Record', 'Degrees and date'] };
+
+function yearTable(months) {
   const latest = new Map();
   months.forEach((cell) => { if (!(latest.get(cell.month)?.year > cell.year)) latest.set(cell.month, cell); });
   const found = MONTHS.filter((month) => latest.has(month)).map((month) => latest.get(month));
@@ -67,20 +74,24 @@ function historyTable(months) {
   return [[`${chosenMonth()} of`, ...CELL_HEADS()], ...found.map((cell) => [String(cell.year), ...cellValues(cell)])];
 }
 
-function heatmapTable(months) {
+const heatmapTable = (months) => everyYear(months, (cell) => (cell.coverage === 'complete' ? degrees(cell.avg) : `(${degrees(cell.avg)})`));
+const anomaliesTable = (months) => everyYear(months, (cell) => known(cell.anomaly, difference));
+
+/** A line for each year; a month that is not whole stands in brackets. */
+function everyYear(months, write) {
   const years = new Map();
   for (const cell of months) {
     if (!years.has(cell.year)) years.set(cell.year, new Map());
-    years.get(cell.year).set(cell.month, cell.avg);
+    years.get(cell.year).set(cell.month, write(cell));
   }
   const found = [...years].sort(([a], [b]) => a - b);
   return [
     [`°${settings.unit.toUpperCase()}`, ...MONTHS.map((month) => month.slice(0, 3))],
-    ...found.map(([year, cells]) => [String(year), ...MONTHS.map((month) => known(cells.get(month), degrees))]),
+    ...found.map(([year, cells]) => [String(year), ...MONTHS.map((month) => cells.get(month) ?? UNKNOWN)]),
   ];
 }
 
-function stripesTable(marks) {
+function tipsTable(heads, marks) {
   const lines = marks.map(({ dataset: { tip } }) => [tip.split(': ', 1)[0], tip.slice(tip.indexOf(': ') + 2)]);
-  return [['Year', 'Difference from the mean'], ...lines];
+  return [heads, ...lines];
 }
