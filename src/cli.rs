@@ -308,7 +308,7 @@ pub struct Plot {
     /// Months to draw, as July, jul or 7; a history needs one
     #[arg(long, value_name = "MONTH", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
     pub month: Vec<usize>,
-    /// Format of the picture
+    /// Format of the picture, or csv or jsonl for its numbers
     #[arg(long, default_value = "svg", env = "ALMANAC_PLOT_FORMAT")]
     pub format: PlotFormat,
     /// Unit of the temperatures
@@ -331,6 +331,10 @@ pub enum PlotFormat {
     Png,
     /// Characters for a terminal; coloured there, unless NO_COLOR is set
     Text,
+    /// The numbers of every month of every year, whatever the kind
+    Csv,
+    /// The same, a JSON object for each month
+    Jsonl,
 }
 
 #[derive(Args, Debug)]

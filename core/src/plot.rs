@@ -29,7 +29,6 @@
 
 mod axis;
 pub(crate) mod cells;
-mod csv;
 mod heatmap;
 mod history;
 mod legend;
@@ -45,6 +44,7 @@ mod scale;
 mod span;
 mod stripes;
 mod svg;
+mod table;
 mod text;
 mod year;
 mod yearly;
@@ -53,6 +53,7 @@ pub use cells::{Cell, Warning, cells, merge};
 pub use look::{Kind, Look, Unit, WIDTH_MAX, WIDTH_MIN};
 #[cfg(feature = "png")]
 pub use png::{PngError, png};
+pub use table::Table;
 
 use std::collections::BTreeSet;
 
@@ -82,9 +83,10 @@ pub fn svg(cells: &[Cell], look: &Look) -> Option<String> {
 }
 
 /// The numbers of the picture as CSV: a line for each month that is drawn, in the picture's unit. `None` if there is none.
-pub fn csv(cells: &[Cell], look: &Look) -> Option<String> {
+pub fn csv(cells: &[Cell], look: &Look, place: Option<&str>) -> Option<String> {
     let drawn = drawn(cells, look);
-    (!drawn.is_empty()).then(|| csv::csv(cells, &drawn, look))
+    let table = Table { cells, listed: &drawn, place, unit: look.unit };
+    (!drawn.is_empty()).then(|| table.csv())
 }
 
 /// The stripes alone, without text and axis, to be stretched; `None` with fewer than ten whole years.

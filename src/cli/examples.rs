@@ -55,6 +55,7 @@ pub fn examples_of(command: &str) -> &'static [(&'static str, &'static str)] {
                 "almanac plot --kind history --month July --format text",
                 "Draw July over the years, on the terminal:",
             ),
+            ("almanac plot --format csv > months.csv", "Write every month of every year as a table:"),
         ],
         "dashboard" => &[
             ("almanac dashboard", "Serve the page at http://127.0.0.1:8080/:"),

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use almanac_core::place::Place;
 use anyhow::{Context, Result};
 
 use super::{Exit, Refusal};
@@ -13,6 +14,7 @@ use crate::output;
 use crate::plot::{self, Cell, Kind, Look};
 use crate::report::MONTHS;
 use crate::store;
+use crate::text::escaped_json;
 
 /// The least width of a terminal.
 const COLUMNS: u32 = 80;
@@ -27,7 +29,14 @@ pub fn run(options: &cli::Plot) -> Result<()> {
     super::warn_of_several_topics(dir);
     let cells = cells(dir, &look)?;
     let target = Target::of(options, &look);
+    let place = store::place_in(dir);
+    let listed = plot::drawn(&cells, &look);
+    let place = place.as_ref().and_then(Place::label);
+    let table = plot::Table { cells: &cells, listed: &listed, place, unit: look.unit };
     let drawn = match options.format {
+        PlotFormat::Csv | PlotFormat::Jsonl if listed.is_empty() => None,
+        PlotFormat::Csv => Some(table.csv().into_bytes()),
+        PlotFormat::Jsonl => Some(escaped_json(&table.json_lines()).into_owned().into_bytes()),
         PlotFormat::Svg => plot::svg(&cells, &look).map(String::into_bytes),
         PlotFormat::Png => plot::svg(&cells, &look).map(|svg| plot::png(&svg, PNG_SCALE)).transpose()?,
         PlotFormat::Text => {
@@ -52,7 +61,10 @@ pub(super) fn draw_months(dir: &Path) -> Result<()> {
 }
 
 fn look(options: &cli::Plot) -> Result<Look> {
-    let months = match (&options.month[..], options.kind) {
+    // A table is of all years.
+    let is_table = matches!(options.format, PlotFormat::Csv | PlotFormat::Jsonl);
+    let kind = if is_table { Kind::Heatmap } else { options.kind };
+    let months = match (&options.month[..], kind) {
         ([], Kind::History) => {
             return Err(usage("a history is of one month", "say which, as in --kind history --month July"));
         }
@@ -66,7 +78,7 @@ fn look(options: &cli::Plot) -> Result<Look> {
         let what = format!("a page is {} pixels wide at the least", plot::WIDTH_MIN);
         return Err(usage(&what, "--format text has 40 characters and more"));
     }
-    Ok(Look { kind: options.kind, months, unit: options.unit, width: options.width })
+    Ok(Look { kind, months, unit: options.unit, width: options.width })
 }
 
 fn usage(what: &str, hint: &str) -> anyhow::Error {
@@ -88,7 +100,7 @@ impl Target {
             (Some(path), _) if output::is_same(path, &io::stdout()) => Target::Stdout,
             (Some(path), _) if output::is_same(path, &io::stderr()) => Target::Stderr,
             (Some(path), _) => Target::File(path.clone()),
-            (None, PlotFormat::Text) => Target::Stdout,
+            (None, PlotFormat::Text | PlotFormat::Csv | PlotFormat::Jsonl) => Target::Stdout,
             (None, PlotFormat::Svg) => Target::File(options.dir.dir.join(file_name(look, "svg"))),
             (None, PlotFormat::Png) => Target::File(options.dir.dir.join(file_name(look, "png"))),
         }

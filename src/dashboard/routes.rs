@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_core::place::Place;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -234,10 +235,11 @@ async fn month_svg(State(shared): State<Shared>, asked: HeaderMap) -> Response {
 fn picture(shared: &Shared, look: &Look, format: Format, asked: &HeaderMap) -> Response {
     let snapshot = shared.latest();
     let svg = || plot::svg(&snapshot.cells, look);
+    let place = snapshot.whole.place.as_ref().and_then(Place::label);
     let make = || match format {
         Format::Svg => svg().map(|svg| Answer::new(SVG, svg)),
         Format::Png => Some(Answer::new("image/png", plot::png(&svg()?, PNG_SCALE).ok()?)),
-        Format::Csv => plot::csv(&snapshot.cells, look).map(|csv| Answer::new(CSV, csv)),
+        Format::Csv => plot::csv(&snapshot.cells, look, place).map(|csv| Answer::new(CSV, csv)),
     };
     match snapshot.kept.get(&format!("{look:?} {format:?}"), make) {
         Some(answer) => answer.respond(asked),

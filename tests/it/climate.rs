@@ -176,6 +176,7 @@ fn the_months_of_la_crosse() {
             month: name[5..].parse::<usize>().unwrap() - 1,
             year: name[..4].parse().unwrap(),
             count,
+            sum: tenths.parse::<f64>().unwrap() / 10.0,
             average,
             min: average,
             max: average,

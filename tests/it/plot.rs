@@ -1,13 +1,16 @@
 //! `plot` and `status`: what is made of DIR, without any broker.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use almanac::checkpoint::Checkpoint;
 use almanac::report::{MONTHS, Report, parse_date};
 use roxmltree::Document;
 use tempfile::TempDir;
 
+use crate::status::assert_documented;
 use crate::support::{Almanac, Place, almanac, kafka};
 
 /// A DIR of checkpoints that no consumer wrote.
@@ -323,4 +326,82 @@ fn the_output_stays_what_it_is() {
         .filter(|name| name.contains("tmp") || name.starts_with('.'))
         .collect();
     assert_eq!(left, Vec::<String>::new());
+}
+
+/// The numbers as Python's csv module reads them, each row as an object.
+fn rows_of_csv(csv: &str) -> Vec<serde_json::Value> {
+    const READER: &str =
+        "import csv, json, sys\nfor row in csv.DictReader(sys.stdin): print(json.dumps(row))";
+    let mut python = Command::new("python3")
+        .args(["-c", READER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(csv.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_table_has_a_row_for_each_month_of_each_year() {
+    let dir = Dir::new();
+    let days: Vec<(String, f64)> = (1990..2003)
+        .flat_map(|year| {
+            (1..=31).map(move |day| (format!("{year}-07-{day:02}"), f64::from(year) / 7.1 - f64::from(day)))
+        })
+        .chain((1..=9).map(|day| (format!("2003-06-{day:02}"), 0.1 * f64::from(day))))
+        .collect();
+    let days: Vec<(&str, f64)> = days.iter().map(|(date, degrees)| (&**date, *degrees)).collect();
+    let (july, june) = days.split_at(13 * 31);
+    dir.counted(1, july);
+    dir.counted(2, june);
+    let json = dir.almanac(&["plot", "--format", "jsonl"]).succeeds();
+    assert_eq!(json.stderr, "");
+    let rows: Vec<serde_json::Value> =
+        json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 14);
+    for row in &rows[..13] {
+        let file: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.0.path().join("partition-1.json")).unwrap()).unwrap();
+        let month = &file["July"][row["year"].to_string()];
+        for name in ["count", "sum", "avg", "min", "min_date", "max", "max_date", "start", "end"] {
+            assert_eq!(row[name], month[name], "{name} of {row}");
+        }
+        assert_eq!(
+            (&row["complete"], &row["expected_days"], &row["month"]),
+            (&true.into(), &31.into(), &7.into())
+        );
+        assert_eq!(row["rank"], 2003 - row["year"].as_u64().unwrap(), "each was warmer than the one before");
+        assert!(row["anomaly"].is_number(), "{row}");
+    }
+    let last = &rows[13];
+    assert_eq!((&last["month"], &last["count"], &last["expected_days"]), (&6.into(), &9.into(), &30.into()));
+    assert_eq!((&last["complete"], &last["anomaly"], &last["rank"]), (&false.into(), &().into(), &().into()));
+    assert_documented(last);
+
+    let csv = dir.almanac(&["plot", "--format", "csv", "--month", "jul"]).succeeds().stdout;
+    let read = rows_of_csv(&csv);
+    assert_eq!(read.len(), 13);
+    for (read, row) in read.iter().zip(&rows) {
+        for (name, value) in row.as_object().unwrap() {
+            let text = match value {
+                serde_json::Value::Null => String::new(),
+                serde_json::Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            assert_eq!(read[name], text, "{name}");
+        }
+    }
+    let written =
+        dir.almanac(&["plot", "--format", "csv", "-o", "months.csv"]).current_dir(dir.0.path()).succeeds();
+    assert_eq!(written.stdout, "months.csv\n");
+    assert_eq!(fs::read_to_string(dir.0.path().join("months.csv")).unwrap().lines().count(), 15);
+    let none = dir.almanac(&["plot", "--format", "jsonl", "--month", "1"]).fails(1);
+    assert_eq!((none.stdout.as_str(), none.stderr.lines().count()), ("", 1), "{}", none.stderr);
 }

@@ -17,6 +17,8 @@ pub struct Cell {
     pub year: u16,
     /// How many days were counted.
     pub count: u32,
+    /// The sum of its days, as the checkpoint has it, in degrees Celsius whatever the picture's unit.
+    pub sum: f64,
     /// Degrees Celsius, as `min` and `max`.
     pub average: f64,
     pub min: f64,
@@ -41,10 +43,24 @@ pub fn cells(statistics: &Statistics, file: &str) -> Vec<Cell> {
         let start = date(counted.first_day())?;
         let (min_date, max_date) = (counted.min_day().and_then(date), counted.max_day().and_then(date));
         let missing = u32::try_from(counted.missing_days().count()).ok()?;
-        let (count, average) = (counted.count(), counted.avg());
+        let (count, sum, average) = (counted.count(), counted.sum(), counted.avg());
         let (min, max) = (counted.min(), counted.max());
         let file = file.to_owned();
-        Some(Cell { month, year, count, average, min, max, start, end, min_date, max_date, missing, file })
+        Some(Cell {
+            month,
+            year,
+            count,
+            sum,
+            average,
+            min,
+            max,
+            start,
+            end,
+            min_date,
+            max_date,
+            missing,
+            file,
+        })
     };
     statistics.cells().filter_map(of_cell).collect()
 }

@@ -73,6 +73,21 @@ impl Unit {
         }
     }
 
+    /// The sum of so many temperatures.
+    pub fn sum(self, celsius: f64, count: u32) -> f64 {
+        match self {
+            Unit::Celsius => celsius,
+            Unit::Fahrenheit => celsius * 1.8 + 32.0 * f64::from(count),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Celsius => "celsius",
+            Unit::Fahrenheit => "fahrenheit",
+        }
+    }
+
     pub fn symbol(self) -> &'static str {
         match self {
             Unit::Celsius => "°C",

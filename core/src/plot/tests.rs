@@ -270,10 +270,12 @@ pub mod samples {
     /// A whole month, counted on every day, that swings 10 degrees around its average.
     pub fn cell(year: i16, month: i8, average: f64) -> Cell {
         let start = Date::new(year, month, 1).unwrap();
+        let count = u32::from(start.days_in_month().unsigned_abs());
         Cell {
             month: usize::from(month.unsigned_abs()) - 1,
             year: year.unsigned_abs(),
-            count: u32::from(start.days_in_month().unsigned_abs()),
+            count,
+            sum: average * f64::from(count),
             average,
             min: average - 10.0,
             max: average + 10.0,

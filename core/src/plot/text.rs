@@ -7,7 +7,7 @@ use super::numbers::{short, signed};
 use super::scale::{Scale, widened};
 use super::span::{SLOTS_MAX, Span};
 use super::yearly::{Year, differences};
-use super::{heatmap, history, months, records, stripes};
+use super::{heatmap, history, months, records, stripes, year};
 use crate::climate::Climate;
 
 const COLUMNS_MIN: usize = 40;
@@ -204,8 +204,7 @@ impl Text<'_> {
             };
             let days = at(cell.min)..=at(cell.max);
             let range = (0..room).map(|place| match (days.contains(&place), place == at(mean)) {
-                _ if place == at(cell.average) && self.marks.is_partial(cell) => "○".to_owned(),
-                _ if place == at(cell.average) => self.ink("●", history::LINE_RGB),
+                _ if place == at(cell.average) => self.dot(cell),
                 (true, true) => "┼".to_owned(),
                 (true, false) => "─".to_owned(),
                 (false, true) => "┆".to_owned(),
@@ -219,19 +218,50 @@ impl Text<'_> {
         lines
     }
 
-    /// A line for each month in its latest year: average, normal and difference.
+    /// A line for each month in its latest year: average, normal and difference, and the ranges of daily maxima.
     fn year(&self) -> Vec<String> {
-        let cells = latest(self.cells);
-        let mut lines = self.heading(Kind::Year.title(), &[&months::axis_title(self.look.unit)]);
-        lines.push(format!("{:<10}{:>9} {:>8} {:>7}", "", "average", "normal", ""));
-        lines.extend(cells.iter().map(|cell| {
-            let name = format!("{} {:04}", heatmap::short_name(cell.month), cell.year);
-            let normal = self.marks.normal(cell.month).map(short).unwrap_or_default();
-            let anomaly = self.marks.anomaly(cell).map(signed).unwrap_or_default();
-            format!("{name:<10}{:>9} {normal:>8} {anomaly:>7}", self.value(cell))
-        }));
-        lines.extend(self.missing_note(cells));
+        let months = year::months(self.cells, self.marks);
+        let (low, high) = widened(
+            months.iter().map(|month| month.low).fold(f64::INFINITY, f64::min),
+            months.iter().map(|month| month.high).fold(f64::NEG_INFINITY, f64::max),
+        );
+        let numbers = |month: &year::Month| {
+            let name = format!("{} {:04}", heatmap::short_name(month.cell.month), month.cell.year);
+            let normal = month.normal.map(short).unwrap_or_default();
+            let anomaly = self.marks.anomaly(month.cell).map(signed).unwrap_or_default();
+            format!("{name:<8} {:>7} {normal:>6} {anomaly:>6}", self.value(month.cell))
+        };
+        let numbers: Vec<String> = months.iter().map(numbers).collect();
+        let room = self.columns.saturating_sub(widest(&numbers) + 2);
+        let at =
+            |degrees: f64| ((degrees - low) / (high - low) * room.saturating_sub(1) as f64).round() as usize;
+        let range = |month: &year::Month| -> String {
+            let (days, record) = (at(month.cell.min)..=at(month.cell.max), at(month.low)..=at(month.high));
+            let mark = |place| match place {
+                _ if place == at(month.cell.average) => self.dot(month.cell),
+                _ if month.normal.map(at) == Some(place) => "┃".to_owned(),
+                _ if days.contains(&place) => "━".to_owned(),
+                _ if record.contains(&place) => "─".to_owned(),
+                _ => " ".to_owned(),
+            };
+            (0..room).map(mark).collect()
+        };
+        let symbol = self.look.unit.symbol();
+        let key = format!(
+            "Maximum temperature ({symbol}): ● average, ┃ normal, ━ that year’s days, ─ days of the whole record"
+        );
+        let mut lines = self.heading(Kind::Year.title(), &[&key]);
+        lines.push(format!("{:<8} {:>7} {:>6}", "", "average", "normal"));
+        lines.extend(
+            numbers.iter().zip(&months).map(|(numbers, month)| format!("{numbers}  {}", range(month))),
+        );
+        lines.extend(self.missing_note(latest(self.cells)));
         lines
+    }
+
+    /// The average of a month, in its range.
+    fn dot(&self, cell: &Cell) -> String {
+        if self.marks.is_partial(cell) { "○".to_owned() } else { self.ink("●", history::LINE_RGB) }
     }
 
     /// A line for each month, with a level for each year's difference from the normal.
@@ -273,7 +303,9 @@ impl Text<'_> {
         let mut lines = self.heading(Kind::Records.title(), &[]);
         let entries = records::entries(self.cells, self.marks);
         lines.extend(entries.iter().map(|entry| {
-            format!("{:<13}{:>9} {symbol}  {}", entry.name, short(entry.degrees), entry.when_in_short())
+            let rgb = if entry.is_warm { months::WARM_RGB } else { months::COLD_RGB };
+            let degrees = self.ink(&right(&short(entry.degrees), 9), rgb);
+            format!("{:<13}{degrees} {symbol}  {}", entry.name, entry.when_in_short())
         }));
         lines
     }
@@ -427,11 +459,32 @@ mod tests {
 
     #[test]
     fn each_kind() {
-        for kind in [Kind::Months, Kind::Heatmap, Kind::Stripes] {
+        for kind in [Kind::Months, Kind::Heatmap, Kind::Stripes, Kind::Year, Kind::Records] {
             insta::assert_snapshot!(format!("{kind:?}"), draw(&Look::of(kind), 80));
         }
         let july = Look { months: vec![6], unit: Unit::Fahrenheit, ..Look::of(Kind::History) };
         insta::assert_snapshot!("History", draw(&july, 80));
+    }
+
+    #[test]
+    fn anomalies_are_levels_or_colours() {
+        let average = |year: i16| f64::from((year * 7 % 11) - 5) / 2.0;
+        let mut cells: Vec<Cell> = (1975..2015)
+            .flat_map(|year| {
+                (1..=12).map(move |month| samples::cell(year, month, average(year + i16::from(month))))
+            })
+            .collect();
+        cells[40] = samples::with_gap(cells[40].clone(), 9);
+        cells.remove(50);
+        let look = Look::of(Kind::Anomalies);
+        insta::assert_snapshot!("Anomalies", text(&cells, &look, 60, false).unwrap());
+        let coloured = text(&cells, &look, 60, true).unwrap();
+        assert!(
+            coloured.contains("\x1b[38;5;")
+                && without_colour(&coloured).lines().all(|line| line.chars().count() <= 60)
+        );
+        let few = text(&samples::years(), &look, 60, false).unwrap();
+        assert!(few.contains("No month has a normal yet"), "{few}");
     }
 
     #[test]

@@ -22,19 +22,24 @@ pub const EXTENT: &str = "#8c8c8c";
 pub const RANGE: &str = "#c77a3a";
 
 /// One month of the picture.
-struct Month<'a> {
-    cell: &'a Cell,
+pub struct Month<'a> {
+    pub cell: &'a Cell,
     /// The coldest and the warmest day of the whole record.
-    low: f64,
-    high: f64,
-    normal: Option<f64>,
+    pub low: f64,
+    pub high: f64,
+    pub normal: Option<f64>,
     /// The difference in figures, or why there is none.
     figure: String,
 }
 
+/// Each month in its latest recorded year.
+pub fn months<'a>(cells: &'a [Cell], marks: Marks) -> Vec<Month<'a>> {
+    latest(cells).into_iter().map(|cell| Month::of(cell, cells, marks)).collect()
+}
+
 /// Draws each month in its latest recorded year.
 pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
-    let months: Vec<Month> = latest(cells).into_iter().map(|cell| Month::of(cell, cells, marks)).collect();
+    let months = months(cells, marks);
     let low = months.iter().map(|month| month.low).fold(f64::INFINITY, f64::min);
     let high = months.iter().map(|month| month.high).fold(f64::NEG_INFINITY, f64::max);
     let (low, high) = widened(low, high);
