@@ -86,7 +86,7 @@ pub fn read_from(
 struct Ahead {
     pieces: Receiver<io::Result<Vec<u8>>>,
     piece: io::Cursor<Vec<u8>>,
-    /// What ended it, to be said as often as it is asked for.
+    /// Its last error, for every further read.
     end: Option<(io::ErrorKind, String)>,
 }
 
@@ -97,7 +97,7 @@ impl Ahead {
             loop {
                 let mut piece = Vec::with_capacity(PIECE_LENGTH);
                 let read = content.by_ref().take(PIECE_LENGTH as u64).read_to_end(&mut piece);
-                // What came before an error is read before it.
+                // The bytes before an error are read before it.
                 if !piece.is_empty() && sender.send(Ok(piece)).is_err() {
                     return;
                 }

@@ -14,7 +14,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// What was sent, and how many rows were left out for which reason.
+    /// The days that were sent, and how many rows were left out for each reason.
     pub(super) fn text(&self, sent: Acknowledged, topic: &str) -> String {
         let mut text = format!("{} days", HumanCount(sent.days));
         if let (Some(oldest), Some(newest)) = (sent.oldest, sent.newest) {

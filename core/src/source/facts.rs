@@ -1,4 +1,4 @@
-//! What the lines before a header say of the place.
+//! Facts about the place, from the lines before a header.
 
 use super::formats::{Names, clean, is_named};
 

@@ -13,9 +13,9 @@ pub(super) type Names<'t> = &'t [&'t str];
 #[derive(Clone)]
 pub(super) struct Table<'t> {
     pub(super) format: InputFormat,
-    /// What tells its header: a column of each of these.
+    /// Its header has a column of each of these.
     pub(super) header: &'t [Names<'t>],
-    /// What tells a file without a header.
+    /// How to recognise a file without a header.
     pub(super) bare: Option<Bare>,
     /// The column that says what a row is about, and which rows are read.
     pub(super) element: Option<(&'t str, &'t [u8])>,
@@ -40,7 +40,7 @@ pub(super) struct Table<'t> {
     pub(super) has_sections: bool,
     /// A text that the lines before the header must have for the values to be daily maxima.
     pub(super) told_by: Option<&'t str>,
-    /// What to do if there are no daily maxima in it.
+    /// The hint if there are no daily maxima in it.
     pub(super) advice: &'t str,
     pub(super) credit: Credit,
 }
@@ -59,7 +59,7 @@ pub(super) enum Dates<'t> {
     Columns([Names<'t>; 3]),
 }
 
-/// Where the unit is said.
+/// How the unit is known.
 #[derive(Clone, Copy)]
 pub(super) enum UnitRule {
     Is(Unit),
@@ -81,7 +81,7 @@ pub(super) struct Candidate {
     pub(super) has_fractions: Option<bool>,
 }
 
-/// Which values failed a quality check.
+/// The values that failed a quality check.
 #[derive(Clone, Copy)]
 pub(super) enum Flag<'t> {
     None,
@@ -95,7 +95,7 @@ pub(super) enum Flag<'t> {
     NoneOf(Names<'t>, Names<'t>),
 }
 
-/// Where a format is defined, whose data it holds, and under which terms.
+/// The definition of a format, and the source and the terms of its data.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Credit {
     pub(super) definition: &'static str,
@@ -118,7 +118,7 @@ const NOAA_UNITS: &[Candidate] = &[
     Candidate { has_fractions: Some(true), ..CELSIUS },
 ];
 
-/// What most formats are like.
+/// The properties that most formats share.
 pub(super) const PLAIN: Table = Table {
     format: InputFormat::Csv,
     header: &[],
@@ -330,7 +330,7 @@ pub(super) static TABLES: &[Table] = &[
         header: &[&["Product code"], &["Year"], &["Month"], &["Day"], &["Maximum temperature (Degree C)"]],
         date: Dates::Columns([&["Year"], &["Month"], &["Day"]]),
         degrees: &["Maximum temperature (Degree C)"],
-        // The highest of several days is no daily maximum.
+        // The highest of several days is not a daily maximum.
         flag: Flag::NoneOf(&["Days of accumulation*", "Days"], &["", "1"]),
         station: &["Bureau of Meteorology station number", "Station number"],
         credit: Credit {
@@ -525,10 +525,14 @@ fn is_number_or_empty(text: &[u8]) -> bool {
 
 /// Whether a header's field is one of these, with or without a unit behind it.
 pub(super) fn is_named(field: &[u8], names: Names) -> bool {
-    let field = clean(field);
+    is_called(&clean(field), names)
+}
+
+/// The same of a field that is [`clean`].
+pub(super) fn is_called(field: &str, names: Names) -> bool {
     names.iter().any(|name| match name.strip_suffix('*') {
         Some(start) => field.get(..start.len()).is_some_and(|field| is_same(field, start)),
-        None => is_same(&field, name) || without_unit(&field).is_some_and(|field| is_same(field, name)),
+        None => is_same(field, name) || without_unit(field).is_some_and(|field| is_same(field, name)),
     })
 }
 

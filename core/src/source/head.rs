@@ -1,20 +1,20 @@
-//! What the first lines of a file say: its format, its separator, and where its header is.
+//! The first lines of a file: they say its format, its separator, and where its header is.
 
 use super::dly::is_dly;
 use super::error::{SourceError, shown};
-use super::formats::{TABLES, Table, clean, is_named, unit_in_header};
+use super::formats::{TABLES, Table, clean, is_called, unit_in_header};
 use super::numbers::{Decimal, parse_number};
 use super::options::{InputFormat, Options, Unit};
 use super::rows::split;
 use crate::choice::Choice;
 
-/// What separates fields, the likeliest first.
+/// The separators of fields, the likeliest first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The lines that are searched for a header.
 const LINES_MAX: usize = 500;
 
-/// Where the header of delimited text is.
+/// The place of the header of delimited text.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Start {
     pub(super) delimiter: u8,
@@ -109,9 +109,10 @@ pub(super) fn recognise(head: &[u8], format: Option<InputFormat>, options: &Opti
             if fields.len() < 2 {
                 continue;
             }
+            let names: Vec<String> = fields.iter().map(|field| clean(field)).collect();
             let start = |is_header| Start { delimiter: *delimiter, lines: number as u64, length, is_header };
             for table in TABLES.iter().filter(|table| is_asked(table.format)) {
-                if has_header(&fields, table) {
+                if has_header(&names, table) {
                     return Some(Found::Table(table, start(true)));
                 }
                 if is_first && table.bare.is_some_and(|bare| (bare.fits)(&fields)) {
@@ -125,9 +126,9 @@ pub(super) fn recognise(head: &[u8], format: Option<InputFormat>, options: &Opti
 }
 
 /// Whether the fields are those of the table's header.
-pub(super) fn has_header(fields: &[&[u8]], table: &Table) -> bool {
+fn has_header(fields: &[String], table: &Table) -> bool {
     !table.header.is_empty()
-        && table.header.iter().all(|names| fields.iter().any(|field| is_named(field, names)))
+        && table.header.iter().all(|names| fields.iter().any(|field| is_called(field, names)))
 }
 
 /// The header of a CSV whose columns are named: the first line with all of them.
@@ -137,9 +138,9 @@ pub(super) fn find_header(head: &[u8], columns: &[&str], options: &Options) -> O
     let with = |wanted: usize| {
         lines(head).enumerate().skip(skipped).take(LINES_MAX).find_map(|(number, (length, line))| {
             delimiters.iter().find_map(|delimiter| {
-                let fields = fields(line, *delimiter);
+                let fields: Vec<String> = fields(line, *delimiter).into_iter().map(clean).collect();
                 let found =
-                    columns.iter().filter(|column| fields.iter().any(|field| is_named(field, &[column])));
+                    columns.iter().filter(|column| fields.iter().any(|field| is_called(field, &[column])));
                 let start = || Start { delimiter: *delimiter, lines: number as u64, length, is_header: true };
                 (found.count() >= wanted).then(start)
             })
@@ -149,7 +150,7 @@ pub(super) fn find_header(head: &[u8], columns: &[&str], options: &Options) -> O
     with(columns.len()).or_else(|| with(1))
 }
 
-/// What looks most like a header: the first line with the most fields, and what separates them.
+/// The likeliest header: the first line with the most fields, and their separator.
 pub(super) fn likely_header(head: &[u8], options: &Options) -> Option<Start> {
     let delimiters: &[u8] = options.delimiter.as_ref().map_or(&DELIMITERS, std::slice::from_ref);
     let skipped = usize::try_from(options.skip_lines.unwrap_or(0)).unwrap_or(usize::MAX);
@@ -211,7 +212,7 @@ fn joined(head: &[u8], start: &Start) -> String {
     format!("{:?}", super::error::shortened(&text))
 }
 
-/// Which options would read a CSV, as far as its first lines say.
+/// The options that would read a CSV, as far as its first lines say.
 struct Guess {
     date: Option<String>,
     degrees: Option<String>,

@@ -2,7 +2,7 @@
 
 pub(super) const EXPECTED_TENTHS: &str = "a temperature in whole tenths of °C";
 
-/// What stands before the decimals of a number.
+/// The character before the decimals of a number.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Decimal {
     /// A point, or a comma that cannot be anything else.
@@ -62,7 +62,7 @@ fn parse_long(text: &[u8], decimal: Decimal) -> Option<f64> {
     }
 }
 
-/// What programs write where there is no number.
+/// Words that programs write for a missing number.
 const WORDS: [&str; 11] = ["", "na", "n/a", "nan", "null", "none", "m", "-", "--", "t", "missing"];
 
 /// Whether `text` stands for a value that is not there: one of the usual words.

@@ -118,9 +118,9 @@ pub struct Options {
     pub missing: Vec<String>,
     /// The header of the station's column.
     pub station_column: Option<String>,
-    /// What stands between fields.
+    /// The separator of fields.
     pub delimiter: Option<u8>,
-    /// What stands before decimals.
+    /// The character before decimals.
     pub decimal: Decimal,
     /// How many lines stand before the header.
     pub skip_lines: Option<u64>,

@@ -1,7 +1,7 @@
 //! The records of delimited text (RFC 4180), with the line that each begins on.
 //!
-//! Not the `csv` crate: it takes a quote that is never closed for closed at the end of the file, so it does not notice a
-//! file that was cut off; and a record is a copy there, while most rows here are borrowed from the buffer.
+//! The `csv` crate (1.4.0) takes a quote that is never closed for closed at the end of the file, so it does not notice a
+//! file that was cut off. It also counts lines wrongly after CR LF and blank lines. Both matter here.
 
 use std::io::{ErrorKind, Read};
 
@@ -18,7 +18,7 @@ pub(super) struct Rows<'a, R> {
     name: &'a str,
     bytes: R,
     buffer: Vec<u8>,
-    /// Where the lines that are not read yet begin in `buffer`, and where it ends.
+    /// Start and end, in `buffer`, of the lines that are not read yet.
     start: usize,
     end: usize,
     is_over: bool,
@@ -135,8 +135,10 @@ impl<'a, R: Read> Rows<'a, R> {
 
     /// Reads more, behind what is left in the buffer.
     fn fill(&mut self) -> Result<(), SourceError> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
         if self.end == self.buffer.len() {
             // The line is counted once it is whole.
             self.line += u64::from(self.end > LINE_LENGTH_MAX);
@@ -275,7 +277,7 @@ impl<'r> Row<'r> {
         SourceError::FieldCount { name: self.name.to_owned(), line: self.line, found: self.len(), expected }
     }
 
-    /// Where the field at `index`, called `field`, is.
+    /// The place of the field at `index`, called `field`.
     pub(super) fn place(&self, index: usize, field: &str) -> String {
         format!("line {}, column {} ({field})", self.line, index + 1)
     }

@@ -147,7 +147,7 @@ struct Columns {
     is_bulk: bool,
 }
 
-/// What values without a known unit are like.
+/// The range and the form of values without a known unit.
 #[derive(Default)]
 struct Evidence {
     count: u64,
@@ -662,7 +662,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Notes the columns that may tell of several places.
+    /// Notes the columns that may name several places.
     fn watch_others(&mut self, header: &Row, columns: &Columns) {
         if columns.station.is_some() {
             return;

@@ -1,4 +1,4 @@
-//! What a file holds: the days of one station, and an account of every row that is not among them.
+//! The content of a file: the days of one station, and an account of every row that is not among them.
 
 use std::collections::HashSet;
 
@@ -148,7 +148,7 @@ fn refuse_several(files: &[(String, Weather)], station_id: Option<&str>) -> Resu
     Err(SourceError::SeveralPlaces { places })
 }
 
-/// Which report each day of the calendar has. 15 MB, of which the operating system only provides what is written to.
+/// The report of each day of the calendar. 15 MB, of which the operating system only provides what is written to.
 #[derive(Debug)]
 struct Calendar(Vec<u32>);
 
