@@ -155,6 +155,8 @@ pub struct Up {
     pub pace: Pace,
     #[command(flatten)]
     pub synthetic: Synthetic,
+    #[command(flatten)]
+    pub files: Files,
 }
 
 #[derive(Args, Debug)]

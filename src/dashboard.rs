@@ -14,10 +14,12 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::broker::HostPort;
+use crate::feed::Health;
 use crate::stop::Stop;
 pub use error::DashboardError;
 pub use exporter::{Exporter, Numbers, OwnPartitions, Serving};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// How long a partition may have lag and no new checkpoint and still count as ready.
     pub stall_after: Duration,
+    /// The source of weather that the same process reads again and again.
+    pub feed: Option<Arc<Health>>,
 }
 
 /// A dashboard that has its port, and answers nobody yet.
@@ -55,14 +59,14 @@ impl Dashboard {
 
     /// Answers until asked to stop.
     pub fn run(self, stop: &Stop) -> Result<(), DashboardError> {
-        let Settings { listen, dir, hosts, stall_after } = self.settings;
+        let Settings { listen, dir, hosts, stall_after, feed } = self.settings;
         let watched = api::Watched::of(&dir);
         let (watcher, snapshots, pulse) = watch::Watcher::new(dir);
         let stop_watching = stop.clone();
         // Once it ends, so do the event streams. Nobody waits for its end: a file system that does not answer would
         // hold up the stop.
         thread::Builder::new().name("watch".to_owned()).spawn(move || watcher.run(&stop_watching))?;
-        let router = routes::router(snapshots, pulse, stall_after, watched);
+        let router = routes::router(snapshots, pulse, stall_after, watched, feed);
         Ok(self.bound.serve(router, Hosts::new(&listen, hosts), stop)?)
     }
 }

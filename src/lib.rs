@@ -3,7 +3,7 @@
 //! `ARCHITECTURE.md` is the map.
 
 pub use almanac_core::{
-    arguments, checkpoint, choice, climate, excerpt, failure, metrics, plot, report, stats, text,
+    arguments, checkpoint, choice, climate, excerpt, failure, metrics, plot, report, schedule, stats, text,
 };
 
 pub mod broker;
@@ -11,6 +11,7 @@ pub mod cli;
 pub mod commands;
 pub mod dashboard;
 pub mod debug;
+pub mod feed;
 pub mod kafka;
 pub mod limits;
 pub mod lock;

@@ -2,7 +2,7 @@
 
 mod sender;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -120,6 +120,8 @@ pub struct Prepared {
     pub deleted: Option<(i64, Option<Date>)>,
     /// The days of the station that are in the topic, when appending.
     pub present: HashSet<Date>,
+    /// The first value of each of these days in °C.
+    pub values: HashMap<Date, f64>,
     /// Partitions of the topic as it is now.
     pub partitions: i32,
 }
@@ -137,7 +139,8 @@ pub fn prepare(connection: &Connection, plan: &TopicPlan, stop: &Stop) -> Result
             if found.days.is_empty() && !found.others.is_empty() {
                 return Err(found.refuse(plan));
             }
-            prepared.present = found.days;
+            prepared.present = found.days.keys().copied().collect();
+            prepared.values = found.days;
             return Ok(prepared);
         }
         if !plan.recreate && !connection.is_loopback() {
@@ -166,7 +169,8 @@ fn extent(admin: &mut FailoverAdmin, topic: &str, partitions: i32) -> Result<Vec
 /// The valid reports of a topic.
 #[derive(Debug, Default)]
 struct Found {
-    days: HashSet<Date>,
+    /// With their first values in °C.
+    days: HashMap<Date, f64>,
     /// Other stations than the one that was asked for; some of them, if there are many.
     others: BTreeSet<String>,
 }
@@ -194,7 +198,7 @@ fn reports_in(
     let (mut found, mut decoder) = (Found::default(), Decoder::default());
     read_spans(connection, topic, spans, |record| match decoder.decode_with_station(record.value) {
         Ok((report, station)) if wanted.is_none_or(|wanted| wanted == station) => {
-            found.days.insert(report.date);
+            found.days.entry(report.date).or_insert(report.degrees);
         }
         Ok((_, station)) if found.others.len() < OTHERS_MAX && !found.others.contains(station) => {
             found.others.insert(station.to_owned());
@@ -214,7 +218,7 @@ fn delete(
     let all = extent(admin, topic, found.partitions)?;
     let records = all.iter().map(Span::len).sum();
     let tails: Vec<Span> = all.into_iter().map(|span| span.tail(TAIL_RECORDS)).collect();
-    let newest = reports_in(connection, topic, &tails, None)?.days.into_iter().max();
+    let newest = reports_in(connection, topic, &tails, None)?.days.into_keys().max();
     // Asked for a second time, it is gone already; then the describe tells.
     admin.request(|admin, time| admin.delete(topic, time))?;
     let is_gone = || Ok(describe(admin, topic)?.is_none_or(|now| now.id != found.id));

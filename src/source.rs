@@ -29,7 +29,7 @@ pub fn read_files(paths: &[PathBuf], options: &Options) -> Result<Weather, Sourc
 }
 
 /// The files that a path stands for.
-fn expanded(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
+pub(crate) fn expanded(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let name = path.display().to_string();
     if path.is_dir() {
         let open = |source| SourceError::Open { name: name.clone(), source };
@@ -49,7 +49,7 @@ fn expanded(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     Ok(vec![path.to_owned()])
 }
 
-fn read_file(path: &Path, options: &Options) -> Result<Weather, SourceError> {
+pub(crate) fn read_file(path: &Path, options: &Options) -> Result<Weather, SourceError> {
     if path == Path::new("-") {
         return read_from("stdin", io::stdin(), options);
     }

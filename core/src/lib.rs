@@ -16,6 +16,7 @@ pub mod plot;
 pub mod protocol;
 pub mod rejected;
 pub mod report;
+pub mod schedule;
 pub mod source;
 pub mod split;
 pub mod stats;

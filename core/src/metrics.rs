@@ -1,5 +1,6 @@
 //! Numbers for Prometheus, in its text format. Values in, text out.
 
+use jiff::Timestamp;
 use std::fmt;
 
 use jiff::Unit;
@@ -229,6 +230,45 @@ pub fn of_producer(topic: &str, sent: Sent) -> String {
         Gauge,
         "The newest day acknowledged, its midnight in UTC.",
         [(labels(), sent.newest.map(unix_seconds))],
+    );
+    text.0
+}
+
+/// A source of weather that is read again and again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FeedNumbers {
+    pub is_failing: bool,
+    pub failures: u64,
+    pub answered: Option<Timestamp>,
+    pub changed: u64,
+}
+
+pub fn of_feed(feed: FeedNumbers) -> String {
+    let mut text = Text::default();
+    let labels = Labels::default;
+    text.family(
+        "almanac_feed_failing",
+        Gauge,
+        "1 while the source of weather can't be read.",
+        [(labels(), Some(f64::from(u8::from(feed.is_failing))))],
+    );
+    text.family(
+        "almanac_feed_failures_total",
+        Counter,
+        "How often the source of weather could not be read.",
+        [(labels(), Some(feed.failures as f64))],
+    );
+    text.family(
+        "almanac_feed_answered_timestamp_seconds",
+        Gauge,
+        "When the source of weather was last read.",
+        [(labels(), feed.answered.map(|at| at.as_second() as f64))],
+    );
+    text.family(
+        "almanac_feed_changed_days",
+        Gauge,
+        "Days with another value in the source than the one that was sent, which counts.",
+        [(labels(), Some(feed.changed as f64))],
     );
     text.0
 }

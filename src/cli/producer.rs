@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::civil::Date;
 
 use super::shared::{Kafka, Metrics, choice};
 use crate::arguments::{parse_degrees, parse_duration, parse_place, parse_rate, parse_start, parse_station};
+use crate::feed::Input;
 use crate::source::{Decimal, InputFormat, Options, Plausible, Unit};
+
+/// A server is not to be asked more often.
+const EVERY_MIN: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub struct Producer {
@@ -78,37 +82,49 @@ pub struct Synthetic {
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Real weather")]
+#[command(group(ArgGroup::new("weather").args(["files", "ghcn", "open_meteo"])))]
 pub struct Files {
-    /// Files, directories, patterns or - (stdin): see docs/WEATHER.md
+    /// Files, directories, patterns, URLs or - (stdin): docs/WEATHER.md
     #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
     pub files: Vec<PathBuf>,
+    /// Fetch a station of NOAA's GHCN-Daily
+    #[arg(long, value_name = "ID", env = "ALMANAC_GHCN", value_parser = parse_ghcn,
+          conflicts_with_all = ["seed", "start"])]
+    pub ghcn: Option<String>,
+    /// Fetch a place of Open-Meteo's archive (non-commercial use)
+    #[arg(long, value_name = "LATITUDE,LONGITUDE", env = "ALMANAC_OPEN_METEO", value_parser = parse_coordinates,
+          allow_hyphen_values = true, conflicts_with_all = ["seed", "start"])]
+    pub open_meteo: Option<(f64, f64)>,
+    /// Read it again every so often, and send what is new
+    #[arg(long, value_name = "TIME", requires = "weather", conflicts_with = "days", env = "ALMANAC_EVERY", value_parser = parse_every)]
+    pub every: Option<Duration>,
     /// Format of the files, if it is not recognised
     #[arg(
         long,
         value_name = "FORMAT",
-        requires = "files",
+        requires = "weather",
         env = "ALMANAC_INPUT_FORMAT",
         value_parser = choice::<InputFormat>(),
         hide_short_help = true
     )]
     pub input_format: Option<InputFormat>,
     /// Which station of several
-    #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION")]
+    #[arg(long, value_name = "ID", requires = "weather", env = "ALMANAC_STATION")]
     pub station: Option<String>,
     /// Station ID of the reports, instead of the file's own
-    #[arg(long, value_name = "ID", requires = "files", env = "ALMANAC_STATION_ID", value_parser = parse_station)]
+    #[arg(long, value_name = "ID", requires = "weather", env = "ALMANAC_STATION_ID", value_parser = parse_station)]
     pub station_id: Option<String>,
     /// Name of the place, for plots and the dashboard
-    #[arg(long, value_name = "NAME", requires = "files", env = "ALMANAC_PLACE", value_parser = parse_place)]
+    #[arg(long, value_name = "NAME", requires = "weather", env = "ALMANAC_PLACE", value_parser = parse_place)]
     pub place: Option<String>,
     /// Also send observations that failed a quality check
-    #[arg(long, requires = "files", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
+    #[arg(long, requires = "weather", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
     pub keep_flagged: bool,
     /// Column of the date in a CSV, or three: YEAR,MONTH,DAY
     #[arg(
         long,
         value_name = "NAME",
-        requires = "files",
+        requires = "weather",
         env = "ALMANAC_DATE_COLUMN",
         hide_short_help = true
     )]
@@ -117,7 +133,7 @@ pub struct Files {
     #[arg(
         long,
         value_name = "PATTERN",
-        requires = "files",
+        requires = "weather",
         env = "ALMANAC_DATE_FORMAT",
         hide_short_help = true
     )]
@@ -126,45 +142,52 @@ pub struct Files {
     #[arg(
         long,
         value_name = "NAME",
-        requires = "files",
+        requires = "weather",
         env = "ALMANAC_DEGREES_COLUMN",
         hide_short_help = true
     )]
     pub degrees_column: Option<String>,
     /// Unit of that column
-    #[arg(long, requires = "files", env = "ALMANAC_UNIT", value_parser = choice::<Unit>(), hide_short_help = true)]
+    #[arg(long, requires = "weather", env = "ALMANAC_UNIT", value_parser = choice::<Unit>(), hide_short_help = true)]
     pub unit: Option<Unit>,
     /// Values that stand for a missing one, besides the usual ones
-    #[arg(long, value_name = "VALUE", num_args = 1.., requires = "files", env = "ALMANAC_MISSING",
+    #[arg(long, value_name = "VALUE", num_args = 1.., requires = "weather", env = "ALMANAC_MISSING",
           allow_negative_numbers = true, hide_short_help = true)]
     pub missing: Vec<String>,
     /// Temperatures in °C that are not refused [default: -100..100]
-    #[arg(long, value_name = "MIN..MAX", requires = "files", env = "ALMANAC_PLAUSIBLE", value_parser = parse_plausible,
+    #[arg(long, value_name = "MIN..MAX", requires = "weather", env = "ALMANAC_PLAUSIBLE", value_parser = parse_plausible,
           allow_hyphen_values = true, hide_short_help = true)]
     pub plausible: Option<Plausible>,
     /// Column of the station in a CSV
     #[arg(
         long,
         value_name = "NAME",
-        requires = "files",
+        requires = "weather",
         env = "ALMANAC_STATION_COLUMN",
         hide_short_help = true
     )]
     pub station_column: Option<String>,
     /// What separates the fields of a CSV: a character, or tab
-    #[arg(long, value_name = "CHARACTER", requires = "files", env = "ALMANAC_DELIMITER", value_parser = parse_delimiter,
+    #[arg(long, value_name = "CHARACTER", requires = "weather", env = "ALMANAC_DELIMITER", value_parser = parse_delimiter,
           hide_short_help = true)]
     pub delimiter: Option<u8>,
     /// What stands before decimals: . or ,
-    #[arg(long, value_name = "CHARACTER", requires = "files", env = "ALMANAC_DECIMAL", value_parser = parse_decimal,
+    #[arg(long, value_name = "CHARACTER", requires = "weather", env = "ALMANAC_DECIMAL", value_parser = parse_decimal,
           hide_short_help = true)]
     pub decimal: Option<Decimal>,
     /// Lines before the header of a CSV
-    #[arg(long, value_name = "N", requires = "files", env = "ALMANAC_SKIP_LINES", hide_short_help = true)]
+    #[arg(long, value_name = "N", requires = "weather", env = "ALMANAC_SKIP_LINES", hide_short_help = true)]
     pub skip_lines: Option<u64>,
 }
 
 impl Files {
+    /// Where the weather comes from, if it is real.
+    pub fn input(&self) -> Option<Input> {
+        let place = |(latitude, longitude)| Input::OpenMeteo { latitude, longitude };
+        let paths = || (!self.files.is_empty()).then(|| Input::Paths(self.files.clone()));
+        self.ghcn.clone().map(Input::Ghcn).or_else(|| self.open_meteo.map(place)).or_else(paths)
+    }
+
     /// What is said of the files, apart from their paths.
     pub fn options(&self) -> Options {
         Options {
@@ -183,6 +206,34 @@ impl Files {
             skip_lines: self.skip_lines,
             plausible: self.plausible.unwrap_or_default(),
         }
+    }
+}
+
+fn parse_ghcn(text: &str) -> Result<String, String> {
+    let is_id =
+        text.len() == 11 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    match is_id {
+        true => Ok(text.to_ascii_uppercase()),
+        false => Err("it is not the 11 characters of a station, such as USW00014837".to_owned()),
+    }
+}
+
+fn parse_coordinates(text: &str) -> Result<(f64, f64), String> {
+    let numbers = text.split_once(',').and_then(|(latitude, longitude)| {
+        Some((latitude.trim().parse::<f64>().ok()?, longitude.trim().parse::<f64>().ok()?))
+    });
+    match numbers {
+        Some(place @ (latitude, longitude)) if latitude.abs() <= 90.0 && longitude.abs() <= 180.0 => {
+            Ok(place)
+        }
+        _ => Err("it is not LATITUDE,LONGITUDE in degrees, such as 43.07,-89.40".to_owned()),
+    }
+}
+
+fn parse_every(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        every if every < EVERY_MIN => Err("it is shorter than a second".to_owned()),
+        every => Ok(every),
     }
 }
 

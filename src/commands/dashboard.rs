@@ -16,6 +16,7 @@ pub fn run(options: &cli::Dashboard) -> Result<()> {
         dir: options.dir.dir.clone(),
         hosts: options.allow_host.clone(),
         stall_after: options.stall_after,
+        feed: None,
     })?;
     note!("dashboard at http://{}/", dashboard.address());
     Ok(dashboard.run(&stop)?)

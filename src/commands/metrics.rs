@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::broker::HostPort;
 use crate::dashboard::{DashboardError, Exporter, Numbers};
+use crate::feed::Health;
 use crate::kafka::{Admin, Connection, SHORT_REQUEST_TIMEOUT};
 use crate::metrics;
 use crate::note;
@@ -34,6 +35,7 @@ pub(super) struct Producing {
     topic: String,
     client: Arc<Sender>,
     trouble: Arc<Trouble>,
+    feed: Option<Arc<Health>>,
     admin: Admin,
 }
 
@@ -43,11 +45,13 @@ impl Producing {
         topic: &str,
         client: &Arc<Sender>,
         trouble: &Arc<Trouble>,
+        feed: Option<&Arc<Health>>,
     ) -> Result<Producing> {
         Ok(Producing {
             topic: topic.to_owned(),
             client: Arc::clone(client),
             trouble: Arc::clone(trouble),
+            feed: feed.cloned(),
             admin: Admin::new(connection)?,
         })
     }
@@ -64,12 +68,16 @@ impl Numbers for Producing {
             is_waiting: self.trouble.now().is_some(),
             newest: acknowledged.newest,
         };
-        metrics::of_producer(&self.topic, sent)
+        let feed = self.feed.as_ref().map_or(String::new(), |feed| feed.metrics());
+        metrics::of_producer(&self.topic, sent) + &feed
     }
 
     fn not_ready(&self) -> Vec<String> {
         if let Some(trouble) = self.trouble.now() {
             return vec![trouble];
+        }
+        if let Some(failure) = self.feed.as_ref().and_then(|feed| feed.now().failure) {
+            return vec![failure];
         }
         let acknowledged = self.client.acknowledged();
         if acknowledged.days + acknowledged.repeats == 0 {

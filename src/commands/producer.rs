@@ -14,11 +14,12 @@ use super::account::Rows;
 use super::progress::{self, AskOnDrop, Reached};
 use super::{Refusal, metrics};
 use crate::cli;
+use crate::feed::{Feed, Health, Source};
 use crate::kafka::Connection;
 use crate::note;
 use crate::producer::{self, Acknowledged, Prepared, Sender, TopicPlan, Trouble};
 use crate::report::Report;
-use crate::source::{self, Repeats, Sent, Synthetic};
+use crate::source::{self, Repeats, Sent, SourceError, Synthetic};
 use crate::stop::Stop;
 
 const FIRST_DAY: Date = date(1990, 1, 1);
@@ -29,8 +30,17 @@ pub fn run(options: &cli::Producer) -> Result<()> {
     let stop = Stop::on_signals()?;
     let connection = super::connection(&options.kafka)?;
     let exporter = metrics::bind(options.metrics.listen.as_ref())?;
+    let health = Arc::new(Health::default());
+    let mut feed = open_feed(&options.files, &health)?;
+    if feed.is_some() && !options.append {
+        let fact = "--every adds to a topic, and the producer would delete it first";
+        return Err(Refusal::usage(fact).hint("add --append").into());
+    }
     // Before the topic is touched: a bad file must cost nothing.
-    let (weather, place) = Weather::read(options)?;
+    let Some((weather, place)) = Weather::read(&options.files, &options.synthetic, feed.as_mut(), &stop)?
+    else {
+        return Ok(());
+    };
     let plan = TopicPlan {
         topic: options.kafka.topic.clone(),
         partitions: options.partitions,
@@ -42,10 +52,12 @@ pub fn run(options: &cli::Producer) -> Result<()> {
     // Before the topic is made ready: connecting takes the client half a second, which passes meanwhile.
     let client = Arc::new(Sender::new(&connection, &plan.topic)?.at(&place));
     let trouble = Arc::new(Trouble::default());
-    let numbers = || metrics::Producing::new(&connection, &plan.topic, &client, &trouble);
+    let shown = feed.as_ref().map(|_| &health);
+    let numbers = || metrics::Producing::new(&connection, &plan.topic, &client, &trouble, shown);
     let _serving = exporter.map(|exporter| Ok::<_, Error>(exporter.start(numbers()?)?)).transpose()?;
     let prepared = producer::prepare(&connection, &plan, &stop)?;
     tell(&plan, &prepared);
+    weather.note_in(feed.as_mut(), &prepared);
     weather.tell_missing(&plan.topic, &prepared.present, &options.pace)?;
     let total = weather.count(&prepared.present, options.pace.days);
     let rows = weather.rows(&prepared.present);
@@ -63,7 +75,23 @@ pub fn run(options: &cli::Producer) -> Result<()> {
         None => note!("sent {}", summary(sent)),
         Some(rows) => note!("sent {}", rows.text(sent, &plan.topic)),
     }
-    Ok(result?)
+    result?;
+    let Some(mut feed) = feed else { return Ok(()) };
+    Ok(feed.follow(&stop, |days| {
+        watched(&connection, &plan.topic, &client, &trouble, || {
+            producer::send_all(&client, days.into_iter().map(Sent::first), interval, &stop)
+        })
+    })?)
+}
+
+/// The feed, if the weather is to be read again and again.
+pub(super) fn open_feed(files: &cli::Files, health: &Arc<Health>) -> Result<Option<Feed>, Refusal> {
+    let (Some(every), Some(input)) = (files.every, files.input()) else { return Ok(None) };
+    let source = Source::new(input, files.options());
+    match source.is_repeatable() {
+        true => Ok(Some(Feed::new(source, every, Arc::clone(health)))),
+        false => Err(Refusal::usage("stdin can be read only once").hint("leave --every out")),
+    }
 }
 
 /// Does `work`, and says meanwhile whether Kafka answers.
@@ -120,16 +148,32 @@ pub(super) enum Weather {
 }
 
 impl Weather {
-    /// The weather, and its place. That of synthetic weather has neither a station nor a name.
-    fn read(options: &cli::Producer) -> Result<(Self, Place)> {
-        let files = &options.files;
-        if files.files.is_empty() {
-            return Ok((Weather::synthetic(&options.synthetic), Place::default()));
-        }
-        let mut weather = source::read_files(&files.files, &files.options())?;
-        weather.place.name = files.place.clone().or(weather.place.name);
-        let place = weather.place.clone();
-        Ok((Weather::Files(Box::new(weather)), place))
+    /// The weather, and its place. That of synthetic weather has neither a station nor a name. Nothing if the process is to
+    /// stop while a server is away.
+    pub(super) fn read(
+        files: &cli::Files,
+        synthetic: &cli::Synthetic,
+        feed: Option<&mut Feed>,
+        stop: &Stop,
+    ) -> Result<Option<(Self, Place)>, SourceError> {
+        let weather = match (files.input(), feed) {
+            (None, _) => return Ok(Some((Weather::synthetic(synthetic), Place::default()))),
+            (Some(_), Some(feed)) => feed.begin(stop)?,
+            (Some(input), None) => Source::new(input, files.options()).read()?,
+        };
+        Ok(weather.map(|mut weather| {
+            weather.place.name = files.place.clone().or(weather.place.name);
+            let place = weather.place.clone();
+            (Weather::Files(Box::new(weather)), place)
+        }))
+    }
+
+    /// Tells the feed which days the topic has or is about to have, and warns of those with another value.
+    pub(super) fn note_in(&self, feed: Option<&mut Feed>, prepared: &Prepared) {
+        let (Weather::Files(weather), Some(feed)) = (self, feed) else { return };
+        feed.note_sent(prepared.values.iter().map(|(date, degrees)| (*date, *degrees)));
+        feed.report_changed(&feed.news(weather));
+        feed.note_sent(weather.days.iter().map(|report| (report.date, report.degrees)));
     }
 
     /// What to account for, of files.

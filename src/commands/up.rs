@@ -3,13 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use almanac_core::place::Place;
 use anyhow::{Error, Result, anyhow};
 use indicatif::HumanCount;
 
-use super::producer::{AWAY, Weather, tell, watched};
+use super::producer::{AWAY, Weather, open_feed, tell, watched};
 use super::progress::Bar;
 use super::{Exit, Refusal, broker, dashboard, plot, progress};
 use crate::arguments::BROKER_PORT;
@@ -17,12 +19,13 @@ use crate::broker::{Broker, BrokerError, HostPort, Listening, is_loopback, kafka
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
 use crate::failure::{Failure, fact};
+use crate::feed::{Feed, Health};
 use crate::kafka::{self, Admin, Connection, REQUEST_TIMEOUT};
 use crate::note;
 use crate::pipeline::{self, PipelineError, Policy};
 use crate::producer::{self, TopicPlan, Trouble};
 use crate::report::Decoder;
-use crate::source::Synthetic;
+use crate::source::{Sent, Synthetic};
 use crate::status::{Board, Status};
 use crate::stop::Stop;
 use crate::store::{self, Begun};
@@ -43,10 +46,16 @@ pub fn run(options: &cli::Up) -> Result<()> {
         false => super::connection(&options.kafka)?,
     };
     let dir = &options.dir.dir;
+    let health = Arc::new(Health::default());
+    let mut feed = open_feed(&options.files, &health)?;
     // Before anything is sent, deleted or started: another 'up' may be at work.
     store::refuse_owned(dir, 0..PARTITIONS).map_err(|error| Counting(error.into()))?;
     let found = find_kafka(options)?;
-    let page = Page::open(options)?;
+    let page = Page::open(options, feed.as_ref().map(|_| &health))?;
+    // Before Kafka is started: a bad file must cost nothing.
+    let Some(weather) = Weather::read(&options.files, &options.synthetic, feed.as_mut(), &stop)? else {
+        return Ok(());
+    };
     let mut kafka = None;
     let broker = match found {
         Kafka::IsThere => {
@@ -73,7 +82,7 @@ pub fn run(options: &cli::Up) -> Result<()> {
     };
     let announcement = Announcement { kafka, page: page.as_ref().map(|page| page.address) };
     let mut machine = Machine { options, connection, stop, broker, announcement };
-    let result = machine.work();
+    let result = machine.work(weather, feed);
     let broker = machine.broker.take();
     let stopped = progress::with_steps(|step| {
         step("stopping");
@@ -121,11 +130,11 @@ struct Page {
 
 impl Page {
     /// There before Kafka is, so that the page can be looked at while that starts.
-    fn open(options: &cli::Up) -> Result<Option<Page>> {
+    fn open(options: &cli::Up, feed: Option<&Arc<Health>>) -> Result<Option<Page>> {
         if options.no_dashboard {
             return Ok(None);
         }
-        let dashboard = take_port(options)?;
+        let dashboard = take_port(options, feed)?;
         let address = dashboard.address();
         let stop = Stop::default();
         let asked = stop.clone();
@@ -149,13 +158,14 @@ impl Drop for Page {
 }
 
 /// The port that was named, and no other; where none was, the usual one or, if that is taken, a free one.
-fn take_port(options: &cli::Up) -> Result<Dashboard> {
+fn take_port(options: &cli::Up, feed: Option<&Arc<Health>>) -> Result<Dashboard> {
     let at = |listen: HostPort| {
         dashboard::bind(Settings {
             listen,
             dir: options.dir.dir.clone(),
             hosts: options.allow_host.clone(),
             stall_after: pipeline::STALL_AFTER,
+            feed: feed.cloned(),
         })
     };
     if let Some(listen) = &options.listen {
@@ -230,7 +240,7 @@ impl Announcement {
 
 impl Machine<'_> {
     /// Runs producer and consumer until asked to stop, or one of them fails.
-    fn work(&mut self) -> Result<()> {
+    fn work(&mut self, (weather, place): (Weather, Place), mut feed: Option<Feed>) -> Result<()> {
         let options = self.options;
         let plan = TopicPlan {
             topic: options.kafka.topic.clone(),
@@ -238,14 +248,15 @@ impl Machine<'_> {
             replication: 1,
             append: !options.fresh,
             recreate: options.fresh,
-            station: String::new(),
+            station: place.station.clone(),
         };
         let ownership = Ownership::new(options, &self.connection, self.broker.is_some())?;
         ownership.check()?;
-        let client = producer::Sender::new(&self.connection, &plan.topic)?;
+        let client = producer::Sender::new(&self.connection, &plan.topic)?.at(&place);
         let prepared = producer::prepare(&self.connection, &plan, &self.stop)?;
         ownership.note_created()?;
         tell(&plan, &prepared);
+        weather.note_in(feed.as_mut(), &prepared);
         let settings = pipeline::Settings {
             connection: self.connection.clone(),
             topic: plan.topic.clone(),
@@ -267,7 +278,6 @@ impl Machine<'_> {
             present: prepared.present.len() as u64,
             announcement: &self.announcement,
         };
-        let weather = Weather::synthetic(&options.synthetic);
         weather.tell_missing(&plan.topic, &prepared.present, &options.pace)?;
         let reports = weather.reports(prepared.present, &options.pace);
         let interval = options.pace.interval;
@@ -276,8 +286,16 @@ impl Machine<'_> {
         let watched_for_failure = |result: Result<()>| result.inspect_err(|_| failed.ask());
         thread::scope(|scope| {
             let producer = scope.spawn(|| {
-                let sent = watched(&self.connection, &plan.topic, &client, &trouble, || {
-                    producer::send_all(&client, reports, interval, &producing)
+                let send = |reports: Box<dyn Iterator<Item = Sent> + Send>| {
+                    watched(&self.connection, &plan.topic, &client, &trouble, || {
+                        producer::send_all(&client, reports, interval, &producing)
+                    })
+                };
+                let sent = send(reports).and_then(|()| match feed {
+                    None => Ok(()),
+                    Some(mut feed) => {
+                        feed.follow(&producing, |days| send(Box::new(days.into_iter().map(Sent::first))))
+                    }
                 });
                 watched_for_failure(sent.map_err(Into::into))
             });

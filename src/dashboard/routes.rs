@@ -19,6 +19,7 @@ use super::api::Watched;
 use super::watch::{Pulse, Snapshot};
 use super::{api, events, head};
 use crate::choice::Choice;
+use crate::feed::Health;
 use crate::metrics;
 use crate::plot::{self, Kind, Look, Unit};
 use crate::report::MONTHS;
@@ -64,6 +65,7 @@ struct Shared {
     pulse: Pulse,
     stall_after: Duration,
     watched: Watched,
+    feed: Option<Arc<Health>>,
 }
 
 impl Watched {
@@ -84,6 +86,7 @@ pub fn router(
     pulse: Pulse,
     stall_after: Duration,
     watched: Watched,
+    feed: Option<Arc<Health>>,
 ) -> Router {
     let mut router = Router::new();
     for (path, content_type, text) in ASSETS {
@@ -102,7 +105,7 @@ pub fn router(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/{name}", get(checkpoint))
-        .with_state(Shared { snapshots, pulse, stall_after, watched })
+        .with_state(Shared { snapshots, pulse, stall_after, watched, feed })
         .fallback(|| async { not_found() })
 }
 
@@ -274,6 +277,7 @@ async fn healthy(State(shared): State<Shared>) -> Response {
 async fn ready(State(shared): State<Shared>) -> Response {
     let mut reasons = api::not_ready(&shared.latest(), shared.stall_after, Timestamp::now());
     reasons.extend(shared.pulse.hindrance());
+    reasons.extend(shared.feed.and_then(|feed| feed.now().failure));
     yes_or_no("ready\n", reasons)
 }
 
@@ -288,10 +292,8 @@ pub fn yes_or_no(yes: &'static str, reasons: Vec<String>) -> Response {
 
 async fn metrics(State(shared): State<Shared>) -> Response {
     let snapshot = shared.latest();
-    in_prometheus_format(metrics::of_partitions(
-        &snapshot.views(Timestamp::now()),
-        snapshot.failure.is_none(),
-    ))
+    let partitions = metrics::of_partitions(&snapshot.views(Timestamp::now()), snapshot.failure.is_none());
+    in_prometheus_format(partitions + &shared.feed.map_or(String::new(), |feed| feed.metrics()))
 }
 
 pub fn in_prometheus_format(text: String) -> Response {

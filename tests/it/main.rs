@@ -17,6 +17,7 @@ mod dashboard_page;
 mod debug;
 mod dirs;
 mod durability;
+mod feed;
 mod fold;
 mod full_disk;
 mod fuzz;

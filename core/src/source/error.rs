@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::options::InputFormat;
 use crate::choice::Choice;
 use crate::failure::{Exit, Failure};
+use crate::schedule::Again;
 
 /// How much of a field is shown; a field can be as long as its file.
 const SHOWN_LENGTH_MAX: usize = 40;
@@ -27,6 +28,9 @@ pub enum SourceError {
 
     #[error("can't read {name}")]
     Read { name: String, source: io::Error },
+
+    #[error("can't get {name}: {reason}")]
+    Fetch { name: String, reason: String, again: Again },
 
     #[error("{name} is cut off: {place}")]
     CutOff { name: String, place: String },
@@ -140,6 +144,10 @@ pub enum SourceError {
 impl Failure for SourceError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            SourceError::Fetch { reason, .. } if reason.contains("certificate") => {
+                "set SSL_CERT_FILE to the certificate of who signed the server's"
+            }
+            SourceError::Fetch { .. } => return None,
             SourceError::UnknownFormat { hint, .. }
             | SourceError::MissingColumn { hint, .. }
             | SourceError::NoMaxima { hint, .. }

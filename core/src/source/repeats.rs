@@ -17,6 +17,12 @@ pub struct Sent {
     pub is_repeat: bool,
 }
 
+impl Sent {
+    pub fn first(report: Report) -> Sent {
+        Sent { report, is_repeat: false }
+    }
+}
+
 /// A stream with repeats: every report once in its place, and its repeats at most [`DELAY_MAX`] reports after it.
 ///
 /// Repeats that are left when the reports end come then.
