@@ -84,7 +84,7 @@ pub struct Synthetic {
 #[command(next_help_heading = "Real weather")]
 #[command(group(ArgGroup::new("weather").args(["files", "ghcn", "open_meteo"])))]
 pub struct Files {
-    /// Files, directories, patterns, URLs or - (stdin): docs/WEATHER.md
+    /// Files, directories, patterns, URLs or - (stdin): docs/FEEDS.md
     #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
     pub files: Vec<PathBuf>,
     /// Fetch a station of NOAA's GHCN-Daily
@@ -92,7 +92,7 @@ pub struct Files {
           conflicts_with_all = ["seed", "start"])]
     pub ghcn: Option<String>,
     /// Fetch a place of Open-Meteo's archive (non-commercial use)
-    #[arg(long, value_name = "LATITUDE,LONGITUDE", env = "ALMANAC_OPEN_METEO", value_parser = parse_coordinates,
+    #[arg(long, value_name = "LAT,LON", env = "ALMANAC_OPEN_METEO", value_parser = parse_coordinates,
           allow_hyphen_values = true, conflicts_with_all = ["seed", "start"])]
     pub open_meteo: Option<(f64, f64)>,
     /// Read it again every so often, and send what is new
