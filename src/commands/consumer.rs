@@ -141,10 +141,10 @@ mod tests {
         for (statuses, is_away, expected) in [
             (&[][..], false, "no partition assigned yet"),
             (&[][..], true, AWAY),
-            (&[well.clone()], false, "lag 0  newest 1990-01-01"),
+            (std::slice::from_ref(&well), false, "lag 0  newest 1990-01-01"),
             (&[well.clone(), unknown.clone()], false, "newest 1990-01-01"),
             (&[unknown], false, ""),
-            (&[well, waiting.clone()], false, "waiting: an open transaction\\u{1b}"),
+            (&[well.clone(), waiting.clone()], false, "waiting: an open transaction\\u{1b}"),
             (&[waiting], true, AWAY),
         ] {
             assert_eq!(Line::default().reached(statuses, is_away).message, expected);

@@ -83,7 +83,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next record, and its time in milliseconds since 1970, if it has one and that is known.
-    pub fn next_with_time(&mut self) -> Option<(Result<Record<'a>, Box<Refused<'a>>>, Option<i64>)> {
+    pub fn next_with_time(&mut self) -> Option<(Decoded<'a>, Option<i64>)> {
         loop {
             let at = self.run.records;
             match self.run.next_record(self.partition) {
@@ -101,8 +101,11 @@ impl<'a> Records<'a> {
     }
 }
 
+/// A record, or why it does not come as one.
+pub type Decoded<'a> = Result<Record<'a>, Box<Refused<'a>>>;
+
 impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, Box<Refused<'a>>>;
+    type Item = Decoded<'a>;
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
