@@ -18,6 +18,37 @@ pub struct Partition<'a> {
     pub records: &'a [u8],
 }
 
+/// Version 1 of SaslHandshake: the error and the mechanisms.
+pub fn sasl_handshake(mut answer: &[u8]) -> Option<(i16, Vec<String>)> {
+    let rest = &mut answer;
+    let _correlation = int32(rest)?;
+    let (error_code, count) = (int16(rest)?, int32(rest)?);
+    let mut mechanisms = Vec::new();
+    for _ in 0..count {
+        mechanisms.push(string(rest)??);
+    }
+    Some((error_code, mechanisms))
+}
+
+/// Version 1 of SaslAuthenticate: error, its message, the mechanism's bytes, the session's lifetime.
+pub fn sasl_authenticated(mut answer: &[u8]) -> Option<(i16, Option<String>, Vec<u8>, i64)> {
+    let rest = &mut answer;
+    let _correlation = int32(rest)?;
+    let (error_code, message, length) = (int16(rest)?, string(rest)?, int32(rest)?);
+    let bytes = take(rest, usize::try_from(length.max(0)).ok()?)?.to_vec();
+    Some((error_code, message, bytes, int64(rest)?))
+}
+
+/// A text with a length of two bytes, or none.
+fn string(rest: &mut &[u8]) -> Option<Option<String>> {
+    let length = int16(rest)?;
+    if length < 0 {
+        return Some(None);
+    }
+    let bytes = take(rest, usize::try_from(length).ok()?)?;
+    Some(Some(String::from_utf8(bytes.to_vec()).ok()?))
+}
+
 pub fn metadata(mut answer: &[u8]) -> Option<Metadata> {
     let rest = &mut answer;
     response_header(rest)?;

@@ -11,6 +11,7 @@ use almanac_core::log::Log;
 use almanac_core::owner::Owner;
 use almanac_core::protocol::batches::{Batch, Batches, Codec, Record, Records, Refused, Unreadable};
 use almanac_core::protocol::decompression::Decompression;
+use almanac_core::protocol::sasl::{self, Scram};
 use almanac_core::protocol::wire;
 use almanac_core::rejected::{Rejected, passed_entries, rejected_entries};
 use almanac_core::report::{DEGREES_MAX, Decoder, MONTHS, Observation, RejectReason, Report};
@@ -43,6 +44,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("open_meteo_json", open_meteo_json),
     ("record", record),
     ("rejected", rejected),
+    ("sasl", sasl),
     ("zip", zip),
 ];
 
@@ -86,6 +88,28 @@ pub fn metadata(answer: &[u8]) {
         (brokers.collect(), found.cluster_id, topic)
     });
     assert_eq!(found, kafka::metadata(answer));
+}
+
+/// The same of answers to a SASL handshake and authentication. A message of SCRAM that is accepted continues the client's
+/// nonce, and is within the limits.
+pub fn sasl(answer: &[u8]) {
+    let found = sasl::handshake(answer, correlation(answer)).ok();
+    assert_eq!(found.map(|found| (found.error, found.mechanisms)), kafka::sasl_handshake(answer));
+    let found = sasl::authenticated(answer, correlation(answer)).ok();
+    let found = found.map(|found| {
+        (found.error, found.error_message, found.message.to_vec(), found.session_lifetime_ms)
+    });
+    assert_eq!(found, kafka::sasl_authenticated(answer));
+    for nonce in ["nonce", "x"] {
+        if let Ok(challenge) = Scram::new("user", nonce.to_owned()).challenge(answer) {
+            assert!((sasl::ITERATIONS_MIN..=sasl::ITERATIONS_MAX).contains(&challenge.iterations));
+            assert!(challenge.last_without_proof.starts_with(&format!("c=biws,r={nonce}")));
+            assert!(challenge.auth_message.len() < 100 + 2 * answer.len());
+        }
+    }
+    if let Ok(signature) = sasl::scram_signature(answer) {
+        assert!(signature.len() < answer.len());
+    }
 }
 
 /// The same of an answer to Fetch, with all that is in it.
