@@ -10,7 +10,6 @@ use almanac_core::choice::Choice;
 use almanac_core::log::Log;
 use almanac_core::owner::Owner;
 use almanac_core::protocol::batches::{Batch, Batches, Codec, Record, Records, Refused, Unreadable};
-use almanac_core::protocol::decompression::Decompression;
 use almanac_core::protocol::sasl::{self, Scram};
 use almanac_core::protocol::wire;
 use almanac_core::rejected::{Rejected, passed_entries, rejected_entries};
@@ -21,6 +20,7 @@ use almanac_core::status::Status;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::decompression::decompression;
 use crate::kafka;
 
 /// A target: any bytes in, a panic where a promise is broken.
@@ -96,9 +96,8 @@ pub fn sasl(answer: &[u8]) {
     let found = sasl::handshake(answer, correlation(answer)).ok();
     assert_eq!(found.map(|found| (found.error, found.mechanisms)), kafka::sasl_handshake(answer));
     let found = sasl::authenticated(answer, correlation(answer)).ok();
-    let found = found.map(|found| {
-        (found.error, found.error_message, found.message.to_vec(), found.session_lifetime_ms)
-    });
+    let found = found
+        .map(|found| (found.error, found.error_message, found.message.to_vec(), found.session_lifetime_ms));
     assert_eq!(found, kafka::sasl_authenticated(answer));
     for nonce in ["nonce", "x"] {
         if let Ok(challenge) = Scram::new("user", nonce.to_owned()).challenge(answer) {
@@ -183,8 +182,7 @@ const PARTITION: i32 = 3;
 /// bounded.
 fn decompresses(batch: &Batch, codec: Codec) {
     const PIECES_MAX: usize = 100;
-    let mut decompression =
-        Decompression::with_zstd(|compressed| Ok(Box::new(zstd::Decoder::with_buffer(compressed)?)));
+    let mut decompression = decompression();
     decompression.begin(batch, codec);
     let mut next_offset = batch.base_offset;
     for _ in 0..PIECES_MAX {

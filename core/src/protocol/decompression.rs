@@ -3,6 +3,9 @@
 
 use std::io::{self, Cursor, ErrorKind, Read};
 
+use flate2::bufread::GzDecoder;
+use lz4_flex::frame::FrameDecoder;
+
 use super::batches::{Batch, Codec, FIELD_BYTES_MAX, Records, Run};
 use super::reader::{Malformed, Reader};
 use crate::excerpt::{Excerpt, ExcerptBuilder};
@@ -13,12 +16,17 @@ const PIECE_BYTES: usize = 256 << 10;
 /// The longest number in bytes.
 const NUMBER_BYTES_MAX: usize = 10;
 
-/// A reader of decompressed bytes.
-pub type Decoder = Box<dyn Read + Send>;
+/// Reads decompressed bytes of one batch after the other. What it allocates is used again.
+pub trait Decoder: Read + Send {
+    /// Turns to another batch, wherever it is in the one before.
+    fn begin(&mut self, compressed: &[u8]);
+}
 
 /// Decompresses one batch after the other.
 pub struct Decompression {
-    zstd: fn(Cursor<Vec<u8>>) -> io::Result<Decoder>,
+    new_zstd: fn() -> io::Result<Box<dyn Decoder>>,
+    /// That of each codec that has come.
+    decoders: [Option<Box<dyn Decoder>>; 4],
     current: Option<Current>,
     /// Decompressed bytes; those not decoded yet are `buffer[start..end]`.
     buffer: Vec<u8>,
@@ -27,7 +35,8 @@ pub struct Decompression {
 }
 
 struct Current {
-    decoder: Decoder,
+    /// The place of its decoder.
+    codec: usize,
     /// Nothing follows what is in the buffer.
     is_over: bool,
     /// The place of the next record.
@@ -62,31 +71,36 @@ enum Field {
 }
 
 impl Decompression {
-    pub fn with_zstd(zstd: fn(Cursor<Vec<u8>>) -> io::Result<Decoder>) -> Self {
-        Decompression { zstd, current: None, buffer: Vec::new(), start: 0, end: 0 }
+    pub fn with_zstd(new_zstd: fn() -> io::Result<Box<dyn Decoder>>) -> Self {
+        Decompression {
+            new_zstd,
+            decoders: Default::default(),
+            current: None,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Turns to another batch, without decompressing it yet.
     pub fn begin(&mut self, batch: &Batch, codec: Codec) {
         self.buffer.resize(PIECE_BYTES, 0);
         (self.start, self.end) = (0, 0);
+        let new_zstd = self.new_zstd;
+        let (at, new): (usize, &dyn Fn() -> Box<dyn Decoder>) = match codec {
+            Codec::Gzip => (0, &|| Box::new(Gzip(GzDecoder::new(Cursor::default())))),
+            Codec::Snappy => (1, &|| Box::new(Snappy::default())),
+            Codec::Lz4 => (2, &|| Box::new(Lz4::default())),
+            Codec::Zstd => (3, &|| new_zstd().unwrap_or_else(|error| Box::new(Failed(Some(error))))),
+        };
+        self.decoders[at].get_or_insert_with(new).begin(batch.records);
         self.current = Some(Current {
-            decoder: self.decoder(codec, batch.records.to_vec()),
+            codec: at,
             is_over: false,
             run: Run::new(batch, &[]).after(0, &[]),
             left: batch.count,
             piece: Piece::Start,
         });
-    }
-
-    fn decoder(&self, codec: Codec, compressed: Vec<u8>) -> Decoder {
-        let compressed = Cursor::new(compressed);
-        match codec {
-            Codec::Gzip => Box::new(flate2::bufread::GzDecoder::new(compressed)),
-            Codec::Snappy => Box::new(Snappy::new(compressed.into_inner())),
-            Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(compressed)),
-            Codec::Zstd => (self.zstd)(compressed).unwrap_or_else(|error| Box::new(Failed(Some(error)))),
-        }
     }
 
     /// Drops what is left of the batch.
@@ -179,11 +193,12 @@ impl Decompression {
     /// Fills the buffer as far as it goes. Says whether anything came.
     fn fill(&mut self) -> bool {
         let Some(current) = &mut self.current else { return false };
+        let Some(Some(decoder)) = self.decoders.get_mut(current.codec) else { return false };
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         let before = self.end;
         while self.end < self.buffer.len() && !current.is_over {
-            match current.decoder.read(&mut self.buffer[self.end..]) {
+            match decoder.read(&mut self.buffer[self.end..]) {
                 Ok(0) => current.is_over = true,
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -272,8 +287,74 @@ impl Field {
     }
 }
 
+/// Puts other bytes in place of those of a cursor, in the same room.
+fn refill(cursor: &mut Cursor<Vec<u8>>, compressed: &[u8]) {
+    cursor.set_position(0);
+    cursor.get_mut().clear();
+    cursor.get_mut().extend_from_slice(compressed);
+}
+
+struct Gzip(GzDecoder<Cursor<Vec<u8>>>);
+
+impl Decoder for Gzip {
+    fn begin(&mut self, compressed: &[u8]) {
+        let mut cursor = std::mem::take(self.0.get_mut());
+        refill(&mut cursor, compressed);
+        self.0.reset(cursor);
+    }
+}
+
+impl Read for Gzip {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+#[derive(Default)]
+struct Lz4 {
+    decoder: Option<FrameDecoder<Cursor<Vec<u8>>>>,
+    /// The settings of its frame, magic number included.
+    settings: Vec<u8>,
+    /// It has read its frame to the end, so that another one may follow.
+    is_over: bool,
+}
+
+impl Lz4 {
+    /// The magic number, flags and block size. Room for another block size is another room.
+    const SETTINGS_BYTES: usize = 6;
+}
+
+impl Decoder for Lz4 {
+    fn begin(&mut self, compressed: &[u8]) {
+        let settings = compressed.get(..Lz4::SETTINGS_BYTES).unwrap_or_default();
+        let is_usable = std::mem::take(&mut self.is_over) && self.settings == settings;
+        match self.decoder.as_mut().filter(|_| is_usable) {
+            Some(decoder) => refill(decoder.get_mut(), compressed),
+            None => {
+                let mut cursor = self.decoder.take().map(FrameDecoder::into_inner).unwrap_or_default();
+                refill(&mut cursor, compressed);
+                self.decoder = Some(FrameDecoder::new(cursor));
+                self.settings = settings.to_vec();
+            }
+        }
+    }
+}
+
+impl Read for Lz4 {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(decoder) = &mut self.decoder else { return Ok(0) };
+        let count = decoder.read(into)?;
+        self.is_over = count == 0 && !into.is_empty();
+        Ok(count)
+    }
+}
+
 /// A decoder that could not be made.
 struct Failed(Option<io::Error>);
+
+impl Decoder for Failed {
+    fn begin(&mut self, _: &[u8]) {}
+}
 
 impl Read for Failed {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -283,10 +364,26 @@ impl Read for Failed {
 
 /// Snappy in both ways that Kafka's clients write it: one block, as librdkafka does, or blocks behind a header, as the
 /// Java client does (`org.xerial.snappy.SnappyOutputStream`).
+#[derive(Default)]
 struct Snappy {
     compressed: Cursor<Vec<u8>>,
     is_framed: bool,
-    block: Cursor<Vec<u8>>,
+    /// Decompressed bytes; those not read yet are from `passed`.
+    block: Vec<u8>,
+    passed: usize,
+    decoder: snap::raw::Decoder,
+}
+
+impl Decoder for Snappy {
+    fn begin(&mut self, compressed: &[u8]) {
+        refill(&mut self.compressed, compressed);
+        self.is_framed = compressed.starts_with(Snappy::MAGIC);
+        if self.is_framed {
+            self.compressed.set_position(Snappy::HEADER_BYTES);
+        }
+        self.block.clear();
+        self.passed = 0;
+    }
 }
 
 impl Snappy {
@@ -296,21 +393,12 @@ impl Snappy {
     /// No element of the format makes more than 64 bytes of 2.
     const EXPANSION_MAX: usize = 32;
 
-    fn new(compressed: Vec<u8>) -> Snappy {
-        let is_framed = compressed.starts_with(Snappy::MAGIC);
-        let mut compressed = Cursor::new(compressed);
-        if is_framed {
-            compressed.set_position(Snappy::HEADER_BYTES);
-        }
-        Snappy { compressed, is_framed, block: Cursor::default() }
-    }
-
-    /// The bytes of the next block; nothing at the end.
-    fn next_block(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// Decompresses the next block. Says whether there is one.
+    fn next_block(&mut self) -> io::Result<bool> {
         let at = usize::try_from(self.compressed.position()).unwrap_or(usize::MAX);
         let rest = self.compressed.get_ref().get(at..).unwrap_or_default();
         if rest.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         let (block, end) = match self.is_framed {
             false => (rest, at + rest.len()),
@@ -320,25 +408,30 @@ impl Snappy {
                 (rest.get(..length).ok_or(ErrorKind::UnexpectedEof)?, at + 4 + length)
             }
         };
-        if snap::raw::decompress_len(block)? > block.len().saturating_mul(Snappy::EXPANSION_MAX) {
+        let length = snap::raw::decompress_len(block)?;
+        if length > block.len().saturating_mul(Snappy::EXPANSION_MAX) {
             return Err(ErrorKind::InvalidData.into());
         }
-        let bytes = snap::raw::Decoder::new().decompress_vec(block)?;
+        self.block.resize(length, 0);
+        self.passed = 0;
+        self.decoder.decompress(block, &mut self.block)?;
         self.compressed.set_position(end as u64);
-        Ok(Some(bytes))
+        Ok(true)
     }
 }
 
 impl Read for Snappy {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            let count = self.block.read(into)?;
+            let there = self.block.get(self.passed..).unwrap_or_default();
+            let count = there.len().min(into.len());
             if count > 0 || into.is_empty() {
+                into[..count].copy_from_slice(&there[..count]);
+                self.passed += count;
                 return Ok(count);
             }
-            match self.next_block()? {
-                Some(block) => self.block = Cursor::new(block),
-                None => return Ok(0),
+            if !self.next_block()? {
+                return Ok(0);
             }
         }
     }

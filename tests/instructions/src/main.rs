@@ -5,18 +5,26 @@
 //! two runs differ by is theirs alone.
 
 use std::hint::black_box;
+use std::io::Write;
 
 use almanac_core::checkpoint::Checkpoint;
-use almanac_core::protocol::batches::{Batches, Records};
+use almanac_core::protocol::batches::{Batch, Batches, Codec, Records};
 use almanac_core::report::{Decoder, Report};
 use almanac_core::stats::Statistics;
 use jiff::civil::date;
 
+#[path = "../../../src/kafka/decompression.rs"]
+mod decompression;
+
 /// Does its rounds, and says how many operations each has.
 type Workload = fn(rounds: u32) -> usize;
 
-const WORKLOADS: [(&str, Workload); 8] = [
+const WORKLOADS: [(&str, Workload); 12] = [
     ("count a record of a batch", count_batch),
+    ("read a record of a batch, gzip", |rounds| read_compressed(rounds, Codec::Gzip)),
+    ("read a record of a batch, lz4", |rounds| read_compressed(rounds, Codec::Lz4)),
+    ("read a record of a batch, snappy", |rounds| read_compressed(rounds, Codec::Snappy)),
+    ("read a record of a batch, zstd", |rounds| read_compressed(rounds, Codec::Zstd)),
     ("decode a record", decode_usual),
     ("decode a record with its fields in another order", decode_unusual),
     ("count a record", count),
@@ -129,6 +137,43 @@ fn read_batch(rounds: u32) -> usize {
         assert_eq!(records, reports.len());
     }
     reports.len()
+}
+
+/// The same of batches that are compressed.
+fn read_compressed(rounds: u32, codec: Codec) -> usize {
+    let reports: Vec<Report> = reports(10).collect();
+    let plain = batch(&reports);
+    let plain = Batches::new(&plain).next().and_then(Result::ok).expect("a batch that is well-formed");
+    let compressed = compress(plain.records, codec);
+    let mut decompression = decompression::decompression();
+    for _ in 0..rounds {
+        let mut count = 0;
+        decompression.begin(&Batch { records: black_box(&compressed), ..plain }, codec);
+        while decompression.advance() {
+            for record in decompression.records(2, 0).expect("a piece") {
+                black_box(record.expect("a record that is well-formed"));
+                count += 1;
+            }
+        }
+        assert_eq!(count, reports.len());
+    }
+    reports.len()
+}
+
+fn compress(records: &[u8], codec: Codec) -> Vec<u8> {
+    let compressed = match codec {
+        Codec::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(records).and_then(|()| encoder.finish())
+        }
+        Codec::Lz4 => {
+            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            encoder.write_all(records).and_then(|()| encoder.finish().map_err(Into::into))
+        }
+        Codec::Snappy => snap::raw::Encoder::new().compress_vec(records).map_err(Into::into),
+        Codec::Zstd => zstd::encode_all(records, 3),
+    };
+    compressed.expect("bytes that are there can be compressed")
 }
 
 /// The work of the bulk reader for each record, from the bytes of a response to the cell.
