@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use almanac::checkpoint::Checkpoint;
@@ -21,6 +21,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
+
+use crate::keys::{self, Identity, Subject, pem_keystore, pem_truststore};
 
 /// Says on stderr that a test is skipped, and why; where CI is set nothing may be.
 #[track_caller]
@@ -68,6 +70,14 @@ impl Campaign {
             writeln!(std::io::stderr(), "campaign {name} (seed {seed}, size {size}, {seconds} s): {text}");
     }
 }
+
+/// Whether almanac is to reach each Kafka by TLS, and to compress with lz4: `CAMPAIGN_SECURITY=ssl scripts/campaign …`.
+fn is_secured() -> bool {
+    std::env::var_os("CAMPAIGN_SECURITY").is_some_and(|security| security == "ssl")
+}
+
+/// The listener without TLS of each such Kafka, that with TLS, and whom almanac has to trust.
+static SECURED: Mutex<Vec<(String, String, PathBuf)>> = Mutex::new(Vec::new());
 
 /// The same numbers for the same seed (SplitMix64).
 #[derive(Clone, Debug)]
@@ -158,9 +168,28 @@ impl Kafka {
 
     pub fn start_at(listen: &str, set: &[&str]) -> Kafka {
         let data = tempfile::tempdir().unwrap();
+        if is_secured() && !set.iter().any(|set| set.starts_with("listeners=")) {
+            return Self::start_secured(listen, set, data);
+        }
         let (process, bootstrap) = Self::launch(data.path(), listen, set);
         let set = set.iter().copied().map(str::to_owned).collect();
         Kafka { process, bootstrap, set, data }
+    }
+
+    /// One that almanac reaches by TLS only, while the tests' own clients do without.
+    fn start_secured(listen: &str, set: &[&str], data: TempDir) -> Kafka {
+        let authority = Identity::authority("tests");
+        let path = |name: &str| data.path().join(name);
+        let keystore = Identity::signed_by(&authority, &Subject::default()).write(path("kafka.pem"));
+        let ca = keys::write(path("ca.pem"), authority.certificates());
+        let tls = free_address();
+        let mut all = [pem_keystore("", &keystore), pem_truststore("", &ca)].concat();
+        all.push(format!("listeners=PLAINTEXT://{listen},SSL://{tls}"));
+        all.extend(set.iter().map(|&set| set.to_owned()));
+        let (process, bootstrap) =
+            Self::launch(data.path(), listen, &all.iter().map(String::as_str).collect::<Vec<_>>());
+        SECURED.lock().unwrap().push((bootstrap.clone(), tls, ca));
+        Kafka { process, bootstrap, set: all, data }
     }
 
     fn launch(data: &Path, listen: &str, set: &[&str]) -> (Running, String) {
@@ -403,8 +432,16 @@ impl Place {
     }
 
     fn at_home(&self, dir: &str, almanac: Almanac) -> Almanac {
+        let secured = SECURED.lock().unwrap().iter().find(|(open, ..)| *open == self.brokers).cloned();
+        let almanac = match secured {
+            None => almanac.env("ALMANAC_BROKERS", &self.brokers),
+            Some((_, tls, ca)) => {
+                let ca = format!("ssl.ca.location={}", ca.display());
+                let properties = ["security.protocol=ssl", &ca, "compression.codec=lz4"].join("\n");
+                almanac.env("ALMANAC_BROKERS", tls).env("ALMANAC_X", properties)
+            }
+        };
         almanac
-            .env("ALMANAC_BROKERS", &self.brokers)
             .env("ALMANAC_TOPIC", &self.topic)
             .env("ALMANAC_DIR", self.dir(dir))
             .current_dir(self.temp.path())
