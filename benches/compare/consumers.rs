@@ -177,7 +177,7 @@ impl Comparison {
 }
 
 /// The median of the ratios, round by round.
-fn ratio(almanac: &[Measured], other: &[Measured], of: fn(&Measured) -> f64) -> f64 {
+pub fn ratio(almanac: &[Measured], other: &[Measured], of: fn(&Measured) -> f64) -> f64 {
     Spread::of(almanac.iter().zip(other).map(|(a, b)| of(a) / of(b))).median
 }
 
@@ -225,6 +225,9 @@ fn peer(name: &str, cores: Cores, kafka: &Kafka, topic: &str, dir: &Path) -> Res
     let mut command = cores.client(crate::peers_dir().join("run"));
     command.args([name, "consume", "--brokers", &kafka.brokers, "--topic", topic, "--dir"]).arg(dir);
     command.args(["--seconds", &PEER_SECONDS.to_string()]);
+    if let Some(ca) = &kafka.ca {
+        command.env("TLS_CA", ca);
+    }
     lines(command, kafka)
 }
 

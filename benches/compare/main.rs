@@ -7,8 +7,16 @@
 
 mod consumers;
 mod figures;
+mod grid;
 mod growth;
 mod kafka;
+#[path = "../../tests/it/keys.rs"]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "the tests use all of it, and nothing here comes from outside"
+)]
+mod keys;
 mod latency;
 mod process;
 mod producers;
@@ -63,6 +71,8 @@ pub struct Options {
 enum Part {
     /// A log counted from its first offset
     Consumers,
+    /// The same behind TLS, and compressed
+    Grid,
     /// Reports sent as fast as it goes
     Producers,
     /// From acknowledged to durable and visible
@@ -103,7 +113,8 @@ fn main() -> Result<()> {
     // Not in memory, where a sync costs nothing.
     let temp = tempfile::tempdir_in(target_dir())?;
     print_machine();
-    let kafka = Kafka::start(&temp.path().join("kafka"))?;
+    let data = temp.path().join("kafka");
+    let kafka = Kafka::start(&data)?;
     let scratch = temp.path();
     if options.has(Part::Consumers) || options.has(Part::Records) {
         const TOPIC: &str = "small";
@@ -124,6 +135,9 @@ fn main() -> Result<()> {
         if options.has(Part::Records) {
             growth::more_records(&kafka, TOPIC, scratch, &options)?;
         }
+    }
+    if options.has(Part::Grid) {
+        grid::measure_all(&kafka, &data, scratch, &options)?;
     }
     if options.has(Part::Producers) {
         producers::compare(&kafka, &options)?;

@@ -110,6 +110,11 @@ int main(int argc, char **argv) {
 
         rd_kafka_conf_t *conf = rd_kafka_conf_new();
         set(conf, "bootstrap.servers", brokers);
+        const char *ca = getenv("TLS_CA");
+        if (ca) {
+                set(conf, "security.protocol", "ssl");
+                set(conf, "ssl.ca.location", ca);
+        }
         set(conf, "check.crcs", "true");
         set(conf, "enable.partition.eof", "true");
         /* Default 1 MiB. A fetch of this size is still in the processor's cache when its records are looked at. */
