@@ -76,6 +76,8 @@ pub enum Command {
     Recover(Recover),
     /// Show state, offset and lag of each partition
     Status(Status),
+    /// Check an object store before DIR is in it
+    Store(Store),
     /// Print the schema of the record's value
     Proto,
     /// Print completions for a shell
@@ -391,6 +393,28 @@ pub struct Status {
     /// Lag without a new checkpoint for so long fails the check
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
     pub stall_after: Duration,
+}
+
+#[derive(Args, Debug)]
+pub struct Store {
+    #[command(subcommand)]
+    pub action: StoreAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreAction {
+    /// Race conditional writes, and refuse a store that lets two win
+    Check(StoreCheck),
+}
+
+#[derive(Args, Debug)]
+pub struct StoreCheck {
+    /// A bucket and a prefix, as in s3://bucket/prefix
+    #[arg(value_name = "URL")]
+    pub url: PathBuf,
+    /// How many races, of eight writers each
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub races: u32,
 }
 
 #[derive(Args, Debug)]

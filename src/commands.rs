@@ -8,6 +8,7 @@ mod dashboard;
 mod debug;
 mod man;
 mod metrics;
+mod object_store;
 mod plot;
 mod producer;
 mod progress;
@@ -36,7 +37,7 @@ use crate::limits;
 use crate::pipeline::PipelineError;
 use crate::producer::ProduceError;
 use crate::source::SourceError;
-use crate::store::{self, StoreError};
+use crate::store::{self, Reader, StoreError};
 use crate::text::{escaped_json, escaped_lines};
 
 /// An error that a command finds by itself.
@@ -86,6 +87,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Verify(options) => verify::run(&options),
         Command::Recover(options) => recover::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Store(options) => object_store::run(&options),
         Command::Proto => proto::run(),
         Command::Completions(options) => completions::run(&options),
         Command::Man(options) => man::run(&options),
@@ -174,8 +176,8 @@ fn client(options: &cli::Kafka) -> Result<Connection, KafkaError> {
 }
 
 /// Says so if DIR holds the checkpoints of several topics, whose days whoever reads them would mix.
-fn warn_of_several_topics(dir: &Path) {
-    let topics = store::topics_in(dir);
+fn warn_of_several_topics(reader: &dyn Reader, dir: &Path) {
+    let topics = store::topics_of(reader);
     if topics.len() > 1 {
         let named: Vec<String> =
             topics.iter().map(|(topic, cluster)| format!("{topic} of cluster {cluster}")).collect();

@@ -21,6 +21,7 @@ use std::time::Duration;
 use crate::broker::HostPort;
 use crate::feed::Health;
 use crate::stop::Stop;
+use crate::store::Reader;
 pub use error::DashboardError;
 pub use exporter::{Exporter, Numbers, OwnPartitions, Serving};
 pub use serve::raise_file_limit;
@@ -31,7 +32,9 @@ pub use watch::Snapshot;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub listen: HostPort,
+    /// As the user names it.
     pub dir: PathBuf,
+    pub reader: Arc<dyn Reader>,
     /// Names that clients may use for the server, besides IP addresses, `localhost` and the name that it listens at.
     pub hosts: Vec<String>,
     /// How long a partition may have lag and no new checkpoint and still count as ready.
@@ -59,9 +62,9 @@ impl Dashboard {
 
     /// Answers until asked to stop.
     pub fn run(self, stop: &Stop) -> Result<(), DashboardError> {
-        let Settings { listen, dir, hosts, stall_after, feed } = self.settings;
+        let Settings { listen, dir, reader, hosts, stall_after, feed } = self.settings;
         let watched = api::Watched::of(&dir);
-        let (watcher, snapshots, pulse) = watch::Watcher::new(dir);
+        let (watcher, snapshots, pulse) = watch::Watcher::new(reader);
         let stop_watching = stop.clone();
         // Once it ends, so do the event streams. Nobody waits for its end: a file system that does not answer would
         // hold up the stop.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::store::StoreError;
+use crate::store::{self, StoreError};
 
 /// As many symbolic links as the kernel follows one after the other.
 const LINKS_MAX: usize = 40;
@@ -25,7 +25,11 @@ const NAMES_MAX: usize = 16;
 
 /// Writes all of `bytes` to what `path` names. An existing file keeps its permissions and its owner. A new file has the
 /// permissions that the umask gives.
+/// A URL is that of an object.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    if store::is_url(path) {
+        return store::put(path, bytes);
+    }
     put(path, bytes).map_err(|source| StoreError::Io { action: "write", path: path.to_owned(), source })
 }
 

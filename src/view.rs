@@ -1,13 +1,11 @@
 //! Reads the files of which the core makes the view of a partition.
 
-use std::path::Path;
-
 use almanac_core::split::Split;
 pub use almanac_core::view::*;
 
 use crate::checkpoint::Checkpoint;
 use crate::status::Durable;
-use crate::store::{self, Paths, StoreError};
+use crate::store::{self, Reader, StoreError};
 
 /// All that is said of DIR.
 #[derive(Debug)]
@@ -20,12 +18,11 @@ pub struct All {
 }
 
 /// Reads every partition that has a checkpoint in DIR.
-pub fn read_all(dir: &Path) -> Result<All, StoreError> {
+pub fn read_all(reader: &dyn Reader) -> Result<All, StoreError> {
     let (mut all, mut failure, mut counted) = (Vec::new(), None, Vec::new());
-    for partition in store::partitions_in(dir)? {
-        let paths = Paths::new(dir, partition);
-        let Some(loaded) = store::load_checkpoint(&paths).transpose() else { continue };
-        let (facts, error) = of_files(&paths, loaded.as_ref());
+    for partition in reader.partitions()? {
+        let Some(loaded) = reader.checkpoint(partition).transpose() else { continue };
+        let (facts, error) = of_partition(reader, partition, loaded.as_ref());
         all.push(facts);
         match loaded {
             Ok(Checkpoint { statistics, .. }) => counted.push((partition, statistics)),
@@ -34,24 +31,28 @@ pub fn read_all(dir: &Path) -> Result<All, StoreError> {
         failure = failure.or(error);
     }
     let counted = counted.iter().map(|(partition, statistics)| (*partition, statistics));
-    let whole = Whole { place: store::place_in(dir), split: Split::find(counted, |_| true) };
+    let whole = Whole { place: store::place_of(reader), split: Split::find(counted, |_| true) };
     Ok(All { facts: all, whole, failure })
 }
 
 /// The facts of a checkpoint that was loaded, or not, and of the partition's other files. An error of those is returned as
 /// well.
-pub fn of_files(paths: &Paths, loaded: Result<&Checkpoint, &StoreError>) -> (Facts, Option<StoreError>) {
-    let (bytes, written) = store::size_and_time(&paths.checkpoint(), loaded.is_ok());
+pub fn of_partition(
+    reader: &dyn Reader,
+    partition: i32,
+    loaded: Result<&Checkpoint, &StoreError>,
+) -> (Facts, Option<StoreError>) {
+    let (bytes, written) = reader.size_and_time(partition, loaded.is_ok());
     let unread = |error: &StoreError| Unread::new(error, bytes, written);
     let mut facts = Facts {
-        partition: paths.partition(),
+        partition,
         durable: loaded
             .map(|checkpoint| Durable::of(checkpoint, bytes.unwrap_or(0), written))
             .map_err(unread),
         status: None,
         first_reason: None,
     };
-    let error = match store::load_status(paths) {
+    let error = match reader.status(partition) {
         Ok(status) => {
             facts.status = status;
             None
@@ -62,7 +63,7 @@ pub fn of_files(paths: &Paths, loaded: Result<&Checkpoint, &StoreError>) -> (Fac
         }
     };
     if facts.all_rejected().is_some() {
-        facts.first_reason = store::first_reason(paths);
+        facts.first_reason = reader.first_reason(partition);
     }
     (facts, error)
 }
@@ -97,7 +98,7 @@ pub mod tests {
     fn what_cannot_be_read_is_a_view_too() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("partition-2.json"), "{").unwrap();
-        let All { facts, failure, .. } = read_all(dir.path()).unwrap();
+        let All { facts, failure, .. } = read_all(&*crate::store::reader(dir.path()).unwrap()).unwrap();
         assert!(matches!(failure, Some(StoreError::Unreadable { .. })), "{failure:?}");
         let [facts] = &facts[..] else { panic!("{facts:?}") };
         let view = facts.view(NOW);

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::report::{Decoder, MONTHS, RejectReason, is_valid_degrees, parse_date};
 use crate::stats::{MonthCell, Statistics};
@@ -212,26 +213,34 @@ fn two_digits(number: u32) -> [u8; 2] {
 
 impl<'de> Deserialize<'de> for Checkpoint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(CheckpointVisitor)
+        let visitor = CheckpointVisitor::<IgnoredAny> { member: None, found: PhantomData };
+        deserializer.deserialize_map(visitor).map(|(checkpoint, _)| checkpoint)
     }
 }
 
-struct CheckpointVisitor;
+/// Reads a checkpoint, and the value of one `member` more, if that has a name.
+pub(crate) struct CheckpointVisitor<T> {
+    pub(crate) member: Option<&'static str>,
+    pub(crate) found: PhantomData<T>,
+}
 
-impl<'de> Visitor<'de> for CheckpointVisitor {
-    type Value = Checkpoint;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for CheckpointVisitor<T> {
+    type Value = (Checkpoint, Option<T>);
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str("a checkpoint: an object with partition, offset and months")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checkpoint, A::Error> {
-        let (mut partition, mut offset, mut seen) = (None, None, [false; 12]);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut partition, mut offset, mut seen, mut found) = (None, None, [false; 12], None);
         let mut statistics = Statistics::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "partition" => set_once(&mut partition, "partition", map.next_value::<i32>()?)?,
                 "offset" => set_once(&mut offset, "offset", map.next_value::<i64>()?)?,
+                name if Some(name) == self.member => {
+                    set_once(&mut found, self.member.unwrap_or_default(), map.next_value()?)?;
+                }
                 name => {
                     let month = MONTHS
                         .iter()
@@ -249,7 +258,7 @@ impl<'de> Visitor<'de> for CheckpointVisitor {
         if partition < 0 || offset < 0 {
             return Err(de::Error::custom("partition and offset can't be negative"));
         }
-        Ok(Checkpoint { partition, offset, statistics })
+        Ok((Checkpoint { partition, offset, statistics }, found))
     }
 }
 

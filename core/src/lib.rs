@@ -8,6 +8,7 @@ pub mod choice;
 pub mod climate;
 pub mod excerpt;
 pub mod failure;
+pub mod head;
 pub mod log;
 pub mod metrics;
 pub mod owner;

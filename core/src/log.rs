@@ -60,31 +60,34 @@ impl Log {
     /// it is of one place.
     pub fn from_json(json: &[u8]) -> Result<Log, serde_json::Error> {
         let log: Log = serde_json::from_slice(json)?;
+        log.check().map_err(de::Error::custom)?;
+        Ok(log)
+    }
+
+    /// Refuses what could not have been written.
+    pub(crate) fn check(&self) -> Result<(), String> {
         // It becomes the name of a directory in the archive.
-        if !is_topic_id(&log.topic_id) {
-            return Err(de::Error::custom("topic_id is not 22 characters of URL-safe base64"));
+        if !is_topic_id(&self.topic_id) {
+            return Err("topic_id is not 22 characters of URL-safe base64".to_owned());
         }
-        if log.partitions < 1 {
-            return Err(de::Error::custom(format_args!(
-                "{} is not a valid number of partitions",
-                log.partitions
-            )));
+        if self.partitions < 1 {
+            return Err(format!("{} is not a valid number of partitions", self.partitions));
         }
         // A negative offset would be one of the client's names for the start and the end of a partition.
-        if log.first_offset < 0 {
-            return Err(de::Error::custom(format_args!("first_offset {} is negative", log.first_offset)));
+        if self.first_offset < 0 {
+            return Err(format!("first_offset {} is negative", self.first_offset));
         }
-        if log.leader_epochs.iter().any(|epoch| epoch.epoch < 0 || epoch.first_offset < 0) {
-            return Err(de::Error::custom("a leader epoch is negative"));
+        if self.leader_epochs.iter().any(|epoch| epoch.epoch < 0 || epoch.first_offset < 0) {
+            return Err("a leader epoch is negative".to_owned());
         }
-        if log.gaps.iter().any(|gap| gap.from < 0 || gap.to < 0) {
-            return Err(de::Error::custom("a gap has a negative offset"));
+        if self.gaps.iter().any(|gap| gap.from < 0 || gap.to < 0) {
+            return Err("a gap has a negative offset".to_owned());
         }
         // Their first offsets need not rise: of an epoch noted just before a crash, the log may have been cut since.
-        if !log.leader_epochs.is_sorted_by(|one, next| one.epoch < next.epoch) {
-            return Err(de::Error::custom("leader_epochs do not rise"));
+        if !self.leader_epochs.is_sorted_by(|one, next| one.epoch < next.epoch) {
+            return Err("leader_epochs do not rise".to_owned());
         }
-        Ok(log)
+        Ok(())
     }
 }
 

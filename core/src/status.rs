@@ -67,6 +67,9 @@ pub struct Status {
     #[serde(default)]
     pub waiting_for: Option<String>,
     pub owner: Owner,
+    /// How often it is written, in seconds, where that is not once a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_every: Option<u64>,
     /// When this was written, RFC 3339.
     pub written: String,
 }

@@ -69,7 +69,9 @@ impl Facts {
         let silence = since(&status.written, now);
         match status.state {
             State::Stopped => (PartitionState::Stopped, None),
-            _ if silence >= SILENT_AFTER => (PartitionState::Silent, Some(silence)),
+            _ if silence >= SILENT_AFTER.max(Duration::from_secs(3 * status.written_every.unwrap_or(0))) => {
+                (PartitionState::Silent, Some(silence))
+            }
             State::Running => (PartitionState::Running, None),
             State::Waiting => (PartitionState::Waiting, None),
             State::Stalled => {
@@ -329,6 +331,7 @@ pub mod tests {
             broker_errors: 0,
             waiting_for: None,
             owner: Owner::default(),
+            written_every: None,
             written: ago(1),
         };
         let durable = Durable {

@@ -1,5 +1,7 @@
 //! `almanac consumer`: keeps the checkpoints.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use super::metrics;
@@ -10,6 +12,7 @@ use crate::dashboard::OwnPartitions;
 use crate::pipeline::{self, Policy, Settings};
 use crate::status::{Board, State, Status};
 use crate::stop::Stop;
+use crate::store;
 use crate::text::escaped;
 
 /// So many records are worth a bar, if they also take more than a second or two.
@@ -20,8 +23,9 @@ pub fn run(options: &cli::Consumer) -> Result<()> {
     let settings = settings(options)?;
     let exporter = metrics::bind(options.metrics.listen.as_ref())?;
     let board = settings.board.clone();
+    let reader = store::reader(&settings.dir)?;
     let numbers =
-        || OwnPartitions::new(&settings.topic, settings.dir.clone(), settings.stall_after, board.clone());
+        || OwnPartitions::new(&settings.topic, Arc::clone(&reader), settings.stall_after, board.clone());
     let _serving = exporter.map(|exporter| exporter.start(numbers())).transpose()?;
     let mut line = Line::default();
     let look = || (!stop.is_asked()).then(|| line.reached(&at_work(&board), board.obstacle().is_some()));

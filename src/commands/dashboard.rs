@@ -7,13 +7,16 @@ use crate::cli;
 use crate::dashboard::{self, Dashboard, DashboardError, Settings};
 use crate::note;
 use crate::stop::Stop;
+use crate::store;
 
 pub fn run(options: &cli::Dashboard) -> Result<()> {
     let stop = Stop::on_signals()?;
-    super::warn_of_several_topics(&options.dir.dir);
+    let reader = store::reader(&options.dir.dir)?;
+    super::warn_of_several_topics(&*reader, &options.dir.dir);
     let dashboard = bind(Settings {
         listen: options.listen.clone(),
         dir: options.dir.dir.clone(),
+        reader,
         hosts: options.allow_host.clone(),
         stall_after: options.stall_after,
         feed: None,

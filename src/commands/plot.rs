@@ -13,7 +13,7 @@ use crate::climate::YEARS_MIN;
 use crate::output;
 use crate::plot::{self, Cell, Kind, Look};
 use crate::report::MONTHS;
-use crate::store;
+use crate::store::{self, Reader};
 use crate::text::escaped_json;
 
 /// The least width of a terminal.
@@ -26,10 +26,11 @@ const PNG_SCALE: f32 = 2.0;
 pub fn run(options: &cli::Plot) -> Result<()> {
     let dir = &options.dir.dir;
     let look = look(options)?;
-    super::warn_of_several_topics(dir);
-    let cells = cells(dir, &look)?;
+    let reader = &*store::reader(dir)?;
+    super::warn_of_several_topics(reader, dir);
+    let cells = cells(reader, &look)?;
     let target = Target::of(options, &look);
-    let place = store::place_in(dir);
+    let place = store::place_of(reader);
     let listed = plot::drawn(&cells, &look);
     let place = place.as_ref().and_then(Place::label);
     let table = plot::Table { cells: &cells, listed: &listed, place, unit: look.unit };
@@ -47,14 +48,14 @@ pub fn run(options: &cli::Plot) -> Result<()> {
     match drawn {
         Some(bytes) => target.write(&bytes),
         None if !cells.is_empty() && look.kind == Kind::Anomalies => Err(no_normal(dir).into()),
-        None => Err(nothing_to_draw(dir, &look.months)?.into()),
+        None => Err(nothing_to_draw(reader, dir, &look.months)?.into()),
     }
 }
 
 /// Draws `month.svg` again, unless there is nothing to draw yet.
 pub(super) fn draw_months(dir: &Path) -> Result<()> {
     let look = Look::of(Kind::Months);
-    if let Some(svg) = plot::svg(&cells(dir, &look)?, &look) {
+    if let Some(svg) = plot::svg(&cells(&*store::reader(dir)?, &look)?, &look) {
         output::write(&dir.join(file_name(&look, "svg")), svg.as_bytes())?;
     }
     Ok(())
@@ -145,12 +146,10 @@ fn file_name(look: &Look, extension: &str) -> String {
 }
 
 /// The cells of all checkpoints, after a warning for each month to draw that two of them hold.
-fn cells(dir: &Path, look: &Look) -> Result<Vec<Cell>> {
-    let checkpoints = store::checkpoints_in(dir)?;
-    let cells = checkpoints.iter().flat_map(|(path, checkpoint)| {
-        let file = path.file_name().expect("a checkpoint has the name that it was found by");
-        let file = file.to_string_lossy().into_owned();
-        plot::cells(&checkpoint.statistics, &file)
+fn cells(reader: &dyn Reader, look: &Look) -> Result<Vec<Cell>> {
+    let checkpoints = store::checkpoints(reader)?;
+    let cells = checkpoints.iter().flat_map(|checkpoint| {
+        plot::cells(&checkpoint.statistics, &store::checkpoint_name(checkpoint.partition))
     });
     let (cells, warnings) = plot::merge(cells);
     let drawn = plot::drawn(&cells, look);
@@ -170,8 +169,8 @@ fn no_normal(dir: &Path) -> Refusal {
     Refusal::new(Exit::Failed, fact).hint("draw --kind heatmap instead")
 }
 
-fn nothing_to_draw(dir: &Path, months: &[usize]) -> Result<Refusal> {
-    let files = store::checkpoints_in(dir)?.len();
+fn nothing_to_draw(reader: &dyn Reader, dir: &Path, months: &[usize]) -> Result<Refusal> {
+    let files = store::checkpoints(reader)?.len();
     let place = dir.display();
     let failed = |fact| Refusal::new(Exit::Failed, fact);
     Ok(match files {

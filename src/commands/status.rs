@@ -1,7 +1,6 @@
 //! `almanac status`: how far each partition is, as its files say.
 
 use std::io::{self, IsTerminal};
-use std::path::Path;
 use std::time::Duration;
 
 use almanac_core::place::Place;
@@ -14,7 +13,7 @@ use super::{Exit, Refusal};
 use crate::cli::{self, Format};
 use crate::logging::{has_colour, is_in_foreground};
 use crate::stop::Stop;
-use crate::store::Owner;
+use crate::store::{self, Owner, Reader};
 use crate::text::{escaped, to_json};
 use crate::view::{self, All, AllRejected, Facts, PartitionState, PartitionView, Whole};
 
@@ -26,11 +25,12 @@ const UNKNOWN: &str = "–";
 
 pub fn run(options: &cli::Status) -> Result<()> {
     let dir = &options.dir.dir;
-    super::warn_of_several_topics(dir);
+    let reader = &*store::reader(dir)?;
+    super::warn_of_several_topics(reader, dir);
     if let Some(every) = options.watch {
-        return watch(dir, options.format, every);
+        return watch(reader, options.format, every);
     }
-    let All { facts, whole, failure } = view::read_all(dir)?;
+    let All { facts, whole, failure } = view::read_all(reader)?;
     if facts.is_empty() {
         return Err(super::no_checkpoints(dir).into());
     }
@@ -84,11 +84,11 @@ fn warn(view: &PartitionView) {
 }
 
 /// Shows it again and again, also partitions that are new.
-fn watch(dir: &Path, format: Format, every: Duration) -> Result<()> {
+fn watch(reader: &dyn Reader, format: Format, every: Duration) -> Result<()> {
     let stop = Stop::on_signals()?;
     let mut screen = Screen::new();
     while !stop.is_asked() {
-        let All { facts, whole, .. } = view::read_all(dir)?;
+        let All { facts, whole, .. } = view::read_all(reader)?;
         let views = views(&facts, Timestamp::now());
         match format {
             Format::Json => super::print_json(&json(&views, &whole))?,
@@ -331,6 +331,7 @@ mod tests {
             rebalances: 1,
             broker_errors: 0,
             waiting_for: None,
+            written_every: None,
             owner: Owner { pid: 42, host: "weather".to_owned(), since: before(100).to_string() },
             written: before(silence).to_string(),
         };

@@ -159,10 +159,12 @@ impl Drop for Page {
 
 /// The port that was named, and no other; where none was, the usual one or, if that is taken, a free one.
 fn take_port(options: &cli::Up, feed: Option<&Arc<Health>>) -> Result<Dashboard> {
+    let reader = store::reader(&options.dir.dir)?;
     let at = |listen: HostPort| {
         dashboard::bind(Settings {
             listen,
             dir: options.dir.dir.clone(),
+            reader: Arc::clone(&reader),
             hosts: options.allow_host.clone(),
             stall_after: pipeline::STALL_AFTER,
             feed: feed.cloned(),
@@ -331,7 +333,7 @@ impl<'a> Ownership<'a> {
     fn new(options: &'a cli::Up, connection: &'a Connection, is_own_kafka: bool) -> Result<Ownership<'a>> {
         let admin = Admin::new(connection)?;
         let cluster_id = admin.cluster_id(REQUEST_TIMEOUT)?;
-        let mut dirs = vec![options.dir.dir.join(".almanac")];
+        let mut dirs = vec![store::private_dir(&options.dir.dir)];
         if is_own_kafka {
             dirs.push(super::data_dir(&options.local)?);
         }

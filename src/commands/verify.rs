@@ -13,7 +13,7 @@ use super::{Exit, Refusal};
 use crate::cli::{self, Format};
 use crate::kafka::{self, Account, Admin, Connection, REQUEST_TIMEOUT, Span, Topic, read_all_of_spans};
 use crate::report::Decoder;
-use crate::store::{self, Gap, Paths, Rejected};
+use crate::store::{self, Gap, Paths, Reader, Rejected};
 use crate::text::to_json;
 use crate::verify::{Counts, Difference, Replay};
 
@@ -45,8 +45,9 @@ pub fn run(options: &cli::Verify) -> Result<()> {
     let connection = super::connection(&options.kafka)?;
     let log = Log::find(&connection, &options.kafka.topic)?;
     let dir = &options.dir.dir;
-    super::warn_of_several_topics(dir);
-    let partitions = partitions(dir, &options.partitions)?;
+    let reader = &*store::reader(dir)?;
+    super::warn_of_several_topics(reader, dir);
+    let partitions = partitions(reader, dir, &options.partitions)?;
     let progress = Progress::default();
     let results: Vec<Result<Checked>> = progress::with_bar(
         "records",
@@ -54,7 +55,8 @@ pub fn run(options: &cli::Verify) -> Result<()> {
         || {
             thread::scope(|scope| {
                 let (log, progress) = (&log, &progress);
-                let check = |&partition: &i32| scope.spawn(move || log.check(dir, partition, progress));
+                let check =
+                    |&partition: &i32| scope.spawn(move || log.check(reader, dir, partition, progress));
                 let threads: Vec<_> = partitions.iter().map(check).collect();
                 let join = |thread: thread::ScopedJoinHandle<'_, _>| {
                     thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
@@ -64,7 +66,7 @@ pub fn run(options: &cli::Verify) -> Result<()> {
         },
     );
     log.refuse_changed()?;
-    let split = split(dir, &partitions);
+    let split = split(reader, &partitions);
     let results: Vec<(i32, Result<Checked>)> = partitions.into_iter().zip(results).collect();
     match options.format {
         Format::Text => {
@@ -102,16 +104,16 @@ pub fn run(options: &cli::Verify) -> Result<()> {
 }
 
 /// Months of these partitions that are also in another file of DIR. No log shows them: each file is what its log makes.
-fn split(dir: &Path, partitions: &[i32]) -> Option<Split> {
+fn split(reader: &dyn Reader, partitions: &[i32]) -> Option<Split> {
     // What can't be read is reported where it is checked.
-    let load = |partition| store::load_checkpoint(&Paths::new(dir, partition)).ok()?;
-    let files: Vec<_> = store::partitions_in(dir).ok()?.into_iter().filter_map(load).collect();
+    let load = |partition| reader.checkpoint(partition).ok()?;
+    let files: Vec<_> = reader.partitions().ok()?.into_iter().filter_map(load).collect();
     let files = files.iter().map(|file| (file.partition, &file.statistics));
     Split::find(files, |partition| partitions.contains(&partition))
 }
 
-fn partitions(dir: &Path, named: &[i32]) -> Result<Vec<i32>> {
-    let mut found = store::partitions_in(dir).context("no checkpoints to check")?;
+fn partitions(reader: &dyn Reader, dir: &Path, named: &[i32]) -> Result<Vec<i32>> {
+    let mut found = reader.partitions().context("no checkpoints to check")?;
     if let Some(missing) = named.iter().find(|wanted| !found.contains(wanted)) {
         bail!("{} has no partition-{missing}.json", dir.display());
     }
@@ -279,11 +281,13 @@ impl<'a> Log<'a> {
         Ok(Log { connection, admin, name, topic, cluster_id })
     }
 
-    fn check(&self, dir: &Path, number: i32, progress: &Progress) -> Result<Checked> {
+    fn check(&self, reader: &dyn Reader, dir: &Path, number: i32, progress: &Progress) -> Result<Checked> {
         let paths = Paths::new(dir, number);
-        let checkpoint = store::load_checkpoint(&paths)?
+        let loaded = reader.load(number)?;
+        let checkpoint = loaded
+            .checkpoint
             .ok_or_else(|| unverifiable(format!("{} has gone", paths.checkpoint().display())))?;
-        let log = store::load_log(&paths)?.ok_or_else(|| {
+        let log = loaded.log.ok_or_else(|| {
             unverifiable(format!("{} is missing: which log is counted is unknown", paths.log().display()))
         })?;
         if (&log.cluster_id, &log.topic_id) != (&self.cluster_id, &self.topic.id) {
@@ -304,9 +308,9 @@ impl<'a> Log<'a> {
         let start = from.unwrap_or(log.first_offset);
         let from = from.unwrap_or(i64::MIN);
         let is_checked = |line: &Result<Rejected, _>| line.as_ref().map_or(true, |line| line.offset >= from);
-        let rejected = store::rejected_in(&paths)?.filter(is_checked);
+        let rejected = reader.rejected(number)?.filter(is_checked);
         // A former version, which knew no stations, left no place.
-        let place = store::load_place(dir, &self.topic.id)?;
+        let place = reader.place(&self.topic.id)?;
         let decoder = place.map_or_else(Decoder::default, |place| Decoder::of(&place.station));
         let mut replay = Replay::new(number, start, decoder, rejected, checkpoint.offset);
         let span = Span { partition: number, start, end: checkpoint.offset.min(high) };

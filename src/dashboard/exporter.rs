@@ -1,7 +1,6 @@
 //! The numbers of a consumer or a producer for Prometheus: `/metrics`, `/healthz` and `/readyz`, on a thread of their own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -21,6 +20,7 @@ use crate::failure::fact;
 use crate::metrics;
 use crate::status::Board;
 use crate::stop::Stop;
+use crate::store::Reader;
 use crate::view::{Facts, hindrances};
 
 /// How long the numbers may take: a file system or a Kafka may not answer.
@@ -130,14 +130,14 @@ async fn answer(time: Duration, make: impl FnOnce() -> Response + Send + 'static
 /// The partitions that this process owns, as its memory has them. Only what is durable is reported.
 pub struct OwnPartitions {
     topic: String,
-    dir: PathBuf,
+    reader: Arc<dyn Reader>,
     stall_after: Duration,
     board: Board,
 }
 
 impl OwnPartitions {
-    pub fn new(topic: &str, dir: PathBuf, stall_after: Duration, board: Board) -> OwnPartitions {
-        OwnPartitions { topic: topic.to_owned(), dir, stall_after, board }
+    pub fn new(topic: &str, reader: Arc<dyn Reader>, stall_after: Duration, board: Board) -> OwnPartitions {
+        OwnPartitions { topic: topic.to_owned(), reader, stall_after, board }
     }
 
     fn facts(&self) -> Vec<Facts> {
@@ -149,7 +149,7 @@ impl Numbers for OwnPartitions {
     fn metrics(&self) -> String {
         let (facts, now) = (self.facts(), Timestamp::now());
         let views: Vec<_> = facts.iter().map(|facts| facts.view(now)).collect();
-        metrics::of_partitions(&views, self.dir.read_dir().is_ok())
+        metrics::of_partitions(&views, self.reader.is_readable())
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -194,8 +194,8 @@ mod tests {
     fn own_partitions_are_those_on_the_board() {
         let board = Board::default();
         let dir = tempfile::tempdir().unwrap();
-        let own =
-            OwnPartitions::new("temperatures", dir.path().to_owned(), Duration::from_secs(30), board.clone());
+        let reader = crate::store::reader(dir.path()).unwrap();
+        let own = OwnPartitions::new("temperatures", reader, Duration::from_secs(30), board.clone());
         assert_eq!(own.not_ready(), ["this process owns no partition of temperatures"]);
         board.set_obstacle(Some("Kafka does not answer (refused)".to_owned()));
         let reason = "this process owns no partition of temperatures: Kafka does not answer (refused)";

@@ -70,7 +70,8 @@ struct Shared {
 
 impl Watched {
     pub fn of(dir: &std::path::Path) -> Watched {
-        let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        let absolute = || std::path::absolute(dir).ok().filter(|_| !store::is_url(dir));
+        let whole = absolute().unwrap_or_else(|| dir.to_owned());
         Watched { dir: whole.display().to_string(), is_default: dir == std::path::Path::new(DIR) }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -17,13 +16,8 @@ use crate::checkpoint::Checkpoint;
 use crate::failure::{Failure, fact};
 use crate::plot;
 use crate::stop::Stop;
-use crate::store::{self, Identity, Paths};
+use crate::store::{self, Reader, Version};
 use crate::view::{self, Facts, PartitionView, Whole};
-
-/// How often DIR is looked at. That is one `stat`, as each replacement of a checkpoint changes DIR itself: with the looks
-/// at all files 0.4 % of a core for 4 partitions, 0.6 % for 100 (`cargo bench --bench events`). The kernel's notifications
-/// would take nothing, but do not come from network file systems.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The pause grows by this for each client that waits for events. An event for a thousand clients takes time that a
 /// consumer on the same machine needs.
@@ -73,35 +67,32 @@ pub struct File {
     pub answer: Answer,
     /// Of the bytes, or of the reason why there are none.
     pub hash: u64,
-    identities: Identities,
+    /// Of the checkpoint and of the status.
+    version: Version,
 }
 
-/// Of the checkpoint and of `status.json`.
-type Identities = (Option<Identity>, Option<Identity>);
-
 pub struct Watcher {
-    dir: PathBuf,
+    reader: Arc<dyn Reader>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     pulse: Pulse,
 }
 
 impl Watcher {
     /// Looks at DIR once, so that the first answer is of what is there.
-    pub fn new(dir: PathBuf) -> (Watcher, watch::Receiver<Arc<Snapshot>>, Pulse) {
-        let first = Snapshot::default().next(&dir);
+    pub fn new(reader: Arc<dyn Reader>) -> (Watcher, watch::Receiver<Arc<Snapshot>>, Pulse) {
+        let first = Snapshot::default().next(&*reader);
         let first = first.expect("before the first look nothing is known, so what it finds is new");
         let (snapshots, receiver) = watch::channel(Arc::new(first));
         let pulse = Pulse::default();
-        (Watcher { dir, snapshots, pulse: pulse.clone() }, receiver, pulse)
+        (Watcher { reader, snapshots, pulse: pulse.clone() }, receiver, pulse)
     }
 
     pub fn run(self, stop: &Stop) {
         let mut looked = Looked::default();
         // It also ends when no client can ask any more.
         while !self.snapshots.is_closed() && !stop.wait(self.pause()) {
-            let modified = std::fs::metadata(&self.dir).and_then(|metadata| metadata.modified()).ok();
-            if looked.is_due(modified, SystemTime::now()) {
-                let next = self.snapshots.borrow().next(&self.dir);
+            if looked.is_due(self.reader.changed(), SystemTime::now()) {
+                let next = self.snapshots.borrow().next(&*self.reader);
                 if let Some(next) = next {
                     self.snapshots.send_replace(Arc::new(next));
                 }
@@ -112,7 +103,7 @@ impl Watcher {
 
     fn pause(&self) -> Duration {
         let waiting = u32::try_from(self.snapshots.receiver_count()).unwrap_or(u32::MAX);
-        LOOK_EVERY.saturating_add(LOOK_LATER.saturating_mul(waiting))
+        self.reader.look_every().saturating_add(LOOK_LATER.saturating_mul(waiting))
     }
 }
 
@@ -171,8 +162,8 @@ fn hindrance(since_last: Duration) -> Option<String> {
 
 impl Snapshot {
     /// The content of DIR now, if it has changed.
-    pub fn next(&self, dir: &Path) -> Option<Snapshot> {
-        let numbers = match store::partitions_in(dir) {
+    pub fn next(&self, reader: &dyn Reader) -> Option<Snapshot> {
+        let numbers = match reader.partitions() {
             Ok(numbers) => numbers,
             Err(error) => {
                 let failure = Arc::new(Failed { fact: fact(&error), hint: error.hint() });
@@ -185,7 +176,7 @@ impl Snapshot {
             (self.failure.is_some() || self.version.is_empty(), false);
         for number in numbers {
             let known = self.partitions.get(&number);
-            let file = match File::next(known, &Paths::new(dir, number)) {
+            let file = match File::next(known, reader, number) {
                 Some(file) => {
                     is_changed |= known.is_none_or(|known| known.hash != file.hash);
                     are_statuses_changed = true;
@@ -201,7 +192,7 @@ impl Snapshot {
         is_changed |= partitions.len() != self.partitions.len();
         // Its file is replaced by a consumer, which also writes statuses.
         let place = match is_changed || are_statuses_changed {
-            true => store::place_in(dir),
+            true => store::place_of(reader),
             false => self.whole.place.clone(),
         };
         is_changed |= place != self.whole.place;
@@ -246,24 +237,24 @@ impl Snapshot {
 
 impl File {
     /// The partition now, if its files have changed.
-    fn next(known: Option<&Arc<File>>, paths: &Paths) -> Option<File> {
-        let identities = (Identity::of(&paths.checkpoint()), Identity::of(&paths.status()));
-        if known.is_some_and(|known| known.identities == identities) {
+    fn next(known: Option<&Arc<File>>, reader: &dyn Reader, number: i32) -> Option<File> {
+        let version = reader.version_shown(number);
+        if known.is_some_and(|known| known.version == version) {
             return None;
         }
-        let (bytes, checkpoint) = match store::load_checkpoint_as_is(paths) {
+        let (bytes, checkpoint) = match reader.load_as_is(number) {
             Ok(Some((bytes, checkpoint))) => (bytes, Ok(checkpoint)),
             // It has just gone; the next look sees that.
             Ok(None) => return None,
             Err(error) => (Vec::new(), Err(error)),
         };
-        let (facts, _) = view::of_files(paths, checkpoint.as_ref());
+        let (facts, _) = view::of_partition(reader, number, checkpoint.as_ref());
         let hash = match &facts.durable {
             Ok(_) => hash(&bytes),
             Err(unread) => hash(unread.fact.as_bytes()),
         };
         let checkpoint = checkpoint.ok().filter(|_| facts.durable.is_ok());
-        Some(File { facts, checkpoint, answer: Answer::new("application/json", bytes), hash, identities })
+        Some(File { facts, checkpoint, answer: Answer::new("application/json", bytes), hash, version })
     }
 }
 
@@ -317,28 +308,30 @@ mod tests {
     #[test]
     fn a_version_is_of_the_checkpoints_and_of_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let nowhere = Snapshot::default().next(&dir.path().join("none")).unwrap();
-        let empty = Snapshot::default().next(dir.path()).unwrap();
+        let (none, reader) =
+            (store::reader(&dir.path().join("none")).unwrap(), store::reader(dir.path()).unwrap());
+        let nowhere = Snapshot::default().next(&*none).unwrap();
+        let empty = Snapshot::default().next(&*reader).unwrap();
         assert_ne!(nowhere.version, empty.version, "why there is nothing is something to say");
-        assert!(empty.next(dir.path()).is_none());
+        assert!(empty.next(&*reader).is_none());
 
         let path = dir.path().join("partition-0.json");
         let put = |json: &[u8]| crate::output::write(&path, json).unwrap();
         put(&Checkpoint::empty(0, 1).to_json());
-        let one = empty.next(dir.path()).unwrap();
+        let one = empty.next(&*reader).unwrap();
         assert_ne!(one.version, empty.version);
-        assert!(one.next(dir.path()).is_none());
+        assert!(one.next(&*reader).is_none());
 
         put(&Checkpoint::empty(0, 1).to_json());
-        let same = one.next(dir.path()).unwrap();
+        let same = one.next(&*reader).unwrap();
         assert_eq!(same.version, one.version, "another file with the same bytes");
 
         put(&Checkpoint::empty(0, 2).to_json());
-        let other = same.next(dir.path()).unwrap();
+        let other = same.next(&*reader).unwrap();
         assert_ne!(other.version, one.version);
 
         put(b"{");
-        let broken = other.next(dir.path()).unwrap();
+        let broken = other.next(&*reader).unwrap();
         assert!(broken.partitions[&0].facts.durable.is_err());
         assert_ne!(broken.version, other.version);
     }

@@ -22,6 +22,9 @@ const TAKE_BACK_AFTER: Duration = Duration::from_secs(5);
 /// How often it is tried to claim a partition that its former owner still holds.
 const HELD_CHECK_EVERY: Duration = Duration::from_millis(50);
 
+/// The same while the store is away.
+const STORE_AWAY_CHECK_EVERY: Duration = Duration::from_secs(1);
+
 /// How often the files are checked of a partition that had to be left alone.
 const REFUSED_CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,7 @@ impl Consumer<'_> {
         refuse_other_log(self.settings, self.store, &self.kafka)?;
         refuse_repartitioned(self.settings, self.store, &self.kafka)?;
         self.settle_place()?;
+        self.store_contact.answered();
         let Some(partitions) = &self.settings.partitions else { return Ok(self.kafka.reader.subscribe()?) };
         let has = self.kafka.identity.topic.partitions;
         if let Some(&partition) = partitions.iter().find(|partition| **partition >= has) {
@@ -39,12 +43,23 @@ impl Consumer<'_> {
         }
         // Before the first is claimed: a file that can't be read must cost no living owner another partition.
         for &partition in partitions {
-            self.store.check(partition)?;
+            self.store.check(partition).map_err(Interrupt::of_store)?;
         }
         for &partition in partitions {
-            self.claim(partition, self.take_over)?;
+            match self.claim(partition, self.take_over) {
+                Err(StoreError::Away { reason, .. }) => self.await_store(partition, reason),
+                claimed => claimed?,
+            }
         }
         Ok(())
+    }
+
+    /// Claims it again once the store answers.
+    fn await_store(&mut self, number: i32, reason: String) {
+        let now = Instant::now();
+        self.store_contact.failed(now, || reason);
+        let force = (self.take_over && self.settings.partitions.is_some()).then_some(now);
+        self.awaited.insert(number, Awaited { from: now + STORE_AWAY_CHECK_EVERY, force, refused: None });
     }
 
     fn claim(&mut self, partition: i32, take_over: bool) -> Result<(), StoreError> {
@@ -132,16 +147,21 @@ impl Consumer<'_> {
                 self.awaited.insert(number, awaited);
                 continue;
             }
-            let files = || self.store.version(number);
+            let files = || self.store.reader().version(number);
             if awaited.refused.as_ref().is_some_and(|refused| *refused == files()) {
                 self.awaited.insert(number, Awaited { from: now + REFUSED_CHECK_EVERY, ..awaited });
                 continue;
             }
             let take_over = awaited.force.is_some_and(|force| now >= force);
             match self.claim(number, take_over) {
-                Ok(()) => {}
-                Err(StoreError::Held { .. }) => {
-                    self.awaited.insert(number, Awaited { from: now + HELD_CHECK_EVERY, ..awaited });
+                Ok(()) => self.store_contact.answered(),
+                Err(StoreError::Held { .. }) if self.settings.partitions.is_none() => {
+                    let every = if self.store.is_remote() { HELD_CHECK_EVERY * 10 } else { HELD_CHECK_EVERY };
+                    self.awaited.insert(number, Awaited { from: now + every, ..awaited });
+                }
+                Err(StoreError::Away { reason, .. }) => {
+                    self.store_contact.failed(now, || reason);
+                    self.awaited.insert(number, Awaited { from: now + STORE_AWAY_CHECK_EVERY, ..awaited });
                 }
                 Err(error) => self.fail(number, error.into())?,
             }
@@ -223,6 +243,12 @@ impl Consumer<'_> {
         let (is_begun, is_resumed) = (how == How::Begin, matches!(how, How::Resume(_) | How::ResumeWith(_)));
         let (log, checkpoint) = match open(how, &mut *claim, loaded, &facts.log) {
             Ok(opened) => opened,
+            Err(StoreError::Away { reason, .. }) => {
+                // What may have landed is found by the next claim.
+                drop(claim);
+                self.await_store(number, reason);
+                return Ok(());
+            }
             Err(error) => return Ok(self.fail(number, error.into())?),
         };
         if !is_resumed {
@@ -283,7 +309,7 @@ impl Consumer<'_> {
                 tracing::error!(hint = error.hint(), "partition {number} is left alone: {}", fact(&error));
             }
             self.failures.insert(number, error);
-            let refused = Some(self.store.version(number));
+            let refused = Some(self.store.reader().version(number));
             let from = Instant::now() + REFUSED_CHECK_EVERY;
             self.awaited.insert(number, Awaited { from, force: None, refused });
         }

@@ -112,7 +112,7 @@ pub(super) fn refuse_other_log(
     if settings.policy.accept_new_log {
         return Ok(());
     }
-    let logs = store.logs();
+    let logs = store.reader().logs().map_err(Interrupt::of_store)?;
     let Some(log) = logs.iter().find(|log| (&log.cluster_id, &log.topic) != (cluster_id, topic)) else {
         return Ok(());
     };
@@ -134,12 +134,12 @@ pub(super) fn refuse_repartitioned(
     settings: &Settings,
     store: &dyn Store,
     kafka: &Kafka,
-) -> Result<(), PipelineError> {
+) -> Result<(), Interrupt> {
     let Topic { id, partitions: now } = &kafka.identity.topic;
     if settings.policy.allow_repartition {
         return Ok(());
     }
-    let logs = store.logs();
+    let logs = store.reader().logs().map_err(Interrupt::of_store)?;
     match logs.iter().find(|log| log.topic_id == *id && log.partitions != *now) {
         None => Ok(()),
         Some(log) => Err(PipelineError::Repartitioned {
@@ -148,6 +148,7 @@ pub(super) fn refuse_repartitioned(
             before: log.partitions,
             now: *now,
             recover: settings.recover_command(None),
-        }),
+        }
+        .into()),
     }
 }

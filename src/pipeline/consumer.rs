@@ -23,7 +23,7 @@ use crate::failure::{Failure, fact};
 use crate::kafka::{Item, KafkaError, POLL_TIMEOUT, Received};
 use crate::report::{Decoder, RejectReason};
 use crate::stop::Stop;
-use crate::store::{Owner, Paths, Store, StoreError};
+use crate::store::{Owner, Store, StoreError};
 
 /// How soon the consumer sees that a checkpoint in flight is durable, or a request is answered, if no records come.
 const PENDING_CHECK_EVERY: Duration = Duration::from_millis(5);
@@ -79,6 +79,8 @@ pub(super) struct Consumer<'a> {
     pub pace: Pace,
     pub log_checked: Instant,
     pub contact: Contact,
+    /// The same of an object store.
+    pub store_contact: Contact,
     pub counters: Counters,
     /// Of partitions that were let go when it reconnected.
     pub progress: BTreeMap<i32, Progress>,
@@ -117,6 +119,7 @@ impl<'a> Consumer<'a> {
             return Ok(None);
         };
         let now = Instant::now();
+        let pace = Pace::new(settings.checkpoint_every, settings.stall_after, now);
         let kafka = Kafka::new(settings, clients, identity)?;
         kafka.warn_of_removal(settings);
         Ok(Some(Consumer {
@@ -133,9 +136,10 @@ impl<'a> Consumer<'a> {
             owners: BTreeMap::new(),
             take_over: settings.take_over,
             writing: None,
-            pace: Pace::new(settings.checkpoint_every, settings.stall_after, now),
+            pace: if store.is_remote() { pace.with_requests() } else { pace },
             log_checked: now,
             contact,
+            store_contact: Contact::with_store(),
             counters: Counters::default(),
             progress: BTreeMap::new(),
             truncations: BTreeMap::new(),
@@ -321,7 +325,7 @@ impl<'a> Consumer<'a> {
             tracing::warn!(
                 hint = (reason == RejectReason::OtherStation).then_some(OTHER_STATION_HINT),
                 "partition {number}: the record at offset {offset} is rejected ({reason}) and kept in {}; further ones are kept there without a warning",
-                Paths::new(&self.settings.dir, number).rejected().display()
+                self.store.rejected_path(number).display()
             );
         }
     }
@@ -375,7 +379,7 @@ impl<'a> Consumer<'a> {
         }
         let now = Instant::now();
         self.unassigned_since = Some(now);
-        let is_free = |partition| self.store.is_free(partition);
+        let is_free = |partition| self.store.living_owner(partition).is_none();
         let is_forgotten = (0..self.kafka.identity.topic.partitions).all(is_free);
         if is_forgotten {
             self.unassigned_max = (self.unassigned_max * 2).min(UNASSIGNED_MAX);
@@ -415,7 +419,9 @@ impl<'a> Consumer<'a> {
 
     /// Writes the status of each partition, and warns of leaders that do not answer.
     pub(super) fn write_status(&mut self, is_stopped: bool) -> Result<(), PipelineError> {
-        self.finish_writing()?;
+        if is_stopped || !self.store.is_remote() {
+            self.finish_writing()?;
+        }
         self.keep_place();
         let elapsed = std::mem::replace(&mut self.status_written, Instant::now()).elapsed();
         self.counters.broker_errors += self.kafka.reader.take_error_count();
@@ -440,7 +446,7 @@ impl<'a> Consumer<'a> {
             note(number, &obstacle, opening.write_status(self.settings, moment, &obstacle));
         }
         for (&number, partition) in &mut self.owned {
-            let obstacle = obstacle(&self.contact, &self.kafka, number, partition);
+            let obstacle = obstacle(&self.contact, &self.store_contact, &self.kafka, number, partition);
             if !matches!(obstacle, Obstacle::Kafka(_)) {
                 partition.progress().note_high_watermark(self.kafka.reader.high_watermark(number));
             }
@@ -462,6 +468,9 @@ impl<'a> Consumer<'a> {
     /// Drops what is not durable and connects to the brokers again. `false`: the process is to stop.
     fn reconnect(&mut self, why: &Reconnect) -> Result<bool, PipelineError> {
         why.report();
+        if let Reconnect::StoreAway(StoreError::Away { reason, .. }) = why {
+            self.store_contact.failed(Instant::now(), || reason.clone());
+        }
         self.finish_writing()?;
         // Many that follow one another write their statuses all the same.
         if self.status_written.elapsed() >= STATUS_EVERY {
@@ -531,9 +540,18 @@ impl<'a> Consumer<'a> {
 }
 
 /// Why no records of a partition arrive, the cause that concerns most first.
-fn obstacle(contact: &Contact, kafka: &Kafka, number: i32, partition: &Partition) -> Obstacle {
+fn obstacle(
+    contact: &Contact,
+    store_contact: &Contact,
+    kafka: &Kafka,
+    number: i32,
+    partition: &Partition,
+) -> Obstacle {
     if let Some(cause) = contact.obstacle() {
         return Obstacle::Kafka(cause.to_owned());
+    }
+    if let Some(cause) = store_contact.obstacle() {
+        return Obstacle::Store(cause.to_owned());
     }
     if let Some(cause) = kafka.reader.obstacle(number) {
         return Obstacle::Leader(cause.to_owned());

@@ -13,6 +13,7 @@ pub(super) const REPORT_AFTER: Duration = Duration::from_millis(900);
 /// Whether any broker answers.
 #[derive(Default)]
 pub(super) struct Contact {
+    who: &'static str,
     pub has_been: bool,
     away_since: Option<Instant>,
     is_reported: bool,
@@ -26,7 +27,12 @@ pub(super) struct Contact {
 
 impl Contact {
     pub(super) fn new(board: &Board) -> Contact {
-        Contact { board: board.clone(), ..Contact::default() }
+        Contact { who: "Kafka", board: board.clone(), ..Contact::default() }
+    }
+
+    /// The same of an object store.
+    pub(super) fn with_store() -> Contact {
+        Contact { who: "the object store", ..Contact::default() }
     }
 
     pub(super) fn answered(&mut self) {
@@ -34,7 +40,7 @@ impl Contact {
         self.away_since = None;
         self.set_obstacle(None);
         if std::mem::take(&mut self.is_reported) {
-            note!("Kafka answers again");
+            note!("{} answers again", self.who);
         }
     }
 
@@ -44,7 +50,7 @@ impl Contact {
         if since.elapsed() < REPORT_AFTER {
             return;
         }
-        let obstacle = format!("Kafka does not answer ({})", reason());
+        let obstacle = format!("{} does not answer ({})", self.who, reason());
         if !std::mem::replace(&mut self.is_reported, true) {
             tracing::warn!(hint = hint_for(&obstacle), "{obstacle}; waiting for it");
         }

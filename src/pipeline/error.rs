@@ -125,6 +125,9 @@ impl PipelineError {
                     | StoreError::NoDir { .. }
                     | StoreError::DirGone { .. }
                     | StoreError::Evicted { .. }
+                    | StoreError::Denied { .. }
+                    | StoreError::Racy { .. }
+                    | StoreError::BadUrl { .. }
             ),
             PipelineError::Gap { .. }
             | PipelineError::Truncated { .. }

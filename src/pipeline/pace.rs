@@ -23,10 +23,15 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 /// The time for requests counts as work up to here; the rest was waiting for the brokers.
 const ASKING_MAX: Duration = Duration::from_millis(10);
 
+/// The time from checkpoint to checkpoint in an object store. docs/OBJECT-STORE.md has what that costs.
+const REQUESTS_EVERY: Duration = Duration::from_secs(5);
+
 /// When the next checkpoint is due: at once, as long as checkpoints take a small share of the time and of the disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     every: Option<Duration>,
+    /// The shortest time from one to the next, unless `every` says another.
+    wait_min: Duration,
     wait_max: Duration,
     is_busy: bool,
     /// Since when, and for how long there is none: as long as records wait, and when none do.
@@ -41,12 +46,18 @@ impl Pace {
     pub(super) fn new(every: Option<Duration>, stall_after: Duration, now: Instant) -> Self {
         Pace {
             every,
+            wait_min: Duration::ZERO,
             wait_max: WAIT_MAX.min(stall_after * 2 / 3),
             is_busy: false,
             since: now,
             wait: (every.unwrap_or_default(), every.unwrap_or_default()),
             ahead: (BYTES_AHEAD_MAX, now),
         }
+    }
+
+    /// The same of a store that has a price for each request.
+    pub(super) fn with_requests(self) -> Pace {
+        Pace { wait_min: REQUESTS_EVERY, ..self }
     }
 
     /// Whether there are more records than come of themselves.
@@ -82,7 +93,7 @@ impl Pace {
         let cost = asking.min(ASKING_MAX) + writing;
         let wait = |share: u32, kept: f64| {
             let for_disk = Duration::from_secs_f64((kept - ahead).max(0.0) / BYTES_PER_SECOND);
-            (cost * (share - 1)).max(for_disk).min(self.wait_max)
+            (cost * (share - 1)).max(for_disk).min(self.wait_max).max(self.wait_min)
         };
         self.wait = match self.every {
             Some(every) => (every, every),
@@ -190,6 +201,18 @@ mod tests {
         assert!((3..6).contains(&checkpoints), "{checkpoints}");
         pace.set_busy(false);
         assert!(pace.until_due(now) <= 63 * MS, "{:?}", pace.until_due(now));
+    }
+
+    #[test]
+    fn requests_that_have_a_price_are_seconds_apart() {
+        let start = Instant::now();
+        let mut pace = Pace::new(None, STALL_AFTER, start).with_requests();
+        assert!(pace.is_due(start), "the first one is due at once");
+        pace.wrote(start, MS, MS, &[1000]);
+        assert_eq!(pace.until_due(start), REQUESTS_EVERY);
+        let mut pace = Pace::new(Some(MS), STALL_AFTER, start).with_requests();
+        pace.wrote(start, MS, MS, &[1000]);
+        assert_eq!(pace.until_due(start), MS, "the user says so");
     }
 
     #[test]

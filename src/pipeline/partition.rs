@@ -7,13 +7,13 @@ use almanac_core::place::Place;
 use super::jumps::Jumps;
 use super::progress::{Moment, Obstacle, Progress, Seen, Tally, timestamp};
 use super::trust::Reconnect;
-use super::writing::{Write, Written};
+use super::writing::{Taken, Write, Written};
 use crate::checkpoint::{Checkpoint, Outcome};
 use crate::kafka::{Position, Records, Refused, StartAt};
 use crate::report::{Decoder, RejectReason};
 use crate::stats::Statistics;
 use crate::status::{Board, Durable};
-use crate::store::{Claim, LeaderEpoch, Log, Rejected, StoreError};
+use crate::store::{Claim, LeaderEpoch, Log, Owner, Rejected, StoreError};
 
 /// Rejected records kept in memory, in bytes, before a checkpoint is due whatever the pace.
 const REJECTED_BYTES_MAX: usize = 8 << 20;
@@ -22,6 +22,9 @@ pub(super) struct Partition {
     number: i32,
     /// None while a checkpoint is in flight.
     claim: Option<Box<dyn Claim>>,
+    owner: Owner,
+    /// Whether the store was away during the last write: the claim still has what it may not have got.
+    is_unsure: bool,
     log: Log,
     checkpoint: Checkpoint,
     is_dirty: bool,
@@ -65,6 +68,8 @@ impl Partition {
         log.leader_epochs.retain(|epoch| epoch.first_offset < checkpoint.offset);
         Partition {
             number: claim.partition(),
+            owner: claim.owner().clone(),
+            is_unsure: false,
             claim: Some(claim),
             is_log_dirty: log.leader_epochs.len() < noted,
             log,
@@ -295,7 +300,7 @@ impl Partition {
     }
 
     pub(super) fn is_dirty(&self) -> bool {
-        self.is_dirty
+        self.is_dirty || self.is_unsure
     }
 
     /// Whether a checkpoint is due for the memory that waits for it.
@@ -306,19 +311,22 @@ impl Partition {
     /// Gives away what has been taken and is not durable, to be written while the fold goes on. Nothing where there is
     /// nothing, or the former checkpoint is still in flight.
     pub(super) fn hand_over(&mut self) -> Option<Write> {
-        if !self.is_dirty || self.is_held_back() {
+        if !self.is_ready() {
             return None;
         }
         let claim = self.claim.take()?;
+        if self.is_unsure {
+            return Some(Write { claim, taken: None });
+        }
         self.is_dirty = false;
         self.rejected_bytes = 0;
         self.rejected_in_flight += self.rejected.len() as u64;
-        Some(Write {
-            claim,
+        let taken = Taken {
             checkpoint: self.checkpoint.clone(),
             rejected: std::mem::take(&mut self.rejected),
             log: std::mem::take(&mut self.is_log_dirty).then(|| self.log.clone()),
-        })
+        };
+        Some(Write { claim, taken: Some(taken) })
     }
 
     /// Lets it have no checkpoint before this time, or lets it have one again.
@@ -332,13 +340,14 @@ impl Partition {
 
     /// Whether it has taken anything that may be tried to be made durable now.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_dirty && !self.is_held_back()
+        self.is_dirty() && !self.is_held_back()
     }
 
     /// Takes in what became of it. Says how many bytes the checkpoint has.
     pub(super) fn take_back(&mut self, written: Written) -> Result<u64, StoreError> {
         let Written { claim, durable, took, at } = written;
         self.claim = Some(claim);
+        self.is_unsure = durable.as_ref().is_err_and(StoreError::is_away);
         self.durable = durable?;
         self.tally.last_durable = Some(timestamp(at));
         self.tally.checkpoint_seconds = took.as_secs_f64();
@@ -351,21 +360,20 @@ impl Partition {
         &mut self.progress
     }
 
-    /// Shows the status on the board, then writes it. Not while its checkpoint is in flight.
+    /// Shows the status on the board, then writes it, unless its checkpoint is in flight.
     pub(super) fn write_status(
         &mut self,
         moment: Moment,
         obstacle: &Obstacle,
         board: &Board,
     ) -> Result<(), StoreError> {
-        let Some(claim) = &mut self.claim else { return Ok(()) };
         let position = self.checkpoint.offset;
-        let (durable, progress, owner) = (&self.durable, &self.progress, claim.owner());
+        let (durable, progress, owner) = (&self.durable, &self.progress, &self.owner);
         let seen =
             Seen { partition: self.number, topic: &self.log.topic, position, durable, progress, owner };
         let status = self.tally.status(&seen, moment, obstacle);
         board.show(&status, self.durable);
-        claim.set_status(&status)
+        self.claim.as_mut().map_or(Ok(()), |claim| claim.set_status(&status))
     }
 }
 

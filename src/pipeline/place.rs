@@ -17,12 +17,13 @@ impl Consumer<'_> {
     pub(super) fn settle_place(&mut self) -> Result<(), Interrupt> {
         let topic_id = &self.kafka.identity.topic.id;
         let named = self.settings.station.clone();
-        let mut place = self.store.place(topic_id)?;
+        let mut place = self.store.place(topic_id).map_err(Interrupt::of_store)?;
         if place.is_none()
             && let Some(station) =
                 named.clone().map_or_else(|| self.former_station(), |named| Ok(Some(named)))?
         {
-            place = Some(self.store.decide_place(topic_id, &Place::of(station))?);
+            let decided = self.store.decide_place(topic_id, &Place::of(station));
+            place = Some(decided.map_err(Interrupt::of_store)?);
         }
         self.decoder = place.map_or_else(Decoder::default, |place| Decoder::of(&place.station));
         match (self.decoder.station(), named) {
@@ -38,9 +39,9 @@ impl Consumer<'_> {
     /// It is none where nothing was counted.
     fn former_station(&self) -> Result<Option<String>, Interrupt> {
         let (topic, mut has_counted) = (&self.settings.topic, false);
-        for number in self.store.partitions()? {
+        for number in self.store.reader().partitions().map_err(Interrupt::of_store)? {
             // One that can't be read is refused when it is claimed.
-            let Ok(loaded) = self.store.load(number) else { continue };
+            let Ok(loaded) = self.store.reader().load(number) else { continue };
             let (Some(log), Some(checkpoint)) = (loaded.log, loaded.checkpoint) else { continue };
             if log.topic_id != self.kafka.identity.topic.id || checkpoint.statistics.is_empty() {
                 continue;
@@ -77,7 +78,8 @@ impl Consumer<'_> {
         for record in records.flatten().filter(|record| record.offset >= next_offset) {
             if let Ok((_, station)) = self.decoder.decode_with_station(record.value) {
                 let place = Place::of(station);
-                let place = self.store.decide_place(&self.kafka.identity.topic.id, &place)?;
+                let decided = self.store.decide_place(&self.kafka.identity.topic.id, &place);
+                let place = decided.map_err(Interrupt::of_store)?;
                 self.decoder = Decoder::of(&place.station);
                 return Ok(());
             }

@@ -94,6 +94,8 @@ pub(super) enum Obstacle {
     None,
     /// No broker answers, or the topic is not there.
     Kafka(String),
+    /// The object store does not answer.
+    Store(String),
     /// The partition's leader does not answer.
     Leader(String),
     /// An open transaction holds back its records.
@@ -104,7 +106,10 @@ impl Obstacle {
     pub(super) fn cause(&self) -> Option<&str> {
         match self {
             Obstacle::None => None,
-            Obstacle::Kafka(cause) | Obstacle::Leader(cause) | Obstacle::Transaction(cause) => Some(cause),
+            Obstacle::Kafka(cause)
+            | Obstacle::Store(cause)
+            | Obstacle::Leader(cause)
+            | Obstacle::Transaction(cause) => Some(cause),
         }
     }
 }
@@ -143,7 +148,7 @@ impl Tally {
             topic: (*topic).to_owned(),
             state: match (obstacle, progress.is_stalled) {
                 _ if is_stopped => State::Stopped,
-                (Obstacle::Kafka(_), _) => State::Waiting,
+                (Obstacle::Kafka(_) | Obstacle::Store(_), _) => State::Waiting,
                 (_, true) => State::Stalled,
                 (Obstacle::Leader(_) | Obstacle::Transaction(_), false) => State::Waiting,
                 (Obstacle::None, false) => State::Running,
@@ -168,6 +173,7 @@ impl Tally {
             broker_errors: counters.broker_errors,
             waiting_for: obstacle.cause().filter(|_| !is_stopped).map(str::to_owned),
             owner: (*owner).clone(),
+            written_every: None,
             written: rfc3339(jiff::Timestamp::now()),
         }
     }

@@ -9,7 +9,7 @@ use super::error::PipelineError;
 use super::facts::{Clients, Question};
 use super::open::open;
 use super::settings::{OnGap, Settings};
-use super::trust::Interrupt;
+use super::trust::{Interrupt, Reconnect};
 use crate::checkpoint::Checkpoint;
 use crate::kafka::{Item, KafkaError, Position, Received, SHORT_REQUEST_TIMEOUT, StartAt};
 use crate::stop::Stop;
@@ -57,12 +57,17 @@ pub fn recover(
         match refuse_other_log(settings, store, &kafka) {
             Ok(()) => break,
             Err(Interrupt::Fail(error)) => return Err(error),
+            Err(Interrupt::Reconnect(Reconnect::StoreAway(error))) => return Err(error.into()),
             Err(Interrupt::Reconnect(_)) if stop.wait(ASK_EVERY) => return Ok(()),
             Err(Interrupt::Reconnect(_)) => {}
         }
     }
-    refuse_repartitioned(settings, store, &kafka)?;
-    let all = store.partitions()?;
+    match refuse_repartitioned(settings, store, &kafka) {
+        Err(Interrupt::Fail(error)) => return Err(error),
+        Err(Interrupt::Reconnect(Reconnect::StoreAway(error))) => return Err(error.into()),
+        Err(Interrupt::Reconnect(_)) | Ok(()) => {}
+    }
+    let all = store.reader().partitions()?;
     let partitions = settings.partitions.as_ref().unwrap_or(&all);
     if let Some(&partition) = partitions.iter().find(|partition| **partition >= has) {
         let topic = settings.topic.clone();
@@ -94,7 +99,7 @@ struct Recovery<'a> {
 impl Recovery<'_> {
     fn recover(&mut self, partition: i32) -> Result<Recovered, PipelineError> {
         let nothing = Recovered { partition, done: None, offset: None };
-        let loaded = self.store.load(partition)?;
+        let loaded = self.store.reader().load(partition)?;
         let identity = &self.kafka.identity;
         let is_of_topic =
             |log: &Log| (&log.cluster_id, &log.topic) == (&identity.cluster_id, &self.settings.topic);

@@ -9,10 +9,13 @@ use super::partition::Partition;
 use super::trust::{Interrupt, Reconnect, Said, Trust, trust};
 use super::writing::{Done, Write, Writing, write_all};
 use crate::kafka::{KafkaError, SHORT_REQUEST_TIMEOUT};
-use crate::store::LeaderEpoch;
+use crate::store::{LeaderEpoch, StoreError};
 
 /// When a checkpoint is tried again that could not be confirmed.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// When a store that was away is sent a checkpoint again.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How often the brokers are asked whether a quiet topic is still the same: sooner while none answers, as the user waits to
 /// hear of it.
@@ -26,14 +29,16 @@ impl Consumer<'_> {
     pub(super) fn save_if_due(&mut self) -> Result<(), Interrupt> {
         let is_catching_up = self.is_catching_up();
         self.pace.set_busy(is_catching_up);
-        if !is_catching_up || self.writing.as_ref().is_some_and(|(writing, _)| writing.is_over()) {
+        // A network is not waited for, as a rebalance may come, or a signal.
+        let goes_on = is_catching_up || self.store.is_remote();
+        if !goes_on || self.writing.as_ref().is_some_and(|(writing, _)| writing.is_over()) {
             self.finish_writing()?;
         }
         let is_due = self.pace.is_due(Instant::now()) && self.owned.values().any(Partition::is_ready);
         if !is_due || self.writing.is_some() {
             return Ok(());
         }
-        if !is_catching_up {
+        if !goes_on {
             return self.save(false);
         }
         // Records wait: what comes while it is written is of the next checkpoint.
@@ -62,8 +67,9 @@ impl Consumer<'_> {
             self.save(true)?;
         }
         if self.is_dirty() {
+            let who = if self.store_contact.is_answering() { "no broker" } else { "no object store" };
             tracing::warn!(
-                "no broker answered, so what came after the last checkpoint is not durable; the next start reads it again"
+                "{who} answered, so what came after the last checkpoint is not durable; the next start reads it again"
             );
         }
         Ok(())
@@ -227,9 +233,9 @@ impl Consumer<'_> {
     }
 
     fn take_back(&mut self, asking: Duration, done: Done) -> Result<(), PipelineError> {
-        let (mut files, mut failures) = (Vec::new(), Vec::new());
+        let (mut files, mut failures, mut is_away) = (Vec::new(), Vec::new(), false);
         for written in done.written {
-            let number = written.claim.partition();
+            let (number, began) = (written.claim.partition(), written.at - written.took);
             let Some(partition) = self.owned.get_mut(&number) else { continue };
             match partition.take_back(written) {
                 Ok(bytes) => {
@@ -237,11 +243,19 @@ impl Consumer<'_> {
                     // The log beyond the checkpoint could be read.
                     self.truncations.remove(&number);
                 }
+                Err(StoreError::Away { reason, .. }) => {
+                    partition.hold_until(Some(Instant::now() + STORE_RETRY_AFTER));
+                    self.store_contact.failed(began, || reason);
+                    is_away = true;
+                }
                 Err(error) => failures.push((number, error)),
             }
         }
         if files.is_empty() && failures.is_empty() {
             return Ok(());
+        }
+        if !files.is_empty() && !is_away {
+            self.store_contact.answered();
         }
         self.pace.wrote(done.at, asking, done.took, &files);
         failures.into_iter().try_for_each(|(number, error)| self.fail(number, error.into()))

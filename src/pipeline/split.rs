@@ -50,15 +50,16 @@ impl SplitWatch {
 
     /// Reads what other owners have changed. A file that can't be read is reported by its owner.
     fn load_others(&mut self, store: &dyn Store, topic_id: &str, owned: &BTreeMap<i32, Partition>) {
-        let mut numbers = store.partitions().unwrap_or_default();
+        let mut numbers = store.reader().partitions().unwrap_or_default();
         numbers.retain(|number| !owned.contains_key(number));
         self.others.retain(|number, _| numbers.contains(number));
         for number in numbers {
-            let version = store.version(number);
+            let version = store.reader().version(number);
             if self.others.get(&number).is_some_and(|(known, _)| *known == version) {
                 continue;
             }
-            let Ok(Loaded { log: Some(log), checkpoint: Some(checkpoint) }) = store.load(number) else {
+            let Ok(Loaded { log: Some(log), checkpoint: Some(checkpoint) }) = store.reader().load(number)
+            else {
                 continue;
             };
             if log.topic_id == topic_id {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::PipelineError;
 use crate::kafka::KafkaError;
+use crate::store::StoreError;
 
 /// The brokers' answer to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,6 +82,9 @@ pub(super) enum Reconnect {
     /// The group's leader may have asked a broker that did not know the topic, and librdkafka does not ask again.
     #[error("the group has assigned no partition to this member, although some have no owner; joining again")]
     Unassigned,
+    /// Before any partition was claimed.
+    #[error("{0}")]
+    StoreAway(StoreError),
 }
 
 impl Reconnect {
@@ -91,6 +95,7 @@ impl Reconnect {
             | Reconnect::AnswersDiffer { .. }
             | Reconnect::ClusterUnknown
             | Reconnect::NotStarted(_)
+            | Reconnect::StoreAway(_)
             | Reconnect::EpochRefused(_) => tracing::debug!("{self}"),
             Reconnect::LogDoubtful(error) if error.is_unknown_topic() => tracing::debug!("{self}"),
             Reconnect::Jump { .. } | Reconnect::UnknownEpoch { .. } => tracing::info!("{self}"),
@@ -105,7 +110,9 @@ impl Reconnect {
     /// How long to let the brokers settle before.
     pub(super) fn pause(&self) -> Duration {
         match self {
-            Reconnect::PastTheEnd { .. } | Reconnect::Full => Duration::from_secs(1),
+            Reconnect::PastTheEnd { .. } | Reconnect::Full | Reconnect::StoreAway(_) => {
+                Duration::from_secs(1)
+            }
             Reconnect::LogDoubtful(error) if !error.is_unknown_topic() => Duration::from_secs(1),
             _ => Duration::from_millis(50),
         }
@@ -121,6 +128,16 @@ pub(super) enum Interrupt {
 impl<E: Into<PipelineError>> From<E> for Interrupt {
     fn from(error: E) -> Self {
         Interrupt::Fail(error.into())
+    }
+}
+
+impl Interrupt {
+    /// A store that is away is waited for.
+    pub(super) fn of_store(error: StoreError) -> Interrupt {
+        match error.is_away() {
+            true => Reconnect::StoreAway(error).into(),
+            false => error.into(),
+        }
     }
 }
 

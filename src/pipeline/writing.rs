@@ -15,6 +15,12 @@ const WRITERS_MAX: usize = 8;
 /// One checkpoint to write, with the claim, which comes back when it is durable.
 pub(super) struct Write {
     pub claim: Box<dyn Claim>,
+    /// None: what the claim still has is sent again.
+    pub taken: Option<Taken>,
+}
+
+/// What a partition has taken up to then.
+pub(super) struct Taken {
     pub checkpoint: Checkpoint,
     pub rejected: Vec<Rejected>,
     /// If it has leader epochs that are new to `log.json`.
@@ -33,9 +39,12 @@ pub(super) struct Written {
 impl Write {
     pub(super) fn run(mut self) -> Written {
         let start = Instant::now();
-        let change =
-            Change { checkpoint: &self.checkpoint, rejected: &self.rejected, log: self.log.as_ref() };
-        let durable = self.claim.replace(&change);
+        let durable = match &self.taken {
+            Some(Taken { checkpoint, rejected, log }) => {
+                self.claim.replace(&Change { checkpoint, rejected, log: log.as_ref() })
+            }
+            None => self.claim.retry(),
+        };
         let at = Instant::now();
         Written { claim: self.claim, durable, took: at - start, at }
     }
@@ -128,7 +137,7 @@ mod tests {
             let (claim, _) = LocalClaim::new(dir, partition, false).unwrap();
             let claim = Box::new(claim);
             let checkpoint = Checkpoint::empty(partition, 7);
-            Write { claim, checkpoint, rejected: Vec::new(), log: None }
+            Write { claim, taken: Some(Taken { checkpoint, rejected: Vec::new(), log: None }) }
         };
         (0..PARTITIONS).map(claim).collect()
     }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::files::{read_plain, write_whole};
+use super::object;
+use super::paths::is_url;
 use crate::text::to_json;
 
 const NAME: &str = "up.json";
@@ -35,10 +37,16 @@ impl Begun {
     }
 }
 
+/// Where DIR has the file.
+pub fn private_dir(dir: &Path) -> PathBuf {
+    if is_url(dir) { dir.to_owned() } else { dir.join(".almanac") }
+}
+
 /// All that are noted there.
 pub fn begun_in(dir: &Path) -> Result<Vec<Begun>, StoreError> {
     let path = file_in(dir);
-    let Some(bytes) = read_plain(&path, BYTES_MAX)? else { return Ok(Vec::new()) };
+    let bytes = if is_url(dir) { object::get(&path)? } else { read_plain(&path, BYTES_MAX)? };
+    let Some(bytes) = bytes else { return Ok(Vec::new()) };
     serde_json::from_slice(&bytes).map_err(|error| StoreError::unreadable(&path, error))
 }
 
@@ -48,6 +56,9 @@ pub fn note_begun(dir: &Path, begun: &Begun) -> Result<(), StoreError> {
     all.retain(|other| !other.is_about(&begun.cluster_id, &begun.topic));
     all.push(begun.clone());
     let json = to_json(&all);
+    if is_url(dir) {
+        return object::put(&file_in(dir), json.as_bytes());
+    }
     write_whole(&file_in(dir), json.as_bytes())
 }
 

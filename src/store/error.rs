@@ -33,6 +33,22 @@ pub enum StoreError {
     #[error("there is no directory {}", dir.display())]
     NoDir { dir: PathBuf },
 
+    /// An object store that may answer later.
+    #[error("the object store of {} does not answer: {reason}", url.display())]
+    Away { url: PathBuf, reason: String },
+
+    #[error("the object store refused {}: {reason}", url.display())]
+    Denied { url: PathBuf, reason: String },
+
+    #[error("{}: {reason}", url.display())]
+    BadUrl { url: PathBuf, reason: String },
+
+    #[error(
+        "the object store of {} lets two conditional writes win: {reason}; nothing can be counted exactly once there",
+        url.display()
+    )]
+    Racy { url: PathBuf, reason: String },
+
     #[error("can't {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
@@ -53,6 +69,17 @@ impl Failure for StoreError {
                                               partition's checkpoint with it, to count again"
                 .to_owned(),
             StoreError::NoDir { .. } => "'almanac consumer' makes it; --dir names another".to_owned(),
+            StoreError::Away { .. } => {
+                "check the endpoint and the network, then run the command again".to_owned()
+            }
+            StoreError::Denied { .. } => {
+                "name a bucket that is there, and give almanac the access that docs/OBJECT-STORE.md lists"
+                    .to_owned()
+            }
+            StoreError::BadUrl { .. } => "name a bucket and a prefix, as in s3://bucket/prefix".to_owned(),
+            StoreError::Racy { .. } => {
+                "use another object store; docs/OBJECT-STORE.md names some that are known to work".to_owned()
+            }
             StoreError::TakenOver { .. } | StoreError::Io { .. } => return None,
         };
         Some(hint)
@@ -62,15 +89,24 @@ impl Failure for StoreError {
         match self {
             StoreError::Held { .. } | StoreError::TakenOver { .. } => Exit::Owner,
             StoreError::Unreadable { .. } => Exit::Checkpoint,
+            StoreError::BadUrl { .. } => Exit::Usage,
             StoreError::NoDir { .. }
             | StoreError::DirGone { .. }
             | StoreError::Evicted { .. }
+            | StoreError::Away { .. }
+            | StoreError::Denied { .. }
+            | StoreError::Racy { .. }
             | StoreError::Io { .. } => Exit::Disk,
         }
     }
 }
 
 impl StoreError {
+    /// Whether the store may answer later.
+    pub fn is_away(&self) -> bool {
+        matches!(self, StoreError::Away { .. })
+    }
+
     pub(super) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
         move |source| StoreError::Io { action, path: path.to_owned(), source }
     }

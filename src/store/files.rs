@@ -67,7 +67,7 @@ pub(super) fn open_if_there(path: &Path) -> Result<Option<File>, StoreError> {
 }
 
 /// A file of lines; empty where there is none.
-pub(super) fn read_lines(path: &Path) -> Result<Box<dyn BufRead>, StoreError> {
+pub(super) fn read_lines(path: &Path) -> Result<Box<dyn BufRead + Send>, StoreError> {
     Ok(match open_if_there(path)? {
         Some(file) => Box::new(BufReader::with_capacity(LINES_BUFFER_BYTES, file)),
         None => Box::new(io::empty()),

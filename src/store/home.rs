@@ -4,11 +4,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{self as at, AtFlags, Mode, OFlags, Stat};
 
+use super::directory::Directory;
 use super::error::StoreError;
 
 /// As the umask has it.
@@ -21,7 +22,7 @@ pub struct Home(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    path: PathBuf,
+    directory: Directory,
     handle: OwnedFd,
 }
 
@@ -32,13 +33,17 @@ impl Home {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         super::files::create_dir_durably(dir)?;
         let handle = open_dir(at::CWD, dir).map_err(StoreError::io("open", dir))?;
-        let home = Home(Arc::new(Inner { path: dir.to_owned(), handle }));
+        let home = Home(Arc::new(Inner { directory: Directory(dir.to_owned()), handle }));
         home.create_dir(&dir.join(".almanac"))?;
         Ok(home)
     }
 
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.0.directory.0
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 
     /// Fails once the path DIR leads to another directory, or to none.

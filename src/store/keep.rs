@@ -1,40 +1,100 @@
 //! The verbs of a place that keeps checkpoints: claim, load, replace, start over, release, status.
 //!
-//! A local directory is the first such place. In an object store, log, offset and statistics will change in one write, so
-//! they are one [`Change`] here.
+//! A local directory is one such place, a prefix of an object store another. There log, offset and statistics change in
+//! one write, so they are one [`Change`] here.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use almanac_core::log::{Gap, Log};
 use almanac_core::owner::Owner;
 use almanac_core::place::Place;
 use almanac_core::rejected::Rejected;
+use jiff::Timestamp;
 
 use super::error::StoreError;
 use super::files::Identity;
-use super::reading::Loaded;
 use crate::checkpoint::Checkpoint;
+use crate::report::RejectReason;
 use crate::status::{Durable, Status};
+
+/// What is kept of a partition.
+#[derive(Debug)]
+pub struct Loaded {
+    pub log: Option<Log>,
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// What anyone may read of a place, without a claim.
+pub trait Reader: Debug + Send + Sync {
+    /// The partitions that have a checkpoint, in order.
+    fn partitions(&self) -> Result<Vec<i32>, StoreError>;
+
+    /// The log and the checkpoint of a partition.
+    fn load(&self, partition: i32) -> Result<Loaded, StoreError>;
+
+    /// The log only.
+    fn log(&self, partition: i32) -> Result<Option<Log>, StoreError>;
+
+    /// The checkpoint only.
+    fn checkpoint(&self, partition: i32) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// The checkpoint with its bytes, for a caller that passes them on.
+    fn load_as_is(&self, partition: i32) -> Result<Option<(Vec<u8>, Checkpoint)>, StoreError>;
+
+    /// The size of a partition's checkpoint in bytes, and when it was replaced last. `follows` a symbolic link, or looks
+    /// at the link itself.
+    fn size_and_time(&self, partition: i32, follows: bool) -> (Option<u64>, Option<Timestamp>);
+
+    /// The rejected records of a partition, one after the other. An error is the last item.
+    fn rejected(&self, partition: i32) -> Result<RejectedRecords, StoreError>;
+
+    /// Why the first record was rejected; nothing where there is none, or none that can be read.
+    fn first_reason(&self, partition: i32) -> Option<RejectReason>;
+
+    /// The last status that a consumer wrote for a partition, if there is one that can be read.
+    fn status(&self, partition: i32) -> Result<Option<Status>, StoreError>;
+
+    /// The log of each partition, if it can be read; the others are refused when their partition is claimed.
+    fn logs(&self) -> Result<Vec<Log>, StoreError>;
+
+    /// The place whose reports of this log are counted, if it is decided.
+    fn place(&self, topic_id: &str) -> Result<Option<Place>, StoreError>;
+
+    /// Differs after each change of a partition's checkpoint, log or rejected records, whoever makes it.
+    fn version(&self, partition: i32) -> Version;
+
+    /// The same of its checkpoint and its status.
+    fn version_shown(&self, partition: i32) -> Version;
+
+    /// When anything was replaced last, where that is known without a look at each partition.
+    fn changed(&self) -> Option<SystemTime>;
+
+    /// How often it may be looked at.
+    fn look_every(&self) -> Duration;
+
+    /// Whether it can be read at all.
+    fn is_readable(&self) -> bool;
+}
+
+/// See [`Reader::rejected`].
+pub type RejectedRecords = Box<dyn Iterator<Item = Result<Rejected, StoreError>> + Send>;
 
 /// A place that keeps the checkpoints of one topic.
 pub trait Store {
+    fn reader(&self) -> &dyn Reader;
+
     /// Takes the right to write a partition, and reads what is kept of it. With `take_over`, also from a living owner.
     fn claim(&self, partition: i32, take_over: bool) -> Result<(Box<dyn Claim>, Loaded), StoreError>;
 
     /// Whether a claim could read what is kept of a partition. Takes nothing, and changes nothing.
     fn check(&self, partition: i32) -> Result<(), StoreError>;
 
-    /// Reads what is kept of a partition, without a claim.
-    fn load(&self, partition: i32) -> Result<Loaded, StoreError>;
+    /// The living owner of a partition, if there is one.
+    fn living_owner(&self, partition: i32) -> Option<Owner>;
 
-    /// The partitions that have a checkpoint, in order.
-    fn partitions(&self) -> Result<Vec<i32>, StoreError>;
-
-    /// The log of each partition, if it can be read; the others are refused when their partition is claimed.
-    fn logs(&self) -> Vec<Log>;
-
-    /// Whether no living owner has a partition.
-    fn is_free(&self, partition: i32) -> bool;
-
-    /// The place whose reports of this log are counted, if it is decided.
+    /// The place whose reports of this log are counted, if it is decided, and durably.
     fn place(&self, topic_id: &str) -> Result<Option<Place>, StoreError>;
 
     /// Decides the place for good and durably, unless it is decided. Gives the place that holds then: the first one wins.
@@ -44,8 +104,11 @@ pub trait Store {
     /// power cut.
     fn complete_place(&self, topic_id: &str, place: &Place) -> Result<(), StoreError>;
 
-    /// Differs after each change of a partition's checkpoint, log or rejected records, whoever makes it.
-    fn version(&self, partition: i32) -> Version;
+    /// Where rejected records of a partition are, for warnings.
+    fn rejected_path(&self, partition: i32) -> PathBuf;
+
+    /// Whether a write waits for a network, and the store may be away.
+    fn is_remote(&self) -> bool;
 }
 
 /// The right to change what is kept of a partition, until another process takes it.
@@ -60,8 +123,12 @@ pub trait Claim: Send {
     /// How many rejected records are kept.
     fn count_rejected(&self) -> Result<u64, StoreError>;
 
-    /// Makes a change durable. A reader sees all of the old checkpoint or all of the new one.
+    /// Makes a change durable. A reader sees all of the old checkpoint or all of the new one. If the store is away
+    /// meanwhile, the claim keeps the change, and [`Claim::retry`] comes before the next one.
     fn replace(&mut self, change: &Change) -> Result<Durable, StoreError>;
+
+    /// Sends again a change that a store may not have got, as it was away.
+    fn retry(&mut self) -> Result<Durable, StoreError>;
 
     /// Replaces the log only.
     fn set_log(&mut self, log: &Log) -> Result<(), StoreError>;
@@ -91,6 +158,14 @@ pub struct Change<'a> {
     pub log: Option<&'a Log>,
 }
 
-/// See [`Store::version`].
+/// See [`Reader::version`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Version(pub(super) [Option<Identity>; 3]);
+pub struct Version(pub(super) Vec<Option<Mark>>);
+
+/// What differs when a file or an object is replaced.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Mark {
+    File(Identity),
+    #[cfg(feature = "object-store")]
+    Tag(String),
+}

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use almanac_core::log::{Gap, Log};
 use almanac_core::owner::Owner;
@@ -13,31 +13,14 @@ use serde::Serialize;
 
 use super::epoch::{Durability, Epoch, Private, name_owner, read_owner, this_process};
 use super::error::StoreError;
-use super::files::{Identity, open_if_there};
+use super::files::open_if_there;
 use super::home::Home;
-use super::keep::{Change, Claim, Store, Version};
+use super::keep::{Change, Claim, Loaded, Reader, Store};
 use super::paths::Paths;
 use super::place;
-use super::reading::{self, Loaded, count_rejected, durable_of, passed, read_checkpoint};
+use super::reading::{self, count_rejected, durable_of, passed, read_checkpoint};
 use crate::checkpoint::Checkpoint;
 use crate::status::{Durable, Status};
-
-/// Creates DIR where it is missing, so that a place that can't be written is known before anything is read.
-pub fn prepare(dir: &Path) -> Result<(), StoreError> {
-    Home::open(dir).map(drop)
-}
-
-/// An error if a living owner has one of the partitions.
-pub fn refuse_owned(dir: &Path, mut partitions: impl Iterator<Item = i32>) -> Result<(), StoreError> {
-    let home = Home::open(dir)?;
-    match partitions.find(|partition| !home.is_free(*partition)) {
-        None => Ok(()),
-        Some(partition) => {
-            let owner = read_owner(&Paths::new(dir, partition));
-            Err(StoreError::Held { partition, dir: dir.to_owned(), owner })
-        }
-    }
-}
 
 /// The right to replace a partition's checkpoint, until another process takes it.
 #[derive(Debug)]
@@ -169,6 +152,11 @@ impl LocalClaim {
 }
 
 impl Store for Home {
+    /// As of the directory that has DIR's name.
+    fn reader(&self) -> &dyn Reader {
+        self.directory()
+    }
+
     fn claim(&self, partition: i32, take_over: bool) -> Result<(Box<dyn Claim>, Loaded), StoreError> {
         let (claim, loaded) = LocalClaim::take(self, partition, take_over)?;
         Ok((Box::new(claim), loaded))
@@ -178,24 +166,14 @@ impl Store for Home {
         reading::check(self.path(), partition)
     }
 
-    fn load(&self, partition: i32) -> Result<Loaded, StoreError> {
-        reading::load(&Paths::new(self.path(), partition))
-    }
-
-    fn partitions(&self) -> Result<Vec<i32>, StoreError> {
-        reading::partitions_in(self.path())
-    }
-
-    fn logs(&self) -> Vec<Log> {
-        reading::logs_in(self.path())
-    }
-
     /// By the lock, which it takes for a moment, shared with others who look.
-    fn is_free(&self, partition: i32) -> bool {
-        match File::open(Paths::new(self.path(), partition).lock()) {
+    fn living_owner(&self, partition: i32) -> Option<Owner> {
+        let paths = Paths::new(self.path(), partition);
+        let is_free = match File::open(paths.lock()) {
             Ok(lock) => lock.try_lock_shared().is_ok(),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-        }
+        };
+        (!is_free).then(|| read_owner(&paths))
     }
 
     fn place(&self, topic_id: &str) -> Result<Option<Place>, StoreError> {
@@ -210,9 +188,12 @@ impl Store for Home {
         place::complete(self, topic_id, place)
     }
 
-    fn version(&self, partition: i32) -> Version {
-        let paths = Paths::new(self.path(), partition);
-        Version([paths.checkpoint(), paths.log(), paths.rejected()].map(|path| Identity::of(&path)))
+    fn rejected_path(&self, partition: i32) -> PathBuf {
+        Paths::new(self.path(), partition).rejected()
+    }
+
+    fn is_remote(&self) -> bool {
+        false
     }
 }
 
@@ -243,6 +224,13 @@ impl Claim for LocalClaim {
         }
         let bytes = self.write_checkpoint(change.checkpoint)?;
         Ok(Durable::of(change.checkpoint, bytes, Some(jiff::Timestamp::now())))
+    }
+
+    /// A directory keeps nothing for later.
+    fn retry(&mut self) -> Result<Durable, StoreError> {
+        let checkpoint = reading::load_checkpoint(&self.paths)?;
+        let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::empty(self.paths.partition(), 0));
+        Ok(Claim::durable(self, &checkpoint))
     }
 
     fn set_log(&mut self, log: &Log) -> Result<(), StoreError> {

@@ -54,3 +54,14 @@ impl Paths {
 pub fn checkpoint_name(partition: i32) -> String {
     format!("partition-{partition}.json")
 }
+
+/// Whether DIR is in an object store, as in `s3://bucket/prefix`.
+pub fn is_url(dir: &Path) -> bool {
+    let Some((scheme, _)) = dir.to_str().and_then(|dir| dir.split_once("://")) else { return false };
+    !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Where DIR has the place of a log.
+pub(super) fn place_path(dir: &Path, topic_id: &str) -> PathBuf {
+    dir.join(".almanac").join("places").join(format!("{topic_id}.json"))
+}

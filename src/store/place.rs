@@ -4,42 +4,21 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use almanac_core::place::{Place, STATION_BYTES_MAX};
+use almanac_core::place::Place;
 use almanac_core::text::json_line;
 use rustix::fs::OFlags;
 
 use super::error::StoreError;
-use super::files::read_plain;
 use super::home::{Home, names_in};
-use super::paths::Paths;
-use super::reading::{load_log, partitions_in};
-
-const BYTES_MAX: u64 = 64 << 10;
+use super::paths::place_path;
+use super::reading::load_place;
 
 /// Far more than there are processes at work on one topic.
 const TEMPS_MAX: u32 = 10_000;
 
-/// The place of a log in DIR, if it is decided.
-pub fn load_place(dir: &Path, topic_id: &str) -> Result<Option<Place>, StoreError> {
-    let path = path(dir, topic_id);
-    let Some(json) = read_plain(&path, BYTES_MAX)? else { return Ok(None) };
-    let place: Place = serde_json::from_slice(&json).map_err(|error| StoreError::unreadable(&path, error))?;
-    if place.station.len() > STATION_BYTES_MAX {
-        return Err(StoreError::unreadable(&path, "its station is too long"));
-    }
-    Ok(Some(place.cleaned()))
-}
-
-/// The place of the log that DIR counts, if it is decided and can be read.
-pub fn place_in(dir: &Path) -> Option<Place> {
-    let partitions = partitions_in(dir).ok()?;
-    let logs = partitions.into_iter().filter_map(|partition| load_log(&Paths::new(dir, partition)).ok()?);
-    logs.into_iter().find_map(|log| load_place(dir, &log.topic_id).ok()?)
-}
-
 /// Creates the file durably, unless it is there. Says which place it then has.
 pub(super) fn decide(home: &Home, topic_id: &str, place: &Place) -> Result<Place, StoreError> {
-    let target = path(home.path(), topic_id);
+    let target = place_path(home.path(), topic_id);
     let temp = write_temp(home, &target, place, Purpose::Decide)?;
     let linked = home.link(&temp, &target);
     let _ = home.remove_file(&temp);
@@ -54,7 +33,7 @@ pub(super) fn decide(home: &Home, topic_id: &str, place: &Place) -> Result<Place
 /// The place of a log, if it is decided; durable then, also if whoever created the file did not come to that. Removes what
 /// a crash left of earlier tries: a file that is there is created by nobody else.
 pub(super) fn settled(home: &Home, topic_id: &str) -> Result<Option<Place>, StoreError> {
-    let target = path(home.path(), topic_id);
+    let target = place_path(home.path(), topic_id);
     let Some(place) = load_place(home.path(), topic_id)? else { return Ok(None) };
     let Some(dir) = target.parent() else { return Ok(Some(place)) };
     let names = home.open_dir(dir).and_then(|dir| names_in(dir).map_err(StoreError::io("list", &target)))?;
@@ -67,7 +46,7 @@ pub(super) fn settled(home: &Home, topic_id: &str) -> Result<Option<Place>, Stor
 
 /// Takes over what is known of the place, for people. Its station stays as it is. This need not survive a power cut.
 pub(super) fn complete(home: &Home, topic_id: &str, place: &Place) -> Result<(), StoreError> {
-    let target = path(home.path(), topic_id);
+    let target = place_path(home.path(), topic_id);
     let decided = load_place(home.path(), topic_id)?;
     let completed = decided.and_then(|mut decided| decided.complete(place).then_some(decided));
     let Some(completed) = completed else { return Ok(()) };
@@ -76,10 +55,6 @@ pub(super) fn complete(home: &Home, topic_id: &str, place: &Place) -> Result<(),
         let _ = home.remove_file(&temp);
         StoreError::io("replace", &target)(error)
     })
-}
-
-fn path(dir: &Path, topic_id: &str) -> PathBuf {
-    dir.join(".almanac").join("places").join(format!("{topic_id}.json"))
 }
 
 /// Why a temporary file is written.
@@ -178,11 +153,11 @@ mod tests {
     fn what_a_crash_left_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::open(dir.path()).unwrap();
-        write_temp(&home, &path(dir.path(), TOPIC_ID), &Place::of("A"), Purpose::Decide).unwrap();
+        write_temp(&home, &place_path(dir.path(), TOPIC_ID), &Place::of("A"), Purpose::Decide).unwrap();
         assert_eq!(settled(&home, TOPIC_ID).unwrap(), None);
         assert_eq!(names(dir.path()).len(), 1, "its writer may still live");
         decide(&home, TOPIC_ID, &Place::of("B")).unwrap();
-        write_temp(&home, &path(dir.path(), TOPIC_ID), &Place::of("A"), Purpose::Decide).unwrap();
+        write_temp(&home, &place_path(dir.path(), TOPIC_ID), &Place::of("A"), Purpose::Decide).unwrap();
         assert_eq!(settled(&home, TOPIC_ID).unwrap(), Some(Place::of("B")));
         assert_eq!(names(dir.path()), [format!("{TOPIC_ID}.json")]);
     }
@@ -205,7 +180,7 @@ mod tests {
         let home = Home::open(dir.path()).unwrap();
         decide(&home, TOPIC_ID, &Place::of("A")).unwrap();
         for json in ["", "{", "7", &format!("{{\"station\":\"{}\"}}", "x".repeat(300))] {
-            std::fs::write(path(dir.path(), TOPIC_ID), json).unwrap();
+            std::fs::write(place_path(dir.path(), TOPIC_ID), json).unwrap();
             assert!(matches!(load_place(dir.path(), TOPIC_ID), Err(StoreError::Unreadable { .. })), "{json}");
             assert!(decide(&home, TOPIC_ID, &Place::of("B")).is_err(), "{json}");
         }

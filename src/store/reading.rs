@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use almanac_core::log::Log;
+use almanac_core::place::{Place, STATION_BYTES_MAX};
 use almanac_core::rejected::{Entries, LINE_BYTES_MAX, LineError, Rejected, each_passed};
 
 use super::error::StoreError;
 use super::files::{
     open_if_there, open_plain, read_bounded, read_if_there, read_lines, read_plain, size_and_time,
 };
-use super::paths::Paths;
+use super::keep::{Loaded, Reader};
+use super::paths::{Paths, place_path};
 use crate::checkpoint::Checkpoint;
 use crate::report::RejectReason;
 use crate::status::{Durable, Status};
@@ -27,12 +29,8 @@ pub const CHECKPOINT_BYTES_MAX: u64 = 128 << 20;
 /// The same of `status.json`, which has one line.
 pub(super) const STATUS_BYTES_MAX: u64 = 64 << 10;
 
-/// The files that a claim found in DIR.
-#[derive(Debug)]
-pub struct Loaded {
-    pub log: Option<Log>,
-    pub checkpoint: Option<Checkpoint>,
-}
+/// The same of a place.
+pub(super) const PLACE_BYTES_MAX: u64 = 64 << 10;
 
 pub fn load(paths: &Paths) -> Result<Loaded, StoreError> {
     Ok(Loaded { log: load_log(paths)?, checkpoint: load_checkpoint(paths)? })
@@ -65,8 +63,9 @@ pub fn logs_in(dir: &Path) -> Vec<Log> {
 }
 
 /// The topics, each with its cluster, that the logs of DIR are of; one, unless something went wrong.
-pub fn topics_in(dir: &Path) -> BTreeSet<(String, String)> {
-    logs_in(dir).into_iter().map(|log| (log.topic, log.cluster_id)).collect()
+pub fn topics_of(reader: &dyn Reader) -> BTreeSet<(String, String)> {
+    let logs = reader.logs().unwrap_or_default();
+    logs.into_iter().map(|log| (log.topic, log.cluster_id)).collect()
 }
 
 /// The rejected records of a partition, one after the other, without a last line that is still being written. An error
@@ -179,27 +178,46 @@ pub fn partitions_in(dir: &Path) -> Result<Vec<i32>, StoreError> {
             _ => StoreError::io("read directory", dir)(error),
         }
     })?;
-    // Only the name that a checkpoint of ours has: `partition-02.json` is not another partition 2.
-    let partition_of = |name: &str| -> Option<i32> {
-        let digits = name.strip_prefix("partition-")?.strip_suffix(".json")?;
-        digits.parse().ok().filter(|partition: &i32| *partition >= 0 && partition.to_string() == digits)
-    };
     let mut partitions: Vec<i32> =
         names.iter().filter_map(|entry| partition_of(entry.file_name().to_str()?)).collect();
     partitions.sort_unstable();
     Ok(partitions)
 }
 
-/// Every checkpoint in DIR, with the path it was read from, in the order of partitions.
-pub fn checkpoints_in(dir: &Path) -> Result<Vec<(PathBuf, Checkpoint)>, StoreError> {
-    let mut found = Vec::new();
-    for partition in partitions_in(dir)? {
-        let paths = Paths::new(dir, partition);
-        if let Some(checkpoint) = load_checkpoint(&paths)? {
-            found.push((paths.checkpoint(), checkpoint));
-        }
+/// The partition of which a checkpoint has this name. Only the name that a checkpoint of ours has: `partition-02.json` is
+/// not another partition 2.
+pub(super) fn partition_of(name: &str) -> Option<i32> {
+    let digits = name.strip_prefix("partition-")?.strip_suffix(".json")?;
+    digits.parse().ok().filter(|partition: &i32| *partition >= 0 && partition.to_string() == digits)
+}
+
+/// Every checkpoint in DIR, in the order of partitions.
+pub fn checkpoints(reader: &dyn Reader) -> Result<Vec<Checkpoint>, StoreError> {
+    let found = reader.partitions()?.into_iter().map(|partition| reader.checkpoint(partition).transpose());
+    found.flatten().collect()
+}
+
+/// The place of a log in DIR, if it is decided.
+pub fn load_place(dir: &Path, topic_id: &str) -> Result<Option<Place>, StoreError> {
+    let path = place_path(dir, topic_id);
+    let Some(json) = read_plain(&path, PLACE_BYTES_MAX)? else { return Ok(None) };
+    place_from(&path, &json).map(Some)
+}
+
+/// The place that a file or an object has.
+pub(super) fn place_from(path: &Path, json: &[u8]) -> Result<Place, StoreError> {
+    let place: Place = serde_json::from_slice(json).map_err(|error| StoreError::unreadable(path, error))?;
+    if place.station.len() > STATION_BYTES_MAX {
+        return Err(StoreError::unreadable(path, "its station is too long"));
     }
-    Ok(found)
+    Ok(place.cleaned())
+}
+
+/// The place of the log that DIR counts, if it is decided and can be read.
+pub fn place_of(reader: &dyn Reader) -> Option<Place> {
+    let partitions = reader.partitions().ok()?;
+    let logs = partitions.into_iter().filter_map(|partition| reader.log(partition).ok()?);
+    logs.into_iter().find_map(|log| reader.place(&log.topic_id).ok()?)
 }
 
 /// Gives each line of the rejected file that a checkpoint with this offset has passed to `keep`.

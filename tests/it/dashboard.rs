@@ -692,6 +692,7 @@ fn status(partition: i32, topic: &str) -> Status {
         rebalances: 1,
         broker_errors: 2,
         waiting_for: None,
+        written_every: None,
         owner: Owner::default(),
         written: jiff::Timestamp::now().to_string(),
     }

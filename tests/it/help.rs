@@ -2,7 +2,7 @@
 
 use crate::support::almanac;
 
-pub const COMMANDS: [&str; 13] = [
+pub const COMMANDS: [&str; 14] = [
     "recover",
     "up",
     "broker",
@@ -13,6 +13,7 @@ pub const COMMANDS: [&str; 13] = [
     "dashboard",
     "verify",
     "status",
+    "store",
     "proto",
     "completions",
     "man",

@@ -61,7 +61,7 @@ fn bash_completes_commands_options_and_values() {
         ("almanac recover --re", &["--restart", "--repartition"]),
         ("almanac producer --unit ", &["c", "f", "tenths-c"]),
         ("almanac plot --month Ju", &["June", "July"]),
-        ("almanac man st", &["status"]),
+        ("almanac man sta", &["status"]),
         ("almanac completions ", &["bash", "elvish", "fish", "powershell", "zsh"]),
     ] {
         let found = candidates(line);

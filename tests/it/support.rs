@@ -571,6 +571,13 @@ pub fn almanac_under(wrapper: &[&str], arguments: &[&str]) -> Almanac {
     Almanac(command)
 }
 
+/// Another program, which ends with the test process.
+pub fn run_program(words: &[&str]) -> Running {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).args(words).stdin(Stdio::null());
+    Almanac(command).start()
+}
+
 pub struct Almanac(Command);
 
 /// The exit code and output of a command that has ended.
