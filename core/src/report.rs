@@ -204,7 +204,8 @@ impl Decoder {
     #[inline(always)]
     pub fn observe(&mut self, value: Option<&[u8]>) -> Result<Observation, RejectReason> {
         let value = value.ok_or(RejectReason::NoValue)?;
-        match self.usual(value) {
+        let usual = if self.counts_unstamped { self.unstamped(value) } else { None };
+        match usual {
             Some(observation) => Ok(observation),
             None => self.counted(value),
         }
@@ -214,18 +215,8 @@ impl Decoder {
     /// numbers. So most records are read without a copy and without a loop over fields that may come in any order.
     #[inline(always)]
     fn usual(&mut self, value: &[u8]) -> Option<Observation> {
-        match <&[u8; UNSTAMPED_BYTES]>::try_from(value) {
-            Ok(report) if self.counts_unstamped => self.date_and_degrees(report),
-            _ => self.stamped(value),
-        }
-    }
-
-    fn stamped(&mut self, value: &[u8]) -> Option<Observation> {
         let (report, stamp) = value.split_first_chunk()?;
-        if stamp.is_empty() || stamp != self.stamp {
-            return None;
-        }
-        self.date_and_degrees(report)
+        (self.station.is_some() && stamp == self.stamp).then(|| self.date_and_degrees(report))?
     }
 
     /// The same without a station, whichever is counted.
@@ -254,7 +245,6 @@ impl Decoder {
     }
 
     /// A valid report in any form, if it is of the station that is counted. Without such a station, it decides which is.
-    #[cold]
     #[inline(never)]
     fn counted(&mut self, value: &[u8]) -> Result<Observation, RejectReason> {
         // Of a topic whose values are framed, most messages are as usual behind the frame.
@@ -275,7 +265,9 @@ impl Decoder {
     #[inline(never)]
     fn any(&mut self, value: &[u8]) -> Result<Report, RejectReason> {
         let message = unframed(value)?;
-        match self.unstamped(message).and_then(Observation::report) {
+        // What is not framed was tried before.
+        let usual = if message.len() < value.len() { self.unstamped(message) } else { None };
+        match usual.and_then(Observation::report) {
             Some(report) => Ok(report),
             None => self.message(message),
         }

@@ -163,6 +163,7 @@ impl Partition {
         let last_epoch = self.log.leader_epochs.last().map(|last| last.epoch);
         // It begins with the first of these records that is not passed already.
         let mut new_epoch = records.leader_epoch.filter(|epoch| last_epoch.is_none_or(|last| last < *epoch));
+        let whole = records.clone();
         for record in records.by_ref() {
             let record = match record {
                 Ok(record) => record,
@@ -191,8 +192,8 @@ impl Partition {
             }
         }
         self.odd_batch = records.odd_batch().or(self.odd_batch);
-        if let Some(header) = records.place_header() {
-            self.place = Place::from_header(header).or(self.place.take());
+        if records.has_place_header() {
+            self.place = whole.place_header().and_then(Place::from_header).or(self.place.take());
         }
         None
     }

@@ -300,7 +300,10 @@ fn campaign() {
 
 /// Compares the files with what was acknowledged. Gives the number of records.
 fn check(sent: &Sent, dir: &str) -> usize {
-    let verified = sent.place.almanac_in(dir, &["verify"]).succeeds().stdout;
+    let ended = sent.place.almanac_in(dir, &["verify"]).run();
+    // A day may be in two partitions here, and then only that is wrong.
+    assert!(ended.code == Some(0) || ended.stderr.contains(" is counted in partitions "), "{}", ended.stderr);
+    let verified = ended.stdout;
     let dir = sent.place.dir(dir);
     let mut records = 0;
     for (partition, log) in sent.logs.iter().enumerate() {

@@ -19,6 +19,8 @@ pub struct Records<'a> {
     /// Whether the reader has checked that they follow what it gave before, gaps included.
     pub is_contiguous: bool,
     run: Run<'a>,
+    /// Of the one that comes by itself: what it says of its place.
+    place_header: Option<&'a [u8]>,
     /// One that comes by itself.
     single: Option<Result<Record<'a>, Box<Refused<'a>>>>,
     single_time: Option<i64>,
@@ -27,7 +29,16 @@ pub struct Records<'a> {
 impl<'a> Records<'a> {
     pub fn of_run(partition: i32, from: i64, run: Run<'a>) -> Self {
         let leader_epoch = Some(run.leader_epoch).filter(|epoch| *epoch >= 0);
-        Records { partition, from, leader_epoch, is_contiguous: true, run, single: None, single_time: None }
+        Records {
+            partition,
+            from,
+            leader_epoch,
+            is_contiguous: true,
+            run,
+            single: None,
+            single_time: None,
+            place_header: None,
+        }
     }
 
     /// A record that the client library decoded.
@@ -43,13 +54,23 @@ impl<'a> Records<'a> {
 
     /// The same with the header that says of which place it is.
     pub fn with_place(mut self, header: Option<&'a [u8]>) -> Self {
-        self.run.place_header = header;
+        self.place_header = header;
+        self.run.marks |= PLACED * u8::from(header.is_some());
         self
     }
 
-    /// The last header of that kind of the records so far.
-    pub fn place_header(&self) -> Option<&'a [u8]> {
-        self.run.place_header
+    /// Whether one of the records so far had the header that says of which place it is.
+    pub fn has_place_header(&self) -> bool {
+        self.run.marks & PLACED != 0
+    }
+
+    /// The last header of that kind, of all these records.
+    pub fn place_header(mut self) -> Option<&'a [u8]> {
+        for _ in 0..self.run.count {
+            let Ok((_, header)) = self.run.fields_and_place() else { break };
+            self.place_header = header.or(self.place_header);
+        }
+        self.place_header
     }
 
     /// A record that its reader refused.
@@ -72,7 +93,7 @@ impl<'a> Records<'a> {
         (key, value): (Option<Excerpt>, Option<Excerpt>),
     ) -> Self {
         let (Ok(at) | Err(at)) = run.place.next(delta);
-        run.is_odd |= delta != i64::from(at);
+        run.marks |= ODD * u8::from(delta != i64::from(at));
         let offset = run.base_offset.saturating_add(i64::from(at));
         Records::of_refused(partition, from, run, Refused::TooLarge { offset, key, value })
     }
@@ -97,7 +118,7 @@ impl<'a> Records<'a> {
 
     /// The first offset of the batch, if records so far did not carry the offsets that its header gives them.
     pub fn odd_batch(&self) -> Option<i64> {
-        self.run.is_odd.then_some(self.run.base_offset)
+        (self.run.marks & ODD != 0).then_some(self.run.base_offset)
     }
 }
 
@@ -337,6 +358,11 @@ fn batch(base_offset: i64, bytes: &[u8]) -> Result<Batch<'_>, Unreadable> {
     })
 }
 
+/// A record did not carry the offset that the batch's header gives it.
+const ODD: u8 = 1;
+/// A record has the header that says of which place it is.
+const PLACED: u8 = 2;
+
 /// Records of one batch, uncompressed, and which offsets they have.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -348,10 +374,9 @@ pub struct Run<'a> {
     count: u32,
     records: Reader<'a>,
     place: Place,
-    is_odd: bool,
+    /// [`ODD`] and [`PLACED`], of the records before: one byte, as each more costs every record.
+    marks: u8,
     times: Times,
-    /// Of a record before: what it says of the place that reports are of.
-    place_header: Option<&'a [u8]>,
 }
 
 /// Delta, key and value.
@@ -365,9 +390,8 @@ impl<'a> Run<'a> {
         count: 0,
         records: Reader::new(&[]),
         place: Place::dense(0),
-        is_odd: false,
+        marks: 0,
         times: Times::UNKNOWN,
-        place_header: None,
     };
 
     /// All records of a batch, whose bytes are these.
@@ -397,9 +421,9 @@ impl<'a> Run<'a> {
 
     /// The next records of the same batch.
     pub fn next_part<'b>(&self, count: u32, records: &'b [u8]) -> Run<'b> {
-        let Run { base_offset, last_delta, leader_epoch, place, is_odd, times, .. } = *self;
+        let Run { base_offset, last_delta, leader_epoch, place, marks, times, .. } = *self;
         let records = Reader::new(records);
-        Run { base_offset, last_delta, leader_epoch, count, records, place, is_odd, times, ..Run::EMPTY }
+        Run { base_offset, last_delta, leader_epoch, count, records, place, marks, times }
     }
 
     /// The next record of the run, taken from its front.
@@ -478,11 +502,11 @@ impl<'a> Run<'a> {
         };
         let (record, is_placed) = match self.place.next(delta) {
             Ok(at) => {
-                self.is_odd |= delta != i64::from(at);
+                self.marks |= ODD * u8::from(delta != i64::from(at));
                 (record(at), true)
             }
             Err(at) => {
-                self.is_odd = true;
+                self.marks |= ODD;
                 (record(at), false)
             }
         };
@@ -502,6 +526,13 @@ impl<'a> Run<'a> {
     }
 
     fn fields(&mut self) -> Result<Fields<'a>, Malformed> {
+        let (fields, header) = self.fields_and_place()?;
+        self.marks |= PLACED * u8::from(header.is_some());
+        Ok(fields)
+    }
+
+    /// The same with the header that says of which place it is.
+    fn fields_and_place(&mut self) -> Result<(Fields<'a>, Option<&'a [u8]>), Malformed> {
         let length = usize::try_from(self.records.signed()?).map_err(|_| Malformed)?;
         let mut record = Reader::new(self.records.take(length)?);
         // Attributes, and the time.
@@ -509,8 +540,7 @@ impl<'a> Run<'a> {
         record.signed()?;
         let fields = (record.signed()?, nullable(&mut record)?, nullable(&mut record)?);
         // Headers that can't be read are no reason to lose the record.
-        self.place_header = place_header(record).unwrap_or_default().or(self.place_header);
-        Ok(fields)
+        Ok((fields, place_header(record).unwrap_or_default()))
     }
 }
 
@@ -634,7 +664,7 @@ pub mod tests {
                 let record = any.take_any(3).unwrap();
                 assert_eq!(record, Record { partition: 3, offset, key, value });
                 assert_eq!((usual.place, usual.records.rest()), (any.place, any.records.rest()));
-                assert!(!any.is_odd);
+                assert_eq!(any.marks & ODD, 0);
             }
             None => assert_eq!(usual.records.rest(), records, "nothing is taken"),
         }
