@@ -84,7 +84,7 @@ pub struct Synthetic {
 #[command(next_help_heading = "Real weather")]
 #[command(group(ArgGroup::new("weather").args(["files", "ghcn", "open_meteo"])))]
 pub struct Files {
-    /// Files, directories, patterns, URLs or - (stdin): docs/FEEDS.md
+    /// Files, directories, patterns, URLs or - (stdin): docs/WEATHER.md
     #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
     pub files: Vec<PathBuf>,
     /// Fetch a station of NOAA's GHCN-Daily
@@ -95,7 +95,7 @@ pub struct Files {
     #[arg(long, value_name = "LAT,LON", env = "ALMANAC_OPEN_METEO", value_parser = parse_coordinates,
           allow_hyphen_values = true, conflicts_with_all = ["seed", "start"])]
     pub open_meteo: Option<(f64, f64)>,
-    /// Read it again every so often, and send what is new
+    /// Read it again this often, send what is new: see docs/FEEDS.md
     #[arg(long, value_name = "TIME", requires = "weather", conflicts_with = "days", env = "ALMANAC_EVERY", value_parser = parse_every)]
     pub every: Option<Duration>,
     /// Format of the files, if it is not recognised
