@@ -224,7 +224,16 @@ fn campaign() {
         hot.almanac(
             &[
                 &arguments[..],
-                &["--file", weather.to_str().unwrap(), "--input-format", "csv", "--unit", "c"],
+                &[
+                    "--file",
+                    weather.to_str().unwrap(),
+                    "--input-format",
+                    "csv",
+                    "--unit",
+                    "c",
+                    "--plausible",
+                    "0..1000",
+                ],
                 &columns[..],
             ]
             .concat(),
