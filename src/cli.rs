@@ -92,7 +92,7 @@ pub struct Logging {
     #[arg(help_heading = "Global options", short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Log errors only
-    #[arg(help_heading = "Global options", short, long, env = "ALMANAC_QUIET", global = true)]
+    #[arg(help_heading = "Global options", short, long, global = true)]
     pub quiet: bool,
     /// Format of the log on stderr
     #[arg(
@@ -144,10 +144,10 @@ pub struct Up {
     )]
     pub allow_host: Vec<String>,
     /// Start no dashboard
-    #[arg(long, env = "ALMANAC_NO_DASHBOARD")]
+    #[arg(long)]
     pub no_dashboard: bool,
     /// Start over: delete the topic, archive the counts
-    #[arg(long, env = "ALMANAC_FRESH")]
+    #[arg(long)]
     pub fresh: bool,
     /// Use a topic that 'up' did not create, or delete it with --fresh
     // Not from the environment: what it allows is meant for one topic.
@@ -212,19 +212,19 @@ pub struct Debug {
     #[command(flatten)]
     pub kafka: Kafka,
     /// Consumer group, which gets no commits
-    #[arg(long, default_value = "debug", env = "ALMANAC_DEBUG_GROUP")]
+    #[arg(long, default_value = "debug")]
     pub group: String,
     /// Format of a record
-    #[arg(long, default_value = "python", env = "ALMANAC_FORMAT")]
+    #[arg(long, default_value = "python")]
     pub format: DebugFormat,
     /// Print what the topic holds first, from its oldest record
-    #[arg(long, env = "ALMANAC_FROM_BEGINNING")]
+    #[arg(long)]
     pub from_beginning: bool,
     /// Stop after so many records
-    #[arg(short = 'n', long, value_name = "N", env = "ALMANAC_COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Partitions to read without a group
-    #[arg(short, long, value_name = "PARTITION", num_args = 1.., env = "ALMANAC_PARTITION", value_delimiter = ',',
+    #[arg(short, long, value_name = "PARTITION", num_args = 1.., value_delimiter = ',',
           value_parser = parse_partition)]
     pub partition: Vec<i32>,
 }
@@ -250,19 +250,19 @@ pub struct Consumer {
     #[arg(long, default_value = "almanac", env = "ALMANAC_GROUP")]
     pub group: String,
     /// Station to count reports of [default: that of the first report]
-    #[arg(long, value_name = "ID", env = "ALMANAC_STATION", value_parser = parse_station)]
+    #[arg(long, value_name = "ID", value_parser = parse_station)]
     pub station: Option<String>,
     /// Take partitions from a living owner
-    #[arg(long, env = "ALMANAC_TAKE_OVER")]
+    #[arg(long)]
     pub take_over: bool,
     /// Time to wait for the former owner of an assigned partition
-    #[arg(long, value_name = "TIME", default_value = "10s", env = "ALMANAC_HANDOVER_TIMEOUT", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub handover_timeout: Duration,
     /// Time between checkpoints [default: at most 10 GB of disk a day]
-    #[arg(long, value_name = "TIME", env = "ALMANAC_CHECKPOINT_EVERY", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub checkpoint_every: Option<Duration>,
     /// Warn when there is lag but no new checkpoint for this long
-    #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub stall_after: Duration,
     #[command(flatten)]
     pub metrics: Metrics,
@@ -307,23 +307,23 @@ pub struct Plot {
     #[command(flatten)]
     pub dir: Dir,
     /// Picture to draw
-    #[arg(long, default_value = "months", env = "ALMANAC_PLOT_KIND", value_parser = choice::<plot::Kind>())]
+    #[arg(long, default_value = "months", value_parser = choice::<plot::Kind>())]
     pub kind: plot::Kind,
     /// Months to draw, as July, jul or 7; a history needs one
-    #[arg(long, value_name = "MONTH", num_args = 1.., env = "ALMANAC_MONTH", value_parser = parse_month)]
+    #[arg(long, value_name = "MONTH", num_args = 1.., value_parser = parse_month)]
     pub month: Vec<usize>,
     /// Format of the picture, or csv or jsonl for its numbers
-    #[arg(long, default_value = "svg", env = "ALMANAC_PLOT_FORMAT")]
+    #[arg(long, default_value = "svg")]
     pub format: PlotFormat,
     /// Unit of the temperatures
-    #[arg(long, default_value = "c", env = "ALMANAC_PLOT_UNIT", value_parser = choice::<plot::Unit>())]
+    #[arg(long, default_value = "c", value_parser = choice::<plot::Unit>())]
     pub unit: plot::Unit,
     /// Width: 280 to 4000 pixels, or characters [default: by kind; 80]
-    #[arg(long, value_name = "N", env = "ALMANAC_PLOT_WIDTH",
+    #[arg(long, value_name = "N",
           value_parser = clap::value_parser!(u32).range(40..=plot::WIDTH_MAX as i64))]
     pub width: Option<u32>,
     /// File to write, - for stdout [default: DIR/month.svg, …; text: -]
-    #[arg(short, long, value_name = "PATH", env = "ALMANAC_PLOT_OUTPUT")]
+    #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 }
 
@@ -359,7 +359,7 @@ pub struct Dashboard {
     #[arg(long, value_name = "NAME", env = "ALMANAC_ALLOW_HOST", value_delimiter = ',')]
     pub allow_host: Vec<String>,
     /// Not ready when there is lag but no new checkpoint for this long
-    #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub stall_after: Duration,
 }
 
@@ -373,7 +373,7 @@ pub struct Verify {
     #[command(flatten)]
     pub dir: Dir,
     /// Format of the result
-    #[arg(long, default_value = "text", env = "ALMANAC_VERIFY_FORMAT")]
+    #[arg(long, default_value = "text")]
     pub format: Format,
 }
 
@@ -382,16 +382,16 @@ pub struct Status {
     #[command(flatten)]
     pub dir: Dir,
     /// Repeat every so many seconds until Ctrl-C [default: 1]
-    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", env = "ALMANAC_WATCH", value_parser = parse_seconds)]
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = parse_seconds)]
     pub watch: Option<Duration>,
     /// Format of the output
-    #[arg(long, default_value = "text", env = "ALMANAC_STATUS_FORMAT")]
+    #[arg(long, default_value = "text")]
     pub format: Format,
     /// Fail unless every partition keeps up, as /readyz does
-    #[arg(long, env = "ALMANAC_CHECK", conflicts_with = "watch")]
+    #[arg(long, conflicts_with = "watch")]
     pub check: bool,
     /// Lag without a new checkpoint for so long fails the check
-    #[arg(long, value_name = "TIME", default_value = "30s", env = "ALMANAC_STALL_AFTER", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub stall_after: Duration,
 }
 
@@ -430,7 +430,7 @@ pub struct Man {
     #[arg(value_name = "COMMAND")]
     pub command: Option<String>,
     /// Write all pages into this directory
-    #[arg(long, value_name = "DIR", env = "ALMANAC_INTO", conflicts_with = "command")]
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
     pub into: Option<PathBuf>,
 }
 

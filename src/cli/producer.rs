@@ -21,17 +21,17 @@ pub struct Producer {
     #[command(flatten)]
     pub pace: Pace,
     /// Keep the topic, send its missing days, then continue
-    #[arg(long, env = "ALMANAC_APPEND", conflicts_with = "recreate")]
+    #[arg(long, conflicts_with = "recreate")]
     pub append: bool,
     /// Delete the topic, even on another machine
-    #[arg(long, env = "ALMANAC_RECREATE")]
+    #[arg(long)]
     pub recreate: bool,
     /// Partitions of the topic
-    #[arg(long, value_name = "N", default_value = "4", env = "ALMANAC_PARTITIONS",
+    #[arg(long, value_name = "N", default_value = "4",
           value_parser = clap::value_parser!(i32).range(1..=10_000))]
     pub partitions: i32,
     /// Replicas of each partition
-    #[arg(long, value_name = "N", default_value = "1", env = "ALMANAC_REPLICATION", hide_short_help = true,
+    #[arg(long, value_name = "N", default_value = "1", hide_short_help = true,
           value_parser = clap::value_parser!(i32).range(1..=100))]
     pub replication: i32,
     #[command(flatten)]
@@ -45,20 +45,20 @@ pub struct Producer {
 #[derive(Args, Clone, Debug)]
 pub struct Pace {
     /// Time between days; 0: as fast as possible
-    #[arg(long, value_name = "TIME", default_value = "100ms", env = "ALMANAC_INTERVAL", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_duration)]
     pub interval: Duration,
     /// Stop after this many distinct days
-    #[arg(long, value_name = "N", env = "ALMANAC_DAYS")]
+    #[arg(long, value_name = "N")]
     pub days: Option<u64>,
     /// Mean number of duplicates of a day [default: 0.05; 0 with --file]
-    #[arg(long, value_name = "RATE", env = "ALMANAC_DUPLICATES", value_parser = parse_rate)]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub duplicates: Option<f64>,
     /// Degrees of the duplicates, in °C, so that counting one shows
-    #[arg(long, value_name = "DEGREES", env = "ALMANAC_DUPLICATE_DEGREES", hide_short_help = true,
+    #[arg(long, value_name = "DEGREES", hide_short_help = true,
           value_parser = parse_degrees, allow_negative_numbers = true)]
     pub duplicate_degrees: Option<f64>,
     /// Longest gap to fill between days in the topic, in years
-    #[arg(long, value_name = "YEARS", default_value = "100", env = "ALMANAC_GAP_MAX", hide_short_help = true,
+    #[arg(long, value_name = "YEARS", default_value = "100", hide_short_help = true,
           value_parser = clap::value_parser!(u32).range(0..=9999))]
     pub gap_max: u32,
 }
@@ -66,16 +66,10 @@ pub struct Pace {
 #[derive(Args, Clone, Debug)]
 pub struct Synthetic {
     /// Seed of the synthetic weather
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "0",
-        env = "ALMANAC_SEED",
-        help_heading = "Synthetic weather"
-    )]
+    #[arg(long, value_name = "N", default_value = "0", help_heading = "Synthetic weather")]
     pub seed: u64,
     /// First day [default: 1990-01-01; with --append, the first in the topic]
-    #[arg(long, value_name = "DATE", env = "ALMANAC_START", value_parser = parse_start,
+    #[arg(long, value_name = "DATE", value_parser = parse_start,
           help_heading = "Synthetic weather")]
     pub start: Option<Date>,
 }
@@ -85,98 +79,73 @@ pub struct Synthetic {
 #[command(group(ArgGroup::new("weather").args(["files", "ghcn", "open_meteo"])))]
 pub struct Files {
     /// Files, directories, patterns, URLs or - (stdin): docs/WEATHER.md
-    #[arg(long = "file", value_name = "PATH", num_args = 1.., env = "ALMANAC_FILE", conflicts_with_all = ["seed", "start"])]
+    #[arg(long = "file", value_name = "PATH", num_args = 1.., conflicts_with_all = ["seed", "start"])]
     pub files: Vec<PathBuf>,
     /// Fetch a station of NOAA's GHCN-Daily
-    #[arg(long, value_name = "ID", env = "ALMANAC_GHCN", value_parser = parse_ghcn,
+    #[arg(long, value_name = "ID", value_parser = parse_ghcn,
           conflicts_with_all = ["seed", "start"])]
     pub ghcn: Option<String>,
     /// Fetch a place of Open-Meteo's archive (non-commercial use)
-    #[arg(long, value_name = "LAT,LON", env = "ALMANAC_OPEN_METEO", value_parser = parse_coordinates,
+    #[arg(long, value_name = "LAT,LON", value_parser = parse_coordinates,
           allow_hyphen_values = true, conflicts_with_all = ["seed", "start"])]
     pub open_meteo: Option<(f64, f64)>,
     /// Read it again this often, send what is new: see docs/FEEDS.md
-    #[arg(long, value_name = "TIME", requires = "weather", conflicts_with = "days", env = "ALMANAC_EVERY", value_parser = parse_every)]
+    #[arg(long, value_name = "TIME", requires = "weather", conflicts_with = "days", value_parser = parse_every)]
     pub every: Option<Duration>,
     /// Format of the files, if it is not recognised
     #[arg(
         long,
         value_name = "FORMAT",
         requires = "weather",
-        env = "ALMANAC_INPUT_FORMAT",
         value_parser = choice::<InputFormat>(),
         hide_short_help = true
     )]
     pub input_format: Option<InputFormat>,
     /// Which station of several
-    #[arg(long, value_name = "ID", requires = "weather", env = "ALMANAC_STATION")]
+    #[arg(long, value_name = "ID", requires = "weather")]
     pub station: Option<String>,
     /// Station ID of the reports, instead of the file's own
-    #[arg(long, value_name = "ID", requires = "weather", env = "ALMANAC_STATION_ID", value_parser = parse_station)]
+    #[arg(long, value_name = "ID", requires = "weather", value_parser = parse_station)]
     pub station_id: Option<String>,
     /// Name of the place, for plots and the dashboard
-    #[arg(long, value_name = "NAME", requires = "weather", env = "ALMANAC_PLACE", value_parser = parse_place)]
+    #[arg(long, value_name = "NAME", requires = "weather", value_parser = parse_place)]
     pub place: Option<String>,
     /// Also send observations that failed a quality check
-    #[arg(long, requires = "weather", env = "ALMANAC_KEEP_FLAGGED", hide_short_help = true)]
+    #[arg(long, requires = "weather", hide_short_help = true)]
     pub keep_flagged: bool,
     /// Column of the date in a CSV, or three: YEAR,MONTH,DAY
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "weather",
-        env = "ALMANAC_DATE_COLUMN",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "NAME", requires = "weather", hide_short_help = true)]
     pub date_column: Option<String>,
     /// How dates are written, as %d.%m.%Y or DD.MM.YYYY; or unix
-    #[arg(
-        long,
-        value_name = "PATTERN",
-        requires = "weather",
-        env = "ALMANAC_DATE_FORMAT",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "PATTERN", requires = "weather", hide_short_help = true)]
     pub date_format: Option<String>,
     /// Column of the temperature in a CSV or of a model in Open-Meteo's
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "weather",
-        env = "ALMANAC_DEGREES_COLUMN",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "NAME", requires = "weather", hide_short_help = true)]
     pub degrees_column: Option<String>,
     /// Unit of that column
-    #[arg(long, requires = "weather", env = "ALMANAC_UNIT", value_parser = choice::<Unit>(), hide_short_help = true)]
+    #[arg(long, requires = "weather", value_parser = choice::<Unit>(), hide_short_help = true)]
     pub unit: Option<Unit>,
     /// Values that stand for a missing one, besides the usual ones
-    #[arg(long, value_name = "VALUE", num_args = 1.., requires = "weather", env = "ALMANAC_MISSING",
+    #[arg(long, value_name = "VALUE", num_args = 1.., requires = "weather",
           allow_negative_numbers = true, hide_short_help = true)]
     pub missing: Vec<String>,
     /// Temperatures in °C that are not refused [default: -100..100]
-    #[arg(long, value_name = "MIN..MAX", requires = "weather", env = "ALMANAC_PLAUSIBLE", value_parser = parse_plausible,
+    #[arg(long, value_name = "MIN..MAX", requires = "weather", value_parser = parse_plausible,
           allow_hyphen_values = true, hide_short_help = true)]
     pub plausible: Option<Plausible>,
     /// Column of the station in a CSV
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "weather",
-        env = "ALMANAC_STATION_COLUMN",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "NAME", requires = "weather", hide_short_help = true)]
     pub station_column: Option<String>,
     /// What separates the fields of a CSV: a character, or tab
-    #[arg(long, value_name = "CHARACTER", requires = "weather", env = "ALMANAC_DELIMITER", value_parser = parse_delimiter,
+    #[arg(long, value_name = "CHARACTER", requires = "weather", value_parser = parse_delimiter,
           hide_short_help = true)]
     pub delimiter: Option<u8>,
     /// What stands before decimals: . or ,
-    #[arg(long, value_name = "CHARACTER", requires = "weather", env = "ALMANAC_DECIMAL", value_parser = parse_decimal,
+    #[arg(long, value_name = "CHARACTER", requires = "weather", value_parser = parse_decimal,
           hide_short_help = true)]
     pub decimal: Option<Decimal>,
     /// Lines before the header of a CSV
-    #[arg(long, value_name = "N", requires = "weather", env = "ALMANAC_SKIP_LINES", hide_short_help = true)]
+    #[arg(long, value_name = "N", requires = "weather", hide_short_help = true)]
     pub skip_lines: Option<u64>,
 }
 

@@ -292,14 +292,16 @@ impl Services {
 
     /// A command in a service's container, with what the image sets and the file does not.
     fn process(&self, name: &str, command: &str) -> Almanac {
-        let words: Vec<&str> = command.split(' ').collect();
+        let mut words: Vec<&str> = command.split(' ').collect();
+        if words[0] == "producer" {
+            words.extend(["--interval", "5ms"]);
+        }
         let mut process = almanac(&words)
             .env("ALMANAC_DIR", self.place.dir("files"))
             .env("ALMANAC_DASHBOARD", "127.0.0.1:0")
             .env("ALMANAC_DATA", self.place.dir(name))
             .env("ALMANAC_LISTEN", self.here(&format!("{name}:9092")))
             .env("ALMANAC_LOCAL", self.here(&format!("{name}:19092")))
-            .env("ALMANAC_INTERVAL", "5ms")
             .current_dir(self.place.temp.path());
         for (key, value) in &self.compose.services[name].environment {
             process = process.env(key, self.here(value));

@@ -416,16 +416,16 @@ fn look(
 ) {
     let mut last = [(0, 0); 4];
     while !is_over.load(Ordering::Relaxed) {
-        for partition in 0..4 {
+        for (partition, last) in last.iter_mut().enumerate() {
             let Some(bytes) = store.read(prefix, &format!("partition-{partition}.json")) else { continue };
             let Ok(head) = serde_json::from_str::<Value>(&bytes) else { continue };
             let meta = &head["almanac"];
             let version = (meta["generation"].as_u64().unwrap(), meta["sequence"].as_u64().unwrap());
-            if version < last[partition] {
-                let reason = format!("partition {partition}: {version:?} after {:?}", last[partition]);
+            if version < *last {
+                let reason = format!("partition {partition}: {version:?} after {last:?}");
                 violations.lock().unwrap().push(reason);
             }
-            last[partition] = version;
+            *last = version;
             let topic_id = meta["log"]["topic_id"].as_str().unwrap_or_default().to_owned();
             let found = Seen { partition, topic_id, offset: head["offset"].as_i64().unwrap(), bytes };
             match seen.lock().unwrap().entry((partition, version.0, version.1)) {
