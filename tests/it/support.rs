@@ -438,7 +438,12 @@ impl Place {
             Some((_, tls, ca)) => {
                 let ca = format!("ssl.ca.location={}", ca.display());
                 let properties = ["security.protocol=ssl", &ca, "compression.codec=lz4"].join("\n");
-                almanac.env("ALMANAC_BROKERS", tls).env("ALMANAC_X", properties)
+                let mut almanac = almanac.env("ALMANAC_BROKERS", tls).env("ALMANAC_X", &properties);
+                // With an option, the variable does not count.
+                if almanac.0.get_args().any(|argument| argument == "-X") {
+                    almanac.0.args(["-X", &properties]);
+                }
+                almanac
             }
         };
         almanac
