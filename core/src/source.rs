@@ -1,7 +1,7 @@
 //! Sources of reports: synthetic weather, and the files in which real weather is kept.
 //!
 //! A file is read as a whole before its first report is handed on, so a bad file costs nothing. The parsers take
-//! bytes; other modules open the files. Delimited text is read by one engine, [`table`], as the rows of [`formats`] say.
+//! bytes; other modules open the files. Delimited text is read by one engine, `table`, as the rows of `formats` say.
 
 mod archive;
 mod dates;

@@ -56,7 +56,7 @@ fn quantile(freedom: f64) -> f64 {
         + (3.0 * z(7) + 19.0 * z(5) + 17.0 * z(3) - 15.0 * Z) / (384.0 * freedom.powi(3))
 }
 
-/// The mean of the averages around each year, weighted by a Gaussian curve of [`SMOOTH_YEARS`].
+/// The mean of the averages around each year, weighted by a Gaussian curve of `SMOOTH_YEARS`.
 pub fn smoothed(years: &[(u16, f64)]) -> Vec<(u16, f64)> {
     let at = |year: u16| {
         let (mut sum, mut weights) = (0.0, 0.0);
