@@ -1,4 +1,4 @@
-//! Where weather comes from, once or again and again: files and web servers.
+//! The sources of weather, read once or again and again: files and web servers.
 
 mod url;
 
@@ -36,7 +36,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// What to read on this day.
+    /// The sources to read on this day.
     fn paths(&self, today: Date) -> Vec<PathBuf> {
         match self {
             Input::Paths(paths) => paths.clone(),
@@ -92,7 +92,7 @@ impl Source {
         Ok(is_changed.then_some(weather))
     }
 
-    /// What a URL has, and whether that is new.
+    /// The content of a URL, and whether it is new.
     fn fetch(&self, url: &str) -> Result<(bool, (Validators, Weather)), SourceError> {
         let known = self.kept.get(url);
         let validators = known.map_or_else(Validators::default, |(validators, _)| validators.clone());
@@ -255,7 +255,7 @@ impl Feed {
         self.changed = news.changed;
     }
 
-    /// What is new in the first weather, of which the topic may have some days.
+    /// The new days in the first weather, of which the topic may have some days.
     pub fn news(&self, weather: &Weather) -> News {
         News::of(weather.days.clone(), &self.sent)
     }

@@ -147,7 +147,7 @@ fn ordinal(number: usize) -> String {
     format!("{number}{ending}")
 }
 
-/// What the months of one place say, all partitions together. Degrees are Celsius.
+/// The climate of one place, from the months of all partitions. Degrees are Celsius.
 #[derive(Debug)]
 pub struct Climate<'a> {
     cells: Vec<&'a Cell>,

@@ -17,7 +17,7 @@ const MEMBER: &str = "almanac";
 /// The form of [`Meta`]. A later one may let the head name an object instead of holding months.
 pub const FORMAT: u32 = 1;
 
-/// What is kept of a partition, in one object.
+/// The state of a partition, in one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     pub checkpoint: Checkpoint,

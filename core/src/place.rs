@@ -23,7 +23,7 @@ pub struct Place {
     pub longitude: Option<f64>,
     /// Metres above sea level.
     pub elevation: Option<f64>,
-    /// Who measured or computed the data, for example `NOAA GHCN-Daily`.
+    /// The source that measured or computed the data, for example `NOAA GHCN-Daily`.
     pub source: Option<String>,
     /// How the source asks to be named.
     pub attribution: Option<String>,

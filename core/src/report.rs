@@ -194,7 +194,7 @@ impl Decoder {
 
     /// The same with its station.
     pub fn decode_with_station(&mut self, value: Option<&[u8]>) -> Result<(Report, &str), RejectReason> {
-        // What is decoded without a look at the station has none.
+        // A report that is decoded without its station has none.
         self.wire.clear();
         let report = self.decode(value)?;
         Ok((report, &self.wire.station_id))
@@ -265,7 +265,7 @@ impl Decoder {
     #[inline(never)]
     fn any(&mut self, value: &[u8]) -> Result<Report, RejectReason> {
         let message = unframed(value)?;
-        // What is not framed was tried before.
+        // A value without a frame was tried before.
         let usual = if message.len() < value.len() { self.unstamped(message) } else { None };
         match usual.and_then(Observation::report) {
             Some(report) => Ok(report),

@@ -64,7 +64,7 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
 }
 
-/// What a source has now, compared with what was sent of it.
+/// The days of a source, compared with those that were sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct News {
     /// Days that were not sent yet.

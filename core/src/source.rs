@@ -86,7 +86,7 @@ pub fn read_compressed(
     })
 }
 
-/// What a file called `name` holds: every day of the one station that has a temperature, in the order of the file.
+/// The content of a file called `name` holds: every day of the one station that has a temperature, in the order of the file.
 ///
 /// # Errors
 ///
@@ -169,7 +169,7 @@ fn recognise(head: &[u8], name: &str, options: &Options) -> Option<Found> {
     })
 }
 
-/// Where the format is defined in public, if it is one of delimited text.
+/// The public definition of the format, if it is one of delimited text.
 pub fn definition_of(format: InputFormat) -> Option<&'static str> {
     let table = formats::TABLES.iter().find(|table| table.format == format);
     table.map(|table| table.credit.definition)

@@ -127,7 +127,7 @@ impl Facts {
     }
 }
 
-/// What is said of all partitions together.
+/// The view of all partitions together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Whole {
     /// The place whose reports are counted; nothing until the first one.

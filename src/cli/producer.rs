@@ -101,7 +101,7 @@ pub struct Files {
         hide_short_help = true
     )]
     pub input_format: Option<InputFormat>,
-    /// Which station of several
+    /// Station to pick from several
     #[arg(long, value_name = "ID", requires = "weather")]
     pub station: Option<String>,
     /// Station ID of the reports, instead of the file's own
@@ -136,11 +136,11 @@ pub struct Files {
     /// Column of the station in a CSV
     #[arg(long, value_name = "NAME", requires = "weather", hide_short_help = true)]
     pub station_column: Option<String>,
-    /// What separates the fields of a CSV: a character, or tab
+    /// Separator of the fields of a CSV: a character, or tab
     #[arg(long, value_name = "CHARACTER", requires = "weather", value_parser = parse_delimiter,
           hide_short_help = true)]
     pub delimiter: Option<u8>,
-    /// What stands before decimals: . or ,
+    /// Mark before decimals: . or ,
     #[arg(long, value_name = "CHARACTER", requires = "weather", value_parser = parse_decimal,
           hide_short_help = true)]
     pub decimal: Option<Decimal>,
@@ -150,14 +150,14 @@ pub struct Files {
 }
 
 impl Files {
-    /// Where the weather comes from, if it is real.
+    /// The sources of real weather.
     pub fn input(&self) -> Option<Input> {
         let place = |(latitude, longitude)| Input::OpenMeteo { latitude, longitude };
         let paths = || (!self.files.is_empty()).then(|| Input::Paths(self.files.clone()));
         self.ghcn.clone().map(Input::Ghcn).or_else(|| self.open_meteo.map(place)).or_else(paths)
     }
 
-    /// What is said of the files, apart from their paths.
+    /// The options of the files, without their paths.
     pub fn options(&self) -> Options {
         Options {
             format: self.input_format,

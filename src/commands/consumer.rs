@@ -72,7 +72,7 @@ impl Line {
     }
 }
 
-/// What a consumer waits for, or how far it is.
+/// The cause that a consumer waits for, or its progress.
 fn message(statuses: &[Status], has_bar: bool) -> String {
     if statuses.is_empty() {
         return "no partition assigned yet".to_owned();

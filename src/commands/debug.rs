@@ -31,7 +31,7 @@ const FIND_EVERY: Duration = Duration::from_millis(300);
 /// default.
 const ASSIGNED_WITHIN: Duration = Duration::from_secs(4);
 
-/// stdout has records only. What is waited for meanwhile is said on stderr.
+/// stdout has records only. Meanwhile stderr names the cause of the wait.
 pub fn run(options: &cli::Debug) -> Result<()> {
     let stop = Stop::on_signals()?;
     let connection = super::connection(&options.kafka)?;
@@ -158,7 +158,7 @@ impl Places {
         partitions.iter().map(position).collect()
     }
 
-    /// What comes after a pause is of no interest to those who watch the end of the log.
+    /// Records after a pause do not matter to a reader of the end of the log.
     fn pass(&mut self, partition: i32, offset: i64) {
         if self.edge == OffsetOf::Start {
             self.passed.insert(partition, offset.saturating_add(1));

@@ -176,7 +176,7 @@ impl Weather {
         feed.note_sent(weather.days.iter().map(|report| (report.date, report.degrees)));
     }
 
-    /// What to account for, of files.
+    /// The account of the files.
     fn rows(&self, present: &HashSet<Date>) -> Option<Rows> {
         let Weather::Files(weather) = self else { return None };
         let present = weather.days.iter().filter(|report| present.contains(&report.date)).count() as u64;

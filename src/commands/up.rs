@@ -219,7 +219,7 @@ struct Machine<'a> {
     announcement: Announcement,
 }
 
-/// Where everything is and how to stop it, said once it holds.
+/// Prints where everything is and how to stop it, once that holds.
 struct Announcement {
     /// The Kafka that was started, if one was.
     kafka: Option<String>,

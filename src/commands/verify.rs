@@ -105,7 +105,7 @@ pub fn run(options: &cli::Verify) -> Result<()> {
 
 /// Months of these partitions that are also in another file of DIR. No log shows them: each file is what its log makes.
 fn split(reader: &dyn Reader, partitions: &[i32]) -> Option<Split> {
-    // What can't be read is reported where it is checked.
+    // A file that can't be read is reported where it is checked.
     let load = |partition| reader.checkpoint(partition).ok()?;
     let files: Vec<_> = reader.partitions().ok()?.into_iter().filter_map(load).collect();
     let files = files.iter().map(|file| (file.partition, &file.statistics));

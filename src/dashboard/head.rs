@@ -24,7 +24,7 @@ pub struct Head<'a> {
     /// About the newest complete month, and about the month in progress.
     sentence: Option<String>,
     progress: Option<String>,
-    /// Which years the normal is of.
+    /// The years of the normal.
     normal: Option<String>,
     /// Whether a month has enough years for a normal.
     has_normals: bool,

@@ -163,7 +163,7 @@ async fn event_stream(
     (unbuffered, Sse::new(events).keep_alive(keep_alive)).into_response()
 }
 
-/// What a picture is sent as.
+/// The type that a picture is sent as.
 #[derive(Clone, Copy, Debug)]
 enum Format {
     Svg,

@@ -4,7 +4,7 @@ use std::io;
 
 use almanac_core::protocol::sasl::ScramError;
 
-/// What goes wrong with a connection between TCP and the first request, and has a cause that somebody can change: a
+/// A failure of a connection between TCP and the first request, with a cause that somebody can change: a
 /// property, a certificate, a password, the broker. It comes as the cause of an [`io::Error`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AccessError {

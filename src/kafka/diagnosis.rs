@@ -1,4 +1,4 @@
-//! What the words about a failed connection show: the cause, and the property that sets it right.
+//! Reads the words about a failed connection: the cause, and the property that sets it right.
 //!
 //! librdkafka says more in its log than by its error codes. almanac's own connections have words of their own.
 

@@ -31,7 +31,7 @@ pub(super) struct Link {
     renewal: Option<Instant>,
 }
 
-/// What the bytes go through.
+/// The channel of the bytes.
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream>),

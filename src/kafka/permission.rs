@@ -1,4 +1,4 @@
-//! What Kafka's access rules (ACLs) have to allow for a request.
+//! The permission that Kafka's access rules (ACLs) must give for a request.
 
 use std::fmt;
 

@@ -50,7 +50,7 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug)]
 struct Queued {
     key: &'static str,
-    /// Where its value ends in `values`.
+    /// The end of its value in `values`.
     end: usize,
     tag: usize,
 }

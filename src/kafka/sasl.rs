@@ -18,7 +18,7 @@ use super::link::Link;
 const NONCE_BYTES: usize = 24;
 const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
 const SASL_AUTHENTICATION_FAILED: i16 = 58;
-/// Which part of its lifetime a session is used for: before it ends, another connection has to take over.
+/// The part of its lifetime that a session is used for: before it ends, another connection has to take over.
 const USED_PERCENT: u32 = 80;
 
 /// A user's name and password, and the mechanism that proves the password.

@@ -26,7 +26,7 @@ use super::error::{KafkaError, plain_error};
 use super::wait::{wait_for_any, wait_for_room};
 use crate::lock::locked;
 
-/// Where systems keep the certificates that they trust, in librdkafka's order.
+/// The places of the certificates that systems trust, in librdkafka's order.
 const CA_LOCATIONS: &[&str] = &[
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/certs/ca-bundle.crt",

@@ -244,7 +244,7 @@ impl Consumer<'_> {
         let (log, checkpoint) = match open(how, &mut *claim, loaded, &facts.log) {
             Ok(opened) => opened,
             Err(StoreError::Away { reason, .. }) => {
-                // What may have landed is found by the next claim.
+                // The next claim finds a write that may have landed.
                 drop(claim);
                 self.await_store(number, reason);
                 return Ok(());

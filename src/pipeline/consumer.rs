@@ -91,7 +91,7 @@ pub(super) struct Consumer<'a> {
     /// It knows the station that is counted.
     pub decoder: Decoder,
     pub split: SplitWatch,
-    /// What producers said of the place, until it is kept.
+    /// The producers' description of the place, until it is kept.
     pub place: Option<Place>,
     jumps: Jumps,
     quiet_statuses: u32,

@@ -47,7 +47,7 @@ pub(super) struct Partition {
     rejected_in_flight: u64,
     /// The first record that was rejected since it was opened, until it was reported.
     first_rejected: Option<(i64, RejectReason)>,
-    /// What a producer said of the place, until the consumer has taken it.
+    /// A producer's description of the place, until the consumer takes it.
     place: Option<Place>,
     /// The batch that can't be read, and how often that was seen.
     damage: Option<(i64, u32)>,
@@ -234,7 +234,7 @@ impl Partition {
         self.odd_batch.take()
     }
 
-    /// What a producer said of the place since this was asked last.
+    /// A producer's description of the place since the last call.
     pub(super) fn take_place(&mut self) -> Option<Place> {
         self.place.take()
     }

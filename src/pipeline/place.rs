@@ -87,14 +87,14 @@ impl Consumer<'_> {
         Ok(())
     }
 
-    /// Takes in what a producer said of the place, if it is this one.
+    /// Takes in a producer's description of the place, if it is this one.
     pub(super) fn note_place(&mut self, said: Place) {
         if self.decoder.station() == Some(&said.station) {
             self.place.get_or_insert_default().complete(&said);
         }
     }
 
-    /// Keeps what producers said of the place. Nothing depends on it.
+    /// Keeps the producers' description of the place. Nothing depends on it.
     pub(super) fn keep_place(&mut self) {
         let Some(place) = self.place.take() else { return };
         if let Err(error) = self.store.complete_place(&self.kafka.identity.topic.id, &place) {

@@ -19,7 +19,7 @@ pub(super) struct Write {
     pub taken: Option<Taken>,
 }
 
-/// What a partition has taken up to then.
+/// The records of a partition up to then.
 pub(super) struct Taken {
     pub checkpoint: Checkpoint,
     pub rejected: Vec<Rejected>,

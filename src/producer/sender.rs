@@ -46,7 +46,7 @@ pub struct Sender {
     producer: Producer<Tally>,
     /// The end of each value: its station.
     stamp: Vec<u8>,
-    /// What is known of the place, as a header.
+    /// The description of the place, as a header.
     place: Option<Vec<u8>>,
     /// A bit for each month of which a report with that header was queued. So the first one in each partition has it.
     introduced: AtomicU16,
@@ -80,7 +80,7 @@ impl Sender {
         value
     }
 
-    /// What the first report of a month carries.
+    /// The header that the first report of a month carries.
     fn header(&self, report: &Report) -> Option<(&str, &[u8])> {
         let place = self.place.as_deref()?;
         let is_introduced = self.introduced.load(Ordering::Relaxed) & month_bit(report) != 0;

@@ -37,7 +37,7 @@ impl Begun {
     }
 }
 
-/// Where DIR has the file.
+/// The path of the file in DIR.
 pub fn private_dir(dir: &Path) -> PathBuf {
     if is_url(dir) { dir.to_owned() } else { dir.join(".almanac") }
 }

@@ -19,14 +19,14 @@ use crate::checkpoint::Checkpoint;
 use crate::report::RejectReason;
 use crate::status::{Durable, Status};
 
-/// What is kept of a partition.
+/// The files of a partition.
 #[derive(Debug)]
 pub struct Loaded {
     pub log: Option<Log>,
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// What anyone may read of a place, without a claim.
+/// The part of a store that anyone may read, without a claim.
 pub trait Reader: Debug + Send + Sync {
     /// The partitions that have a checkpoint, in order.
     fn partitions(&self) -> Result<Vec<i32>, StoreError>;
@@ -104,7 +104,7 @@ pub trait Store {
     /// power cut.
     fn complete_place(&self, topic_id: &str, place: &Place) -> Result<(), StoreError>;
 
-    /// Where rejected records of a partition are, for warnings.
+    /// The location of a partition's rejected records, for warnings.
     fn rejected_path(&self, partition: i32) -> PathBuf;
 
     /// Whether a write waits for a network, and the store may be away.
@@ -162,7 +162,7 @@ pub struct Change<'a> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Version(pub(super) Vec<Option<Mark>>);
 
-/// What differs when a file or an object is replaced.
+/// Differs when a file or an object is replaced.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Mark {
     File(Identity),

@@ -18,7 +18,7 @@ pub struct Lead {
     pub sentence: Option<String>,
     /// About the month in progress, as in `November 2023 so far, 9 of 30 days: 8.1 °C on average.`
     pub progress: Option<String>,
-    /// Which years the normal is of, as in `Normal: the mean of December over 1991–2020.`
+    /// The years of the normal, as in `Normal: the mean of December over 1991–2020.`
     pub normal: Option<String>,
 }
 

@@ -93,7 +93,7 @@ struct Heatmap<'a> {
     months: Vec<usize>,
     scale: Scale,
     marks: Marks<'a>,
-    /// What the colour of a cell shows, if it has one.
+    /// The value that a cell's colour shows, if it has one.
     value: fn(Marks<'a>, &Cell) -> Option<f64>,
 }
 

@@ -20,7 +20,7 @@ const YEAR_WIDTH: f64 = 40.0;
 const LINE: &str = "#b34700";
 pub const LINE_RGB: [u8; 3] = [0xb3, 0x47, 0x00];
 const BAND: &str = "#f5d9c3";
-/// What shows the band to those who do not see its light colour.
+/// Shows the band to readers who do not see its light colour.
 const BAND_EDGE: &str = "#b07d55";
 
 /// Draws the cells of one month, in the order of time.

@@ -10,7 +10,7 @@ use super::svg::{Element, coordinate};
 use crate::climate::{Climate, Coverage, days_in_month};
 use crate::report::MONTHS;
 
-/// What the marks of a picture say, and which of them are of months that are not whole.
+/// The texts of a picture's marks, and which of them are of months that are not whole.
 #[derive(Clone, Copy)]
 pub struct Marks<'a> {
     pub climate: &'a Climate<'a>,

@@ -22,7 +22,7 @@ pub struct Table<'a> {
 type Row<'a> = [(&'static str, Value); 19];
 
 impl Table<'_> {
-    /// A line of names, and a line for each month. What is unknown is empty. RFC 4180, except that a line ends with a line
+    /// A line of names, and a line for each month. An unknown value is empty. RFC 4180, except that a line ends with a line
     /// feed.
     pub fn csv(&self) -> String {
         let rows = self.rows();
@@ -31,7 +31,7 @@ impl Table<'_> {
         names.into_iter().chain(lines).map(|fields: Vec<String>| fields.join(",") + "\n").collect()
     }
 
-    /// An object for each month, on a line of its own. What is unknown is null.
+    /// An object for each month, on a line of its own. An unknown value is null.
     pub fn json_lines(&self) -> String {
         let member = |(name, value): &(&str, Value)| format!("\"{name}\":{value}");
         let object = |row: &Row| format!("{{{}}}\n", row.iter().map(member).collect::<Vec<_>>().join(","));

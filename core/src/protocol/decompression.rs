@@ -16,7 +16,7 @@ const PIECE_BYTES: usize = 256 << 10;
 /// The longest number in bytes.
 const NUMBER_BYTES_MAX: usize = 10;
 
-/// Reads decompressed bytes of one batch after the other. What it allocates is used again.
+/// Reads decompressed bytes of one batch after the other. Its memory is used again.
 pub trait Decoder: Read + Send {
     /// Turns to another batch, wherever it is in the one before.
     fn begin(&mut self, compressed: &[u8]);

@@ -115,7 +115,7 @@ pub struct Challenge {
     pub iterations: u32,
     /// The client's last message, without its proof.
     pub last_without_proof: String,
-    /// What both signatures sign.
+    /// The text that both signatures sign.
     pub auth_message: String,
 }
 

@@ -38,7 +38,7 @@ const DAY_SECONDS: i64 = 86_400;
 /// How far a local midnight may be from that of a fixed offset: summer time, two hours at most.
 const MIDNIGHT_SECONDS: i64 = 2 * 3600;
 
-/// What a user wrote, a pattern of strftime or one of YYYY, MM and DD, as a pattern of strftime.
+/// The user's format, a pattern of strftime or one of YYYY, MM and DD, as a pattern of strftime.
 pub(super) fn pattern(text: &str) -> String {
     if text.contains('%') {
         return text.to_owned();
@@ -48,7 +48,7 @@ pub(super) fn pattern(text: &str) -> String {
 }
 
 impl<'t> DateForm<'t> {
-    /// What a user wrote as a [`pattern`], or `unix`.
+    /// The user's text as a [`pattern`], or `unix`.
     pub(super) fn of_pattern(pattern: &'t str) -> DateForm<'t> {
         if pattern == "unix" { DateForm::Unix } else { DateForm::Pattern(pattern) }
     }

@@ -27,7 +27,7 @@ enum Order {
     Big,
 }
 
-/// UTF-16 as UTF-8. What is not a character becomes U+FFFD.
+/// UTF-16 as UTF-8. Bytes that are not a character become U+FFFD.
 struct Utf16<R> {
     bytes: R,
     order: Order,

@@ -23,7 +23,7 @@ pub struct Raced {
     pub writes: u32,
 }
 
-/// What a writer writes: other bytes than any other.
+/// The bytes of a writer, which differ from any other's.
 #[derive(Serialize)]
 struct Entry<'a> {
     race: u32,

@@ -98,7 +98,7 @@ impl ObjectClaim {
 
     /// Replaces the head, after its new segment is there.
     fn put(&mut self, head: Head, segment: Option<(String, Bytes)>) -> Result<Durable, StoreError> {
-        // What may not have landed comes first: the next head is made of it.
+        // A write that may not have landed comes first: the next head is made of it.
         debug_assert!(self.pending.is_none());
         let body = Bytes::from(head.to_json());
         self.pending = Some(Pending { segment, body, head });

@@ -58,7 +58,7 @@ impl Object {
     }
 }
 
-/// What came of a write.
+/// The result of a write.
 #[derive(Debug)]
 pub(super) enum Put {
     Landed(UpdateVersion),
@@ -84,7 +84,7 @@ pub(super) struct Client {
     runtime: &'static Runtime,
     /// Whether the last request was answered.
     is_answering: AtomicBool,
-    /// What was read last, so that what has not changed is not sent again.
+    /// The object read last, so that an unchanged one is not sent again.
     cache: Mutex<HashMap<String, Object>>,
 }
 
