@@ -28,6 +28,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const TAIL_BYTES: u64 = 256 * 1024;
 const TAIL_LINES: usize = 8;
 
+/// With less room, Kafka can't write a batch or a segment.
+const DISK_BYTES_MIN: u64 = 4 << 20;
+
 /// Logs to a file of bounded size. The hook is Kafka's to run: log4j's own would lose what is logged at shutdown.
 const LOG4J_XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <!-- Written by almanac at each start. -->
@@ -136,7 +139,9 @@ impl DataDir {
     pub fn last_words(&self, mark: &LogMark) -> String {
         let kafka = read_from(&self.path.join(KAFKA_LOG), mark.0).unwrap_or_default();
         let jvm = read_from(&self.path.join(JVM_LOG), 0).unwrap_or_default();
-        let words = [last_error(&kafka), tail(&jvm)].concat();
+        let mut words = [last_error(&kafka), tail(&jvm)].concat();
+        let full = full_disk(&self.path);
+        words.extend(full.as_deref());
         if words.is_empty() { "it logged nothing".to_owned() } else { words.join("\n") }
     }
 
@@ -293,6 +298,14 @@ fn tail(text: &str) -> Vec<&str> {
     let mut lines: Vec<_> =
         text.lines().filter(|line| !line.starts_with('\t') && !line.trim().is_empty()).collect();
     lines.split_off(lines.len().saturating_sub(TAIL_LINES))
+}
+
+/// The line that Kafka's log may lack on a full disk, as it lies there itself.
+fn full_disk(data: &Path) -> Option<String> {
+    let disk = rustix::fs::statvfs(data).ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let line = || format!("No space left on device: {} kB for {}", free / 1000, data.display());
+    (free < DISK_BYTES_MIN).then(line)
 }
 
 #[cfg(test)]
