@@ -722,7 +722,10 @@ impl Stream<'_> {
             verdicts.push_str(&(fold.verdict(partition) + "\n"));
         }
         for dir in DIRS {
-            let verified = place.almanac_in(dir, &["verify"]).succeeds();
+            let verified = place.almanac_in(dir, &["verify"]).run();
+            // The stream has days in more than one partition.
+            let is_split = verified.code == Some(1) && verified.stderr.contains(" is counted in partitions ");
+            assert!(is_split || verified.code == Some(0), "{verified:#?}");
             // Each partition's second line accounts for its offsets.
             let lines = verified.stdout.lines().filter(|line| line.starts_with("partition"));
             assert!(lines.eq(verdicts.lines()), "{dir}: {}\n{verdicts}", verified.stdout);

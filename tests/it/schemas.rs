@@ -106,7 +106,7 @@ fn files_and_outputs_hold_to_their_schemas() {
         let is_optional = |field: &String| match case["schema"].as_str().unwrap() {
             "checkpoint" => case["value"][field].is_object(),
             // Only the page's server prints these.
-            "status" => ["version", "failure", "hint"].contains(&field.as_str()),
+            "status" => ["version", "failure", "hint", "dir", "is_default"].contains(&field.as_str()),
             _ => field.ends_with("_bytes") || field.ends_with("_sha256"),
         };
         for field in fields.iter().filter(|field| !is_optional(field)) {
