@@ -302,8 +302,7 @@ fn tail(text: &str) -> Vec<&str> {
 
 /// The line that Kafka's log may lack on a full disk, as it lies there itself.
 fn full_disk(data: &Path) -> Option<String> {
-    let disk = rustix::fs::statvfs(data).ok()?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let free = files::free_bytes(data)?;
     let line = || format!("No space left on device: {} kB for {}", free / 1000, data.display());
     (free < DISK_BYTES_MIN).then(line)
 }
