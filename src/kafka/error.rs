@@ -153,6 +153,9 @@ fn plain_reason(reason: &str) -> String {
         None if is_silence => "no answer".to_owned(),
         None => without_tls_source(&text),
     };
+    // The group's coordinator is a broker whose address only the words have.
+    let resolved = || reason.split_once("Failed to resolve '").and_then(|(_, rest)| rest.split_once('\''));
+    let broker = broker.filter(|broker| !broker.is_empty()).or_else(|| Some(resolved()?.0));
     match broker {
         // Both name the same place.
         Some(broker) if !text.contains(broker) => format!("{broker}: {text}"),
@@ -405,6 +408,10 @@ mod tests {
             (
                 "nohost:9092/bootstrap: Failed to resolve 'nohost:9092': Name or service not known (after 3ms in state CONNECT, 30 identical error(s) suppressed)",
                 "Failed to resolve 'nohost:9092': Name or service not known",
+            ),
+            (
+                "GroupCoordinator: Failed to resolve 'nohost:9092': Name or service not known (after 3ms in state CONNECT)",
+                "nohost:9092: a broker advertises this host name, which does not resolve",
             ),
             (
                 "kafka-2:9092/2: 1 request(s) timed out: disconnect (average rtt 1.234ms) (after 61021ms in state UP)",
