@@ -266,9 +266,17 @@ fn check(kafka: &Kafka, topic: &str, dir: &Path) -> Result<()> {
     for (path, checkpoint) in &checkpoints {
         let fold = folds.get_mut(&checkpoint.partition).context("a partition that the topic has not")?;
         fold.skip_to(checkpoint.offset);
-        ensure!(fold == checkpoint, "{} is not what the log makes it", path.display());
+        ensure!(counted(fold).eq(counted(checkpoint)), "{} is not what the log makes it", path.display());
     }
     Ok(())
+}
+
+/// Everything in a checkpoint but the dates of extremes, which the peers do not keep.
+fn counted(checkpoint: &Checkpoint) -> impl Iterator<Item = (usize, u16, Vec<u32>, [u64; 3])> {
+    checkpoint.statistics.cells().map(|(month, year, cell)| {
+        let numbers = [cell.sum(), cell.min(), cell.max()].map(f64::to_bits);
+        (month, year, cell.days().collect(), numbers)
+    })
 }
 
 /// How many records the checkpoints have passed.
