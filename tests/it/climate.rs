@@ -1,6 +1,7 @@
 //! Normals, anomalies, ranks and trends of real weather, compared with those of `tests/data/climate.py`.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -8,6 +9,7 @@ use almanac::climate::Climate;
 use almanac::plot::{self, Cell};
 use almanac::source::{Options, Unit, read_files};
 use almanac::stats::Statistics;
+use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use crate::real_weather::{data, excerpt, expected};
@@ -162,6 +164,48 @@ fn files_of_few_years() {
         "April 2020: 27.1 °C on average. There are 2 Aprils so far, and a normal takes 10.",
     );
     check_file("openmeteo_archive_brasilia.json", "open-meteo_json__archive-466132.json", &default, "");
+}
+
+/// Every station of a file of a country: two years are too few for a normal, and enough for complete months.
+#[test]
+fn stations_of_a_by_year_file() {
+    const FILE: &str = "us_usw_tmax_2018-08_2020-05.by_year.csv.gz";
+    let Some(folder) = data() else { return };
+    let table = folder.join("expected/derived_throughput__us_usw_tmax_2018-08_2020-05.unflagged.csv.gz");
+    let mut lines = String::new();
+    GzDecoder::new(File::open(table).unwrap()).read_to_string(&mut lines).unwrap();
+    // The one with the most flagged values, the first of all, and Madison.
+    for station in ["USW00026422", "USW00003013", "USW00014837"] {
+        let of_station = lines.lines().filter_map(|line| line.strip_prefix(station)?.strip_prefix(','));
+        let months: String = of_station
+            .map(|line| {
+                let [month, count, sum, _, end] = line.split(',').collect::<Vec<_>>()[..] else {
+                    panic!("{line}")
+                };
+                format!("{month},{count},{end},{sum}\n")
+            })
+            .collect();
+        assert!(!months.is_empty(), "{station}");
+        let options = Options { station: Some(station.to_owned()), ..Options::default() };
+        let cells = cells_of(&folder.join(FILE), &options);
+        if has_program("python3") {
+            check(&cells, &computed(&months, "tenths_degC"));
+        }
+        let sentence = Climate::of(&cells).lead(plot::Unit::Celsius).unwrap().sentence.unwrap();
+        assert!(sentence.ends_with(" so far, and a normal takes 10."), "{station}: {sentence}");
+    }
+}
+
+/// No large file is without its test.
+#[test]
+fn every_large_file_is_covered() {
+    let Some(folder) = data() else { return };
+    let tests = include_str!("climate.rs");
+    for entry in folder.read_dir().unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_weather = name.contains('.') && name != "README.md";
+        assert!(!is_weather || tests.contains(&format!("\"{name}\"")), "{name}");
+    }
 }
 
 /// The excerpt that is part of the project.

@@ -72,20 +72,48 @@ fn json_has_the_first_difference() {
     assert!(ended.stderr.contains("January 1990, min: "), "{}", ended.stderr);
 }
 
-/// As an almanac wrote it that did not keep the dates of extremes.
-#[test]
-fn a_file_without_dates_of_extremes_agrees_and_a_wrong_date_does_not() {
-    let place = counted_place();
-    let path = place.dir("files/partition-2.json");
-    let whole = fs::read_to_string(&path).unwrap();
-    let mut without = whole.clone();
+/// The text of a checkpoint as an almanac wrote it that did not keep the dates of extremes.
+fn without_dates(checkpoint: &str) -> String {
+    let mut without = checkpoint.to_owned();
     for key in [",\"min_date\":\"", ",\"max_date\":\""] {
         while let Some(at) = without.find(key) {
             without.replace_range(at..at + key.len() + "1990-01-31\"".len(), "");
         }
     }
-    assert_ne!(without, whole);
-    fs::write(&path, without).unwrap();
+    assert_ne!(without, checkpoint);
+    without
+}
+
+#[test]
+fn an_older_file_is_resumed_and_its_dates_of_extremes_stay_unknown() {
+    let place = counted_place();
+    let path = place.dir("files/partition-2.json");
+    fs::write(&path, without_dates(&fs::read_to_string(&path).unwrap())).unwrap();
+    place.produce(&["--append", "--days", "200"]);
+    let mut consumer = place.almanac(&["consumer", "0", "1", "2", "3"]).start();
+    place.caught_up(kafka(), "files");
+    consumer.terminate();
+    let verified = place.almanac(&["verify"]).succeeds();
+    assert_eq!(verified.stdout.matches(", the same\n").count(), 4, "{}", verified.stdout);
+    let table = place.almanac(&["plot", "--format", "jsonl"]).succeeds().stdout;
+    let rows: Vec<serde_json::Value> =
+        table.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_known = |year: u16, month: u8| {
+        let row = rows.iter().find(|row| (&row["year"], &row["month"]) == (&year.into(), &month.into()));
+        ["min_date", "max_date"].map(|name| row.unwrap()[name].is_string())
+    };
+    assert_eq!((is_known(1990, 1), is_known(1992, 6)), ([false; 2], [false; 2]), "{table}");
+    // A month that began since then, and one of another file.
+    assert_eq!((is_known(1993, 1), is_known(1990, 3)), ([true; 2], [true; 2]), "{table}");
+    place.almanac(&["plot", "--kind", "records", "--format", "text"]).succeeds();
+}
+
+#[test]
+fn a_file_without_dates_of_extremes_agrees_and_a_wrong_date_does_not() {
+    let place = counted_place();
+    let path = place.dir("files/partition-2.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, without_dates(&whole)).unwrap();
     assert!(place.almanac(&["verify", "2"]).succeeds().stdout.contains(", the same"));
 
     let cell = *place.checkpoints("files")[2].statistics.cell(0, 1990).unwrap();
