@@ -56,8 +56,18 @@ fn names_and_labels_are_those_of_contrib_and_docs() {
     }
     eventually("the producer is ready", || readiness(&producer) == (200, "ready\n".to_owned()));
 
+    let fed = Place::new();
+    let file = fed.dir("weather.csv").display().to_string();
+    fs::write(&file, "XX000000001,20240301,TMAX,40,,,Z,\n").unwrap();
+    let feed = ["producer", "--append", "--file", &file, "--every", "1h"];
+    let feed = fed.almanac(&[&feed[..], &METRICS].concat()).start();
+    eventually("the feed was read", || {
+        families(&feed).names().contains("almanac_feed_answered_timestamp_seconds")
+    });
+
     let mut all = families(&dashboard);
     all.extend(families(&producer));
+    all.extend(families(&feed));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     let (alerts, board, docs) = (
