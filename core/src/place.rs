@@ -45,6 +45,15 @@ impl Place {
         self.name.as_deref().or(Some(&self.station)).filter(|label| !label.is_empty())
     }
 
+    /// How the source of the data is named, with its terms: as in `Weather data by Open-Meteo.com (CC BY 4.0)`.
+    pub fn credit(&self) -> Option<String> {
+        let source = self.attribution.as_ref().or(self.source.as_ref())?;
+        Some(match &self.licence {
+            Some(licence) => format!("{source} ({licence})"),
+            None => source.clone(),
+        })
+    }
+
     /// The value of the header: an object with the fields that are known.
     pub fn to_header(&self) -> Vec<u8> {
         let mut json = serde_json::to_value(self).unwrap_or_default();

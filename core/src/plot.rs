@@ -25,7 +25,7 @@
 //! | `hit` | what a pointer finds a year of the history by, which is not painted | |
 //!
 //! A mark has `data-tip`, what it shows in words, `data-year`, and `data-month` (1 is January) where it is of
-//! one month.
+//! one month. A page can do without the tips first: [`svg_without_tips`], [`tips`].
 
 mod axis;
 pub(crate) mod cells;
@@ -50,27 +50,51 @@ mod year;
 mod yearly;
 
 pub use cells::{Cell, Warning, cells, merge};
-pub use look::{Kind, Look, Unit, WIDTH_MAX, WIDTH_MIN};
+pub use look::{Caption, Kind, Look, Unit, WIDTH_MAX, WIDTH_MIN};
 #[cfg(feature = "png")]
 pub use png::{PngError, png};
 pub use table::Table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::climate::Climate;
 use mark::Marks;
+use svg::Element;
 
 /// The picture as SVG, the same text for the same cells; `None` where no cell is to be drawn.
 ///
 /// `cells` hold a month of a year once, as [`merge`] gives them.
 pub fn svg(cells: &[Cell], look: &Look) -> Option<String> {
+    picture(cells, look).map(|picture| picture.to_string())
+}
+
+/// The same without tips, which are most of the text of a large picture.
+pub fn svg_without_tips(cells: &[Cell], look: &Look) -> Option<String> {
+    let mut picture = picture(cells, look)?;
+    picture.visit(&mut |element| drop(element.take(mark::TIP)));
+    Some(picture.to_string())
+}
+
+/// The tips of the marks of months, by `data-year` and `data-month`, as in `1991-1`.
+pub fn tips(cells: &[Cell], look: &Look) -> Option<BTreeMap<String, String>> {
+    let mut tips = BTreeMap::new();
+    picture(cells, look)?.visit(&mut |element| {
+        if let (Some(year), Some(month)) = (element.get("data-year"), element.get("data-month")) {
+            let key = format!("{year}-{month}");
+            tips.extend(element.take(mark::TIP).map(|tip| (key, tip)));
+        }
+    });
+    Some(tips)
+}
+
+fn picture(cells: &[Cell], look: &Look) -> Option<Element> {
     let climate = Climate::of(cells);
     let marks = Marks { climate: &climate, unit: look.unit };
     let cells = cells::chosen(cells, look);
     if cells.is_empty() {
         return None;
     }
-    let picture = match look.kind {
+    Some(match look.kind {
         Kind::Months => months::picture(&cells::latest(&cells), look, marks),
         Kind::Year => year::picture(&cells, look, marks),
         Kind::Anomalies => heatmap::anomalies(&cells, look, marks)?,
@@ -78,8 +102,7 @@ pub fn svg(cells: &[Cell], look: &Look) -> Option<String> {
         Kind::Stripes => stripes::picture(&cells, look, marks),
         Kind::History => history::picture(&cells, look, marks),
         Kind::Records => records::picture(&cells, look, marks)?,
-    };
-    Some(picture.to_string())
+    })
 }
 
 /// The numbers of the picture as CSV: a line for each month that is drawn, in the picture's unit. `None` if there is none.

@@ -11,7 +11,7 @@ use crate::choice::Choice;
 use crate::cli::{self, PlotFormat};
 use crate::climate::YEARS_MIN;
 use crate::output;
-use crate::plot::{self, Cell, Kind, Look};
+use crate::plot::{self, Caption, Cell, Kind, Look};
 use crate::report::MONTHS;
 use crate::store::{self, Reader};
 use crate::text::escaped_json;
@@ -27,10 +27,11 @@ pub fn run(options: &cli::Plot) -> Result<()> {
     let dir = &options.dir.dir;
     let look = look(options)?;
     let reader = &*store::reader(dir)?;
+    let place = store::place_of(reader);
+    let look = Look { caption: Caption::of(place.as_ref()), ..look };
     super::warn_of_several_topics(reader, dir);
     let cells = cells(reader, &look)?;
     let target = Target::of(options, &look);
-    let place = store::place_of(reader);
     let listed = plot::drawn(&cells, &look);
     let place = place.as_ref().and_then(Place::label);
     let table = plot::Table { cells: &cells, listed: &listed, place, unit: look.unit };
@@ -54,8 +55,10 @@ pub fn run(options: &cli::Plot) -> Result<()> {
 
 /// Draws `month.svg` again, unless there is nothing to draw yet.
 pub(super) fn draw_months(dir: &Path) -> Result<()> {
-    let look = Look::of(Kind::Months);
-    if let Some(svg) = plot::svg(&cells(&*store::reader(dir)?, &look)?, &look) {
+    let reader = &*store::reader(dir)?;
+    let caption = Caption::of(store::place_of(reader).as_ref());
+    let look = Look { caption, ..Look::of(Kind::Months) };
+    if let Some(svg) = plot::svg(&cells(reader, &look)?, &look) {
         output::write(&dir.join(file_name(&look, "svg")), svg.as_bytes())?;
     }
     Ok(())
@@ -79,7 +82,7 @@ fn look(options: &cli::Plot) -> Result<Look> {
         let what = format!("a page is {} pixels wide at the least", plot::WIDTH_MIN);
         return Err(usage(&what, "--format text has 40 characters and more"));
     }
-    Ok(Look { kind, months, unit: options.unit, width: options.width })
+    Ok(Look { months, unit: options.unit, width: options.width, ..Look::of(kind) })
 }
 
 fn usage(what: &str, hint: &str) -> anyhow::Error {

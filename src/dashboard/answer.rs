@@ -64,8 +64,8 @@ fn compressed(body: &Bytes) -> Option<Bytes> {
     if body.len() < GZIP_FROM_BYTES {
         return None;
     }
-    // The first client waits for it, and an event must not wait.
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Once for all clients. The fastest level makes pictures half as large again.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body).ok()?;
     encoder.finish().ok().map(Bytes::from)
 }

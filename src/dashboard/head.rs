@@ -54,7 +54,7 @@ pub fn head(snapshot: &Snapshot, unit: Unit) -> Head<'_> {
         normal: lead(|lead| lead.normal.as_ref()),
         has_normals: (0..12).any(|month| climate.normal(month).is_some()),
         banner: plot::banner(&snapshot.cells),
-        attribution: place.and_then(attribution),
+        attribution: place.and_then(Place::credit),
     }
 }
 
@@ -64,14 +64,6 @@ fn coordinates(place: &Place) -> Option<String> {
     };
     let (latitude, longitude) = (place.latitude?, place.longitude?);
     Some(format!("{}, {}", side(latitude, "N", "S"), side(longitude, "E", "W")))
-}
-
-fn attribution(place: &Place) -> Option<String> {
-    let source = place.attribution.as_ref().or(place.source.as_ref())?;
-    Some(match &place.licence {
-        Some(licence) => format!("{source} ({licence})"),
-        None => source.clone(),
-    })
 }
 
 /// The page with its head filled in. `base` is the URL that the client used, without a slash at its end: a shared link

@@ -21,7 +21,7 @@ use super::{api, events, head};
 use crate::choice::Choice;
 use crate::feed::Health;
 use crate::metrics;
-use crate::plot::{self, Kind, Look, Unit};
+use crate::plot::{self, Caption, Kind, Look, Unit};
 use crate::report::MONTHS;
 use crate::store;
 use crate::text::to_json;
@@ -169,6 +169,8 @@ enum Format {
     Svg,
     Png,
     Csv,
+    /// Not a picture, but the tips that a bare one lacks.
+    Tips,
 }
 
 impl Format {
@@ -177,6 +179,7 @@ impl Format {
             "svg" => Some(Format::Svg),
             "png" => Some(Format::Png),
             "csv" => Some(Format::Csv),
+            "tips" => Some(Format::Tips),
             _ => None,
         }
     }
@@ -187,6 +190,9 @@ struct Wished {
     month: Option<String>,
     unit: Option<String>,
     width: Option<u32>,
+    /// Given, whatever its value, if a page has the place and the source itself, and fetches the tips of a picture with
+    /// hundreds of marks once they are wanted.
+    bare: Option<String>,
 }
 
 /// A picture as wide as asked for.
@@ -199,8 +205,9 @@ async fn plot(
     let named =
         name.split_once('.').and_then(|(kind, format)| Some((Kind::named(kind)?, Format::named(format)?)));
     let Some((kind, format)) = named else { return not_found() };
+    let is_bare = wished.bare.is_some();
     match look(kind, &wished) {
-        Ok(look) => picture(&shared, &look, format, &asked),
+        Ok(look) => picture(&shared, look, format, is_bare, &asked),
         Err(reason) => (StatusCode::BAD_REQUEST, reason).into_response(),
     }
 }
@@ -223,29 +230,32 @@ fn look(kind: Kind, wished: &Wished) -> Result<Look, &'static str> {
         (None, _) => Some((0..MONTHS.len()).collect()),
     };
     let months = months.ok_or("month is an English name, such as July\n")?;
-    Ok(Look {
-        kind,
-        months,
-        unit,
-        width: wished.width.map(|width| width.clamp(plot::WIDTH_MIN, plot::WIDTH_MAX)),
-    })
+    let width = wished.width.map(|width| width.clamp(plot::WIDTH_MIN, plot::WIDTH_MAX));
+    Ok(Look { months, unit, width, ..Look::of(kind) })
 }
 
 /// As `almanac plot` would draw it now.
 async fn month_svg(State(shared): State<Shared>, asked: HeaderMap) -> Response {
-    picture(&shared, &Look::of(Kind::Months), Format::Svg, &asked)
+    picture(&shared, Look::of(Kind::Months), Format::Svg, false, &asked)
 }
 
-fn picture(shared: &Shared, look: &Look, format: Format, asked: &HeaderMap) -> Response {
+fn picture(shared: &Shared, look: Look, format: Format, is_bare: bool, asked: &HeaderMap) -> Response {
     let snapshot = shared.latest();
-    let svg = || plot::svg(&snapshot.cells, look);
-    let place = snapshot.whole.place.as_ref().and_then(Place::label);
+    let (cells, place) = (&snapshot.cells, snapshot.whole.place.as_ref());
+    let name = format!("{look:?} {format:?} {is_bare}");
+    let look = Look { caption: Caption::of(place.filter(|_| !is_bare)), ..look };
+    let has_many_marks = matches!(look.kind, Kind::Anomalies | Kind::Heatmap | Kind::History);
+    let svg = || match is_bare && has_many_marks {
+        true => plot::svg_without_tips(cells, &look),
+        false => plot::svg(cells, &look),
+    };
     let make = || match format {
         Format::Svg => svg().map(|svg| Answer::new(SVG, svg)),
         Format::Png => Some(Answer::new("image/png", plot::png(&svg()?, PNG_SCALE).ok()?)),
-        Format::Csv => plot::csv(&snapshot.cells, look, place).map(|csv| Answer::new(CSV, csv)),
+        Format::Csv => plot::csv(cells, &look, place.and_then(Place::label)).map(|csv| Answer::new(CSV, csv)),
+        Format::Tips => plot::tips(cells, &look).map(|tips| Answer::new(JSON, to_json(&tips))),
     };
-    match snapshot.kept.get(&format!("{look:?} {format:?}"), make) {
+    match snapshot.kept.get(&name, make) {
         Some(answer) => answer.respond(asked),
         None => (StatusCode::NOT_FOUND, "there is nothing to draw yet\n").into_response(),
     }

@@ -2,6 +2,8 @@
 // messages to the test that runs them.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 import { createInterface } from 'node:readline';
 
@@ -69,6 +71,24 @@ export async function until(what, isSo) {
     assert.ok(Date.now() < deadline, `not within ${PATIENCE_MS / 1000} s: ${what}`);
     await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
+}
+
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Nothing is against accessibility, in either theme and on a phone. */
+export async function isAccessible(page, state) {
+  const before = page.viewportSize();
+  for (const [theme, width] of [['light', 1280], ['dark', 1280], ['light', 360]]) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.locator(`#theme [value=${theme}]`).click();
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate((runOnly) => axe.run({ runOnly }), RULES);
+    const where = ({ target, failureSummary }) => `${target} ${failureSummary}`;
+    const said = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(where).join('; ')}`);
+    assert.deepEqual(said, [], `${state}, ${theme}, ${width} px`);
+  }
+  await page.setViewportSize(before);
 }
 
 export const live = (page) => page.locator('#connection[data-stream=live]').waitFor();

@@ -1,7 +1,7 @@
-// The page for an empty DIR, a broken checkpoint and stalled consumers.
+// The page for an empty DIR, a broken checkpoint, consumers that make no progress, and Kafka away.
 
 import assert from 'node:assert/strict';
-import { ask, live, open, steps, tolerate } from './browser.mjs';
+import { ask, isAccessible, live, open, steps, tolerate } from './browser.mjs';
 
 let page;
 const notice = (text) => page.locator('#notices > div', { hasText: text }).waitFor();
@@ -13,6 +13,7 @@ await steps({
     await notice('almanac consumer -d /');
     assert.equal(await page.locator('#connection').innerText(), 'nothing yet');
     assert.equal(await page.locator('figure:visible').count(), 0);
+    await isAccessible(page, 'empty');
   },
   async 'consumers that have counted nothing yet'() {
     await ask('begin');
@@ -27,6 +28,7 @@ await steps({
     for (const words of ['Partition 2: ', 'malformed_protobuf', 'not a report', 'partition-2.rejected.jsonl']) {
       assert.ok(text.includes(words), text);
     }
+    await isAccessible(page, 'rejected');
     await ask('running');
     await notice('No day is counted yet');
   },
@@ -37,6 +39,7 @@ await steps({
     await page.locator('#notices:empty').waitFor({ state: 'attached' });
     assert.equal(await page.locator('#connection').innerText(), 'live');
     assert.ok(await page.locator('#stripes').isHidden(), 'no stripes below ten years');
+    await isAccessible(page, 'a month in progress');
   },
   async 'a month of which there is nothing'() {
     const other = await open('?month=August');
@@ -45,12 +48,13 @@ await steps({
     await other.locator('figure[data-picture=history] svg').waitFor();
     await other.close();
   },
-  async 'stalled, silent, stopped'() {
-    for (const state of ['stalled', 'silent', 'stopped']) {
+  async 'stalled, silent, Kafka away, stopped'() {
+    for (const state of ['stalled', 'silent', 'waiting', 'stopped']) {
       await ask(state);
       await notice(`Partitions 0, 1, 2 and 3 are ${state}`);
       assert.equal(await page.locator(`.state.${state}`).count(), 4);
       await page.locator(`#connection[data-state=${state}]`).waitFor();
+      await isAccessible(page, state);
     }
   },
   async 'a broken checkpoint'() {
@@ -58,6 +62,7 @@ await steps({
     await notice('Partition 2 can’t be read');
     await page.locator('#partitions-table tbody tr:nth-child(3) .state.unreadable').waitFor();
     assert.match(await page.locator('#notices').innerText(), /partition-2\.json: .*line 1.*\n+hint: /);
+    await isAccessible(page, 'unreadable');
   },
   async 'and mended'() {
     await ask('mend');

@@ -1,12 +1,10 @@
 // Each view of a record of 155 years, by mouse, by keyboard and by link.
 
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { readFile } from 'node:fs/promises';
-import { live, open, PATIENCE_MS, steps, url } from './browser.mjs';
+import { isAccessible, live, open, PATIENCE_MS, steps, url } from './browser.mjs';
 
-const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** What a page of 155 years may take over the network, headers left out. */
+const BYTES_MAX = 60_000;
 
 let page;
 const figure = (name) => page.locator(`figure[data-picture=${name}]`);
@@ -44,6 +42,17 @@ await steps({
       paints.push(await paint.jsonValue());
     }
     console.log(`first paint after ${paints.map(Math.round).join(', ')} ms`);
+  },
+
+  async 'bytes over the network'() {
+    await restart();
+    for (const name of ['year', 'history', 'anomalies', 'stripes', 'records']) await show(name);
+    const found = await page.evaluate(() => ['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type))
+      .map(({ name, encodedBodySize }) => [new URL(name).pathname, encodedBodySize]));
+    const total = found.reduce((sum, [, size]) => sum + size, 0);
+    found.sort(([, a], [, b]) => b - a);
+    console.log(`${total} bytes: ${found.map(([path, size]) => `${path} ${size}`).join(', ')}`);
+    assert.ok(total <= BYTES_MAX, `${total} bytes`);
   },
 
   async 'all the pictures'() {
@@ -159,7 +168,19 @@ await steps({
     assert.match(await tooltip().innerText(), /^February 2023: /);
     await page.keyboard.press('Enter');
     await hasChosen('February');
+  },
 
+  async 'tips that come once they are wanted'() {
+    await show('history');
+    await marks('history').nth(36).hover();
+    await tooltip().filter({ hasText: /^February 1905: .* °C, 28 days; warmest day .*, coldest day .*; .* against normal, the / }).waitFor();
+    await show('anomalies');
+    await figure('anomalies').locator('[data-year="1905"][data-month="5"]').hover();
+    await tooltip().filter({ hasText: /^May 1905: .* 30 days, 1 missing; / }).waitFor();
+    await page.mouse.move(5, 5);
+  },
+
+  async 'keys in a grid'() {
     await show('anomalies');
     await marks('anomalies').first().click();
     await figure('anomalies').locator('[tabindex="0"]').focus();
@@ -252,21 +273,11 @@ await steps({
     await page.locator('#month').selectOption('May');
     const line = page.locator('#history tbody tr', { has: page.getByText('1905', { exact: true }) });
     await eventually(() => line.locator('td').last().innerText(), '1: 10');
-    const tip = await figure('anomalies').locator('[data-year="1905"][data-month="5"]').getAttribute('data-tip');
-    assert.match(tip, /30 days, 1 missing; /);
     assert.equal(await figure('anomalies').locator('text', { hasText: 'days missing' }).count(), 1);
   },
 
   async 'nothing against accessibility'() {
-    for (const [theme, width] of [['light', 1280], ['dark', 1280], ['light', 360]]) {
-      await page.setViewportSize({ width, height: 900 });
-      await page.locator(`#theme [value=${theme}]`).click();
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate((runOnly) => axe.run({ runOnly }), RULES);
-      const where = ({ target, failureSummary }) => `${target} ${failureSummary}`;
-      const said = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(where).join('; ')}`);
-      assert.deepEqual(said, [], `${theme}, ${width} px`);
-    }
+    await isAccessible(page, '155 years');
   },
 
   async 'every width'() {

@@ -46,6 +46,8 @@ fn every_answer_has_its_headers() {
         ("/month.svg", 200, "image/svg+xml", true),
         ("/plot/months.svg?unit=f&width=700", 200, "image/svg+xml", true),
         ("/plot/history.svg?month=april", 200, "image/svg+xml", true),
+        ("/plot/history.svg?month=april&bare=", 200, "image/svg+xml", true),
+        ("/plot/history.tips?month=april", 200, "application/json", true),
         ("/healthz", 200, "text/plain; charset=utf-8", false),
         ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", false),
         ("/readyz", 503, "text/plain; charset=utf-8", false),

@@ -333,6 +333,25 @@ fn the_name_and_the_source_come_with_the_reports() {
     let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().trim().to_owned();
     let api = || json(&get(&address, "/api/partitions").text());
     assert_eq!(api()["place"]["name"], name);
+    // Each picture names both. The page says it once, and its pictures need not.
+    let is_named = |picture: &str| {
+        [">Madison, &lt;b&gt;Wisconsin&lt;/b&gt;<", "https://doi.org/10.7289/V5D21VHZ"]
+            .map(|text| picture.contains(text))
+    };
+    for path in ["/month.svg", "/plot/year.svg", "/plot/heatmap.svg"] {
+        assert_eq!(is_named(&get(&address, path).text()), [true, true], "{path}");
+    }
+    assert_eq!(is_named(&get(&address, "/plot/year.svg?bare=").text()), [false, false]);
+    let drawn = place.almanac(&["plot", "-o", "-"]).succeeds().stdout;
+    assert_eq!(is_named(&drawn), [true, true], "{drawn}");
+    let text = place.almanac(&["plot", "--format", "text"]).succeeds().stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[1], name);
+    assert_eq!(
+        *lines.last().unwrap(),
+        "GHCN-Daily, NOAA NCEI, https://doi.org/10.7289/V5D21VHZ (public domain)",
+        "{text}"
+    );
     // Corrected later, with a day that is new; the dashboard sees it by itself.
     fs::write(place.dir("more.csv"), MADISON.replace("2024", "2023")).unwrap();
     place.produce(&["--append", "--file", "more.csv", "--place", "Madison"]);

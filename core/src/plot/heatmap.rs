@@ -76,7 +76,7 @@ fn draw<'a>(cells: &[Cell], look: &Look, subtitle: &str, map: impl FnOnce(Span) 
     let own = NAME_WIDTH + (slots * (840.0 / slots).clamp(6.0, 28.0)).max(424.0) + 56.0;
     let width = look.width().unwrap_or(if own > 1200.0 { 720.0 } else { own });
     let note = |slot| span.note(slot).unwrap_or_default();
-    let page = |slot| Page::new(width, look.unit, &title(look.kind, span), &[subtitle, &note(slot)]);
+    let page = |slot| Page::new(width, look, &title(look.kind, span), &[subtitle, &note(slot)]);
     let map = map(span);
     let across = page("column");
     let column = (across.right() - across.left() - NAME_WIDTH) / slots;

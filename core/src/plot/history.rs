@@ -29,7 +29,7 @@ pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
     let slots = span.slots() as f64;
     let own = (slots * (840.0 / slots).clamp(2.0, 28.0)).max(424.0) + 96.0;
     let history = History::of(cells, span, marks);
-    history.draw(&history.page(look.width().unwrap_or(own)))
+    history.draw(&history.page(look.width().unwrap_or(own), look))
 }
 
 /// As in `July, 1869–2023`.
@@ -82,14 +82,14 @@ impl<'a> History<'a> {
         }
     }
 
-    fn page(&self, width: f64) -> Page {
+    fn page(&self, width: f64, look: &Look) -> Page {
         let symbol = self.marks.unit.symbol();
         let subtitle = format!("Maximum temperature ({symbol}): average, coldest and warmest day");
         let mean = format!("Dashed: the mean of all years, {} {symbol}", short(self.mean));
         let trend = trend_note(self.month, self.marks).unwrap_or_default();
         Page::new(
             width,
-            self.marks.unit,
+            look,
             &self.title,
             &[&subtitle, &mean, &trend, &self.span.note("point").unwrap_or_default()],
         )

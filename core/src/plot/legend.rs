@@ -2,7 +2,7 @@
 
 use super::mark;
 use super::page::{EMPTY, INK, PAPER, PARTIAL, Page, SMALL_SIZE, faint, text_width};
-use super::scale::{Colour, Scale};
+use super::scale::{Colour, STEPS, Scale};
 use super::svg::{self, Element};
 
 /// One entry.
@@ -28,8 +28,6 @@ pub enum Item<'a> {
 const ROW: f64 = 22.0;
 const PATCH: f64 = 12.0;
 const SCALE_WIDTH: f64 = 240.0;
-/// So many that no step between them is seen.
-const SCALE_STEPS: u32 = 48;
 
 /// The items in rows from `left` on, below `top`, and where they end.
 pub fn below(page: &Page, left: f64, top: f64, items: &[Item]) -> (Option<Element>, f64) {
@@ -125,9 +123,9 @@ fn scale_bar(scale: &Scale, x: f64, y: f64, width: f64) -> Vec<Element> {
     // A number may reach beyond the end that it is near to.
     let overhang = tick_width / 2.0;
     let (left, length) = (x + overhang, width - 2.0 * overhang);
-    let step = length / f64::from(SCALE_STEPS);
-    let bar = (0..SCALE_STEPS).map(|index| {
-        let Colour(fill) = scale.at((f64::from(index) + 0.5) / f64::from(SCALE_STEPS));
+    let step = length / f64::from(STEPS);
+    let bar = (0..STEPS).map(|index| {
+        let Colour(fill) = scale.step(index);
         Element::new("rect")
             .set("x", left + f64::from(index) * step)
             .set("y", y + 4.0)

@@ -1,6 +1,7 @@
 //! The content and the style of a picture.
 
 use crate::choice::Choice;
+use crate::place::Place;
 use crate::report::MONTHS;
 
 /// The kind of picture.
@@ -106,6 +107,25 @@ pub struct Look {
     /// In CSS pixels, kept between [`WIDTH_MIN`] and [`WIDTH_MAX`]; without it the picture has the width that
     /// suits it.
     pub width: Option<u32>,
+    pub caption: Caption,
+}
+
+/// What a picture says of its data; nothing where a page says it once for all pictures.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Caption {
+    /// The name of the place.
+    pub place: Option<String>,
+    /// How the source asks to be named, with its terms.
+    pub credit: Option<String>,
+}
+
+impl Caption {
+    pub fn of(place: Option<&Place>) -> Caption {
+        Caption {
+            place: place.and_then(Place::label).map(str::to_owned),
+            credit: place.and_then(Place::credit),
+        }
+    }
 }
 
 pub const WIDTH_MIN: u32 = 280;
@@ -114,7 +134,13 @@ pub const WIDTH_MAX: u32 = 4000;
 impl Look {
     /// All months, in degrees Celsius.
     pub fn of(kind: Kind) -> Look {
-        Look { kind, months: (0..MONTHS.len()).collect(), unit: Unit::Celsius, width: None }
+        Look {
+            kind,
+            months: (0..MONTHS.len()).collect(),
+            unit: Unit::Celsius,
+            width: None,
+            caption: Caption::default(),
+        }
     }
 
     /// The months to draw, in the order of the calendar.

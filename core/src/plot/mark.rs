@@ -10,6 +10,9 @@ use super::svg::{Element, coordinate};
 use crate::climate::{Climate, Coverage, days_in_month};
 use crate::report::MONTHS;
 
+/// The attribute of a mark that has what it shows in words.
+pub const TIP: &str = "data-tip";
+
 /// The texts of a picture's marks, and which of them are of months that are not whole.
 #[derive(Clone, Copy)]
 pub struct Marks<'a> {
@@ -39,7 +42,7 @@ impl Marks<'_> {
         element
             .set("data-month", (cell.month + 1).to_string())
             .set("data-year", cell.year.to_string())
-            .set("data-tip", self.tip(cell, years))
+            .set(TIP, self.tip(cell, years))
     }
 
     /// As in `January 1991: −8.9 °C, 28 days, 3 missing; warmest day 1.1 on 4 January, coldest day −17.2 on 20 January;

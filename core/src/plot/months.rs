@@ -30,7 +30,7 @@ const DOT: f64 = 3.0;
 
 /// Draws one bar for each cell, in their order.
 pub fn picture(cells: &[&Cell], look: &Look, marks: Marks) -> Element {
-    let bars = Bars { cells, unit: look.unit, axis: axis_of(cells), marks };
+    let bars = Bars { cells, look, axis: axis_of(cells), marks };
     let left = 28.0 + bars.tick_width().max(36.0) + 10.0;
     let count = cells.len() as f64;
     // A few bars get a small picture with their names side by side, a year the full width.
@@ -46,14 +46,14 @@ pub fn picture(cells: &[&Cell], look: &Look, marks: Marks) -> Element {
 
 struct Bars<'a> {
     cells: &'a [&'a Cell],
-    unit: Unit,
+    look: &'a Look,
     axis: Axis,
     marks: Marks<'a>,
 }
 
 impl Bars<'_> {
     fn page(&self, width: f64) -> Page {
-        Page::new(width, self.unit, Kind::Months.title(), &[&axis_title(self.unit)])
+        Page::new(width, self.look, Kind::Months.title(), &[&axis_title(self.look.unit)])
     }
 
     fn tick_width(&self) -> f64 {
@@ -71,7 +71,7 @@ impl Bars<'_> {
     /// The whole picture in words.
     fn description(&self) -> String {
         let said: Vec<String> = self.cells.iter().map(|cell| self.said(cell)).collect();
-        format!("Bar chart. {}: {}.", axis_title(self.unit), said.join("; "))
+        format!("Bar chart. {}: {}.", axis_title(self.look.unit), said.join("; "))
     }
 
     fn standing(&self, width: f64, left: f64) -> Element {
@@ -181,7 +181,7 @@ impl Bars<'_> {
 
     /// Its name and value show where a pointer rests on it, in a browser without any script.
     fn bar(&self, cell: &Cell, x: f64, y: f64, width: f64, height: f64) -> Element {
-        let is_frost = is_frost(cell, self.unit);
+        let is_frost = is_frost(cell, self.look.unit);
         let bar = Element::new("rect").set("x", x).set("y", y).set("width", width).set("height", height);
         let bar = if self.marks.is_partial(cell) {
             mark::outlined(bar, is_frost)
@@ -196,7 +196,7 @@ impl Bars<'_> {
 
     /// As in `January-1991 −8.9 °C`.
     fn said(&self, cell: &Cell) -> String {
-        let said = format!("{} {} {}", label(cell), short(cell.average), self.unit.symbol());
+        let said = format!("{} {} {}", label(cell), short(cell.average), self.look.unit.symbol());
         match self.marks.is_partial(cell) {
             true => format!("{said} ({} of {} days)", cell.count, days_in_month(cell)),
             false => said,
@@ -206,7 +206,7 @@ impl Bars<'_> {
     fn legend(&self) -> Vec<Item<'static>> {
         let missing = self.cells.iter().any(|cell| cell.missing > 0);
         let partial = self.cells.iter().find(|cell| self.marks.is_partial(cell));
-        let partial = partial.map(|cell| Item::Outline { is_frost: is_frost(cell, self.unit) });
+        let partial = partial.map(|cell| Item::Outline { is_frost: is_frost(cell, self.look.unit) });
         partial.into_iter().chain(missing.then_some(Item::Missing)).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The parts that pictures share: title and rules above, legend and source below, and how wide text is.
 
-use super::look::Unit;
+use super::look::Look;
 use super::svg::{self, Element};
 
 pub const INK: &str = "#222222";
@@ -23,23 +23,32 @@ const SOURCE_SIZE: f64 = 11.0;
 
 const TITLE_LINE: f64 = 27.0;
 const LABEL_LINE: f64 = 18.0;
+const SOURCE_LINE: f64 = 15.0;
 
 /// A picture's outline. Lengths are in CSS pixels.
 pub struct Page {
     pub width: f64,
+    /// What a screen reader says first.
+    name: String,
     title: Vec<String>,
     lines: Vec<String>,
-    unit: Unit,
+    source: Vec<String>,
 }
 
 impl Page {
-    /// A page with `title`, and `lines` under it, broken where the width makes it necessary.
-    pub fn new(width: f64, unit: Unit, title: &str, lines: &[&str]) -> Page {
+    /// A page with `title`, and under it the place and `lines`, broken where the width makes it necessary.
+    pub fn new(width: f64, look: &Look, title: &str, lines: &[&str]) -> Page {
         let inner = width - 2.0 * margin(width);
-        let lines =
-            lines.iter().filter(|line| !line.is_empty()).flat_map(|line| wrap(line, LABEL_SIZE, inner));
-        // A serif font is up to that much wider.
-        Page { width, title: wrap(title, 1.08 * TITLE_SIZE, inner), lines: lines.collect(), unit }
+        let place = look.caption.place.as_deref();
+        let lines = place.iter().chain(lines).filter(|line| !line.is_empty());
+        Page {
+            width,
+            name: place.map_or(title.to_owned(), |place| format!("{title} · {place}")),
+            // A serif font is up to that much wider.
+            title: wrap(title, 1.08 * TITLE_SIZE, inner),
+            lines: lines.flat_map(|line| wrap(line, LABEL_SIZE, inner)).collect(),
+            source: wrap(&source(look, inner), SOURCE_SIZE, inner),
+        }
     }
 
     pub fn left(&self) -> f64 {
@@ -67,13 +76,16 @@ impl Page {
         description: &str,
         drawn: impl IntoIterator<Item = Element>,
     ) -> Element {
-        let height = bottom + 46.0;
-        let title = self.title.join(" ");
-        svg::document(self.width, height, &title, description)
+        let first = bottom + 26.0;
+        let line = |index: usize| first + index as f64 * SOURCE_LINE;
+        let source = self.source.iter().enumerate().map(|(index, text)| {
+            faint_as("source", text, self.left(), line(index)).set("font-size", SOURCE_SIZE)
+        });
+        svg::document(self.width, line(self.source.len() - 1) + 20.0, &self.name, description)
             .set("font-family", "sans-serif")
             .children(self.heading())
             .children(drawn)
-            .child(self.source(height - 20.0))
+            .children(source)
     }
 
     fn heading(&self) -> impl Iterator<Item = Element> {
@@ -92,13 +104,17 @@ impl Page {
         });
         rules.chain(title).chain(lines)
     }
+}
 
-    fn source(&self, y: f64) -> Element {
-        let symbol = self.unit.symbol();
-        let long = format!("almanac · average of each day’s maximum temperature · {symbol}");
-        let fits = text_width(&long, SOURCE_SIZE) <= self.right() - self.left();
-        let source = if fits { long } else { format!("almanac · daily maximum temperature · {symbol}") };
-        faint_as("source", &source, self.left(), y).set("font-size", SOURCE_SIZE)
+/// What drew the picture and, where it is known, whose data it shows.
+fn source(look: &Look, width: f64) -> String {
+    let symbol = look.unit.symbol();
+    let long = format!("almanac · average of each day’s maximum temperature · {symbol}");
+    let fits = text_width(&long, SOURCE_SIZE) <= width;
+    let source = if fits { long } else { format!("almanac · daily maximum temperature · {symbol}") };
+    match &look.caption.credit {
+        Some(credit) => format!("{source} · {credit}"),
+        None => source,
     }
 }
 
@@ -151,26 +167,42 @@ fn ems(character: char) -> f64 {
         '-' | 'f' | 't' | 'r' | '(' | ')' | '/' => 0.42,
         '⁰'..='⁹' | '¹' | '²' | '³' => 0.42,
         '°' | '–' => 0.5,
-        'm' | 'M' | 'W' | '%' | '—' | '…' => 1.0,
-        'w' | '−' | '+' | '×' | '=' | '<' | '>' | '±' => 0.84,
+        'm' | 'M' | 'W' | '%' | '—' | '…' | '@' => 1.0,
+        'w' | '−' | '+' | '×' | '=' | '<' | '>' | '±' | '&' => 0.84,
         'A'..='Z' => 0.79,
+        // Other capitals, and the full width of East Asian characters.
+        '\u{1100}'.. => 1.0,
+        '\u{80}'.. => 0.8,
         _ => 0.64,
     }
 }
 
-/// `text` in lines no wider than `width`, broken between words.
+/// `text` in lines no wider than `width`.
 fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line)
-                if text_width(line, size) + text_width(" ", size) + text_width(word, size) <= width =>
-            {
-                line.push(' ');
-                line.push_str(word);
+    broken(text, |line| text_width(line, size) <= width)
+}
+
+/// `text` in lines that fit, broken between words or, where one does not fit by itself, within it. There is one line at
+/// the least.
+pub fn broken(text: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_inclusive(' ') {
+        if !line.is_empty() && !fits(format!("{line}{word}").trim_end()) {
+            lines.push(std::mem::take(&mut line));
+        }
+        if fits(word.trim_end()) {
+            line.push_str(word);
+            continue;
+        }
+        for character in word.chars() {
+            line.push(character);
+            if !fits(line.trim_end()) && line.chars().count() > 1 {
+                line.pop();
+                lines.push(std::mem::replace(&mut line, character.to_string()));
             }
-            _ => lines.push(word.to_owned()),
         }
     }
-    lines
+    lines.push(line);
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }

@@ -3,7 +3,7 @@
 use super::cells::Cell;
 use super::heatmap::short_name;
 use super::look::{Kind, Look};
-use super::mark::Marks;
+use super::mark::{Marks, TIP};
 use super::numbers::short;
 use super::page::{COLD, LABEL_SIZE, Page, WARM, faint, ink};
 use super::svg::Element;
@@ -44,7 +44,7 @@ pub fn entries(cells: &[Cell], marks: Marks) -> Vec<Entry> {
         degrees: day.degrees,
         when: match day.date {
             Some(date) => format!("{} {}", date.day(), month_of(day.cell)),
-            None => month_of(day.cell),
+            None => format!("in {}", month_of(day.cell)),
         },
         month: day.cell.month,
         year: day.cell.year,
@@ -81,7 +81,7 @@ pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Option<Element> {
     let note = format!("Daily maxima, and averages of complete months ({symbol})");
     let page = Page::new(
         look.width().unwrap_or(896.0),
-        look.unit,
+        look,
         &format!("{}, {years}", Kind::Records.title()),
         &[&note],
     );
@@ -107,7 +107,7 @@ pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Option<Element> {
         Element::new("g")
             .set("data-month", (entry.month + 1).to_string())
             .set("data-year", entry.year.to_string())
-            .set("data-tip", format!("{}: {} {symbol}, {}", entry.name, short(entry.degrees), entry.when))
+            .set(TIP, format!("{}: {} {symbol}, {}", entry.name, short(entry.degrees), entry.when))
             .child(bar.set("class", class).set("fill", colour))
             .children(texts)
     });
@@ -131,6 +131,7 @@ mod tests {
         assert!(svg.contains(">−25.0 °C<") && svg.contains(">1 January 1951<"), "{svg}");
         assert!(svg.contains(">−15.0 °C<") && svg.contains(">January 1951<"), "{svg}");
         cells[0].max_date = None;
-        assert!(!drawn(&cells).contains(">31 July 1936<"));
+        let svg = drawn(&cells);
+        assert!(!svg.contains(">31 July 1936<") && svg.contains(">in July 1936<"), "{svg}");
     }
 }

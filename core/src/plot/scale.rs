@@ -17,6 +17,9 @@ const STRIPES: [u32; 16] = [
     0xfc9272, 0xfb6a4a, 0xef3b2c, 0xcb181d, 0xa50f15, 0x67000d,
 ];
 
+/// So many that no step between them is seen, and so few that a picture of thousands of cells compresses well.
+pub const STEPS: u32 = 48;
+
 /// From the numbers between two ends to colours.
 pub struct Scale {
     low: f64,
@@ -52,18 +55,20 @@ impl Scale {
         (value - self.low) / (self.high - self.low)
     }
 
+    /// The colour of `value`: one of those that the legend shows.
     pub fn colour(&self, value: f64) -> Colour {
-        self.at(self.fraction(value))
+        let step = (self.fraction(value) * f64::from(STEPS)).clamp(0.0, f64::from(STEPS - 1));
+        self.step(step as u32)
+    }
+
+    /// The colour of a step of the scale, the first of which is 0.
+    pub fn step(&self, step: u32) -> Colour {
+        let [red, green, blue] = self.rgb_at((f64::from(step) + 0.5) / f64::from(STEPS)).map(u32::from);
+        Colour(format!("#{:06x}", red << 16 | green << 8 | blue))
     }
 
     pub fn rgb(&self, value: f64) -> [u8; 3] {
         self.rgb_at(self.fraction(value))
-    }
-
-    /// The colour at `fraction` of the scale.
-    pub fn at(&self, fraction: f64) -> Colour {
-        let [red, green, blue] = self.rgb_at(fraction).map(u32::from);
-        Colour(format!("#{:06x}", red << 16 | green << 8 | blue))
     }
 
     /// Between two of the stops in proportion.

@@ -26,7 +26,7 @@ pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
     let own = (slots * (840.0 / slots).clamp(2.0, 28.0)).max(424.0) + 56.0;
     let stripes = Stripes::of(cells, look, span, marks.climate);
     let note = span.note("stripe").unwrap_or_default();
-    let page = Page::new(look.width().unwrap_or(own), look.unit, &title(span), &[&subtitle(look), &note]);
+    let page = Page::new(look.width().unwrap_or(own), look, &title(span), &[&subtitle(look), &note]);
     stripes.draw(&page)
 }
 
@@ -101,7 +101,7 @@ impl Stripes {
                 }
             };
             let year = self.span.year(slot).to_string();
-            Some(mark.set("data-year", year).set("data-tip", self.tip(slot)))
+            Some(mark.set("data-year", year).set(mark::TIP, self.tip(slot)))
         });
         // Edges on whole pixels leave no seams between stripes.
         let marks = Element::new("g").set("shape-rendering", "crispEdges").children(marks);

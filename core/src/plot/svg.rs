@@ -61,6 +61,22 @@ impl Element {
         self
     }
 
+    /// Visits the element and all that it contains, in the order of the text.
+    pub fn visit(&mut self, visitor: &mut impl FnMut(&mut Element)) {
+        visitor(self);
+        self.children.iter_mut().for_each(|child| child.visit(visitor));
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(attribute, _)| *attribute == name).map(|(_, value)| &**value)
+    }
+
+    /// Removes an attribute, and returns its value.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.attributes.iter().position(|(attribute, _)| *attribute == name)?;
+        Some(self.attributes.remove(at).1.into_owned())
+    }
+
     fn write(&self, out: &mut String, depth: usize) {
         let Element { name, attributes, text, children } = self;
         indent(out, depth);

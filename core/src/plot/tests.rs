@@ -149,6 +149,60 @@ fn texts_keep_apart_at_any_width() {
     }
 }
 
+/// Long words, wide letters, and what SVG must escape.
+fn caption() -> Caption {
+    Caption {
+        place: Some(
+            "Bailén-Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch, <WALES> & Ōsaka".to_owned(),
+        ),
+        credit: Some("Copyright Met Éireann, https://doi.org/10.7289/V5D21VHZ (CC BY 4.0)".to_owned()),
+    }
+}
+
+#[test]
+fn every_picture_names_the_place_and_the_source_of_its_data() {
+    for cells in [samples::years(), long_record()] {
+        for kind in KINDS {
+            let look = Look { caption: caption(), ..look(kind) };
+            let Some(svg) = svg(&cells, &look) else { continue };
+            let document = Document::parse(&svg).unwrap();
+            let title = document.root_element().first_element_child().unwrap().text().unwrap();
+            assert!(title.ends_with(&format!(" · {}", caption().place.unwrap())), "{title}");
+            for width in [280, 480, 1600] {
+                check_texts(&super::svg(&cells, &Look { width: Some(width), ..look.clone() }).unwrap());
+            }
+            let words: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
+            assert!(words.concat().contains("doi.org"), "{svg}");
+            let text = text(&cells, &look, 72, false).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            assert!(lines[1].starts_with("Bailén-") && lines.last().unwrap().ends_with("4.0)"), "{text}");
+            assert!(lines.iter().all(|line| line.chars().count() <= 72), "{text}");
+        }
+    }
+}
+
+#[test]
+fn tips_can_come_later() {
+    for kind in KINDS {
+        let cells = long_record();
+        let whole = svg(&cells, &look(kind)).unwrap();
+        let bare = svg_without_tips(&cells, &look(kind)).unwrap();
+        assert!(
+            !bare.contains("data-tip")
+                && bare.matches("data-year").count() == whole.matches("data-tip").count()
+        );
+        let whole = Document::parse(&whole).unwrap();
+        for (name, tip) in tips(&cells, &look(kind)).unwrap() {
+            let is_it = |node: &roxmltree::Node| {
+                let [year, month] =
+                    ["data-year", "data-month"].map(|name| node.attribute(name).unwrap_or_default());
+                format!("{year}-{month}") == name && node.attribute("data-tip") == Some(&*tip)
+            };
+            assert!(whole.descendants().any(|node| is_it(&node)), "{name}: {tip}");
+        }
+    }
+}
+
 #[test]
 fn a_wish_for_a_width_is_met() {
     for kind in KINDS {
@@ -225,9 +279,11 @@ proptest! {
         fahrenheit in any::<bool>(),
         width in prop::option::of(0_u32..2000),
         columns in 0_usize..200,
+        place in prop::option::of(any::<String>()),
     ) {
         let unit = if fahrenheit { Unit::Fahrenheit } else { Unit::Celsius };
-        let look = Look { unit, width, ..look(kind) };
+        let caption = Caption { place: place.clone(), credit: place };
+        let look = Look { unit, width, caption, ..look(kind) };
         // Files have names of their own.
         let cells: Vec<Cell> =
             cells.into_iter().enumerate().map(|(n, cell)| Cell { file: n.to_string(), ..cell }).collect();

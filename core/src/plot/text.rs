@@ -4,6 +4,7 @@ use super::cells::{Cell, latest, month_label};
 use super::look::{Kind, Look};
 use super::mark::Marks;
 use super::numbers::{short, signed};
+use super::page::broken;
 use super::scale::{Scale, widened};
 use super::span::{SLOTS_MAX, Span};
 use super::yearly::{Year, differences};
@@ -31,6 +32,10 @@ pub fn picture(cells: &[Cell], look: &Look, climate: &Climate, columns: usize, c
         Kind::Anomalies => text.anomalies(),
         Kind::Records => text.records(),
     };
+    if let Some(credit) = &look.caption.credit {
+        lines.push(String::new());
+        lines.extend(text.broken(credit));
+    }
     lines.push(String::new());
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
@@ -310,24 +315,16 @@ impl Text<'_> {
         lines
     }
 
-    /// The title and what is under it, broken between words.
+    /// The title, and under it the place and what else there is to say.
     fn heading(&self, title: &str, below: &[&str]) -> Vec<String> {
-        let mut lines = Vec::new();
-        for text in [title].iter().chain(below).filter(|text| !text.is_empty()) {
-            let mut line = String::new();
-            for word in text.split(' ') {
-                if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > self.columns {
-                    lines.push(std::mem::take(&mut line));
-                }
-                if !line.is_empty() {
-                    line.push(' ');
-                }
-                line.push_str(word);
-            }
-            lines.push(line);
-        }
-        lines.push(String::new());
-        lines
+        let place = self.look.caption.place.as_deref();
+        let texts = [title].into_iter().chain(place).chain(below.iter().copied());
+        let lines = texts.filter(|text| !text.is_empty()).flat_map(|text| self.broken(text));
+        lines.chain([String::new()]).collect()
+    }
+
+    fn broken(&self, text: &str) -> Vec<String> {
+        broken(text, |line| line.chars().count() <= self.columns)
     }
 
     /// The years above or below slots of so many characters, after `indent`.

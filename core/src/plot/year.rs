@@ -50,7 +50,7 @@ pub fn picture(cells: &[Cell], look: &Look, marks: Marks) -> Element {
         true => format!("{periods} in figures"),
         false => format!("No normal yet: it takes {YEARS_MIN} years. Averages in figures"),
     };
-    let page = Page::new(width, look.unit, &title(&months), &[&axis_title(look.unit), &note]);
+    let page = Page::new(width, look, &title(&months), &[&axis_title(look.unit), &note]);
     let year = Year { months, axis: Axis::around(low, high, 8), marks };
     let label_width =
         year.months.iter().map(|month| text_width(&month.figure, SMALL_SIZE)).fold(30.0, f64::max);

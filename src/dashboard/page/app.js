@@ -112,6 +112,9 @@ document.addEventListener('pointermove', (event) => {
   const mark = markAt(event) ?? focused();
   if (mark !== tooltip.mark) showTip(mark);
 });
+for (const type of ['pointerover', 'focusin']) {
+  document.addEventListener(type, ({ target }) => { pictureAt(target)?.loadTips(); });
+}
 document.addEventListener('pointerdown', (event) => showTip(markAt(event)));
 // A finger leaves whenever it is lifted.
 document.addEventListener('pointerleave', ({ pointerType }) => { if (pointerType === 'mouse') showTip(focused()); });

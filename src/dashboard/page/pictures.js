@@ -67,6 +67,16 @@ class Picture extends Drawn {
     super(figure);
     this.text = null;
     this.current = null;
+    /** Whether it came without its tips. */
+    this.isBare = false;
+    /** The tips, by year and month, and the query and the text of the picture that they belong to. */
+    this.tips = { query: null, text: null, byMonth: {} };
+  }
+
+  query(more = {}) {
+    const query = new URLSearchParams({ unit: settings.unit, ...more });
+    if (this.name === 'history') query.set('month', chosenMonth());
+    return query;
   }
 
   /** In steps, so that a window that is resized asks less often. */
@@ -82,9 +92,7 @@ class Picture extends Drawn {
   }
 
   async fetch() {
-    const query = new URLSearchParams({ unit: settings.unit, width: this.width() });
-    if (this.name === 'history') query.set('month', chosenMonth());
-    const text = await get(`plot/${this.name}.svg?${query}`);
+    const text = await get(`plot/${this.name}.svg?${this.query({ width: this.width(), bare: '' })}`);
     showLinks(this);
     if (text === this.text) return null;
     return () => {
@@ -98,7 +106,8 @@ class Picture extends Drawn {
       this.text = text;
       // It may be another element now, as where a month has come before it.
       if (held) this.figure.querySelector('[tabindex]')?.focus({ preventScroll: true });
-      if (tooltip.mark && this.figure.contains(tooltip.mark)) showTip(tooltip.mark);
+      if (this.figure.contains(tooltip.mark)) this.loadTips();
+      if (this.figure.contains(tooltip.mark)) showTip(tooltip.mark);
       if (this.name === 'year') showMonth();
     };
   }
@@ -114,6 +123,33 @@ class Picture extends Drawn {
 
   marks() {
     return [...this.figure.querySelectorAll('[data-tip]')];
+  }
+
+  /** Fetches the tips that the picture came without, once a reader points at it. */
+  async loadTips() {
+    const { text, tips } = this;
+    if (!this.isBare || tips.text === text) return;
+    tips.text = text;
+    const query = String(this.query());
+    try {
+      this.tips = { query, text, byMonth: JSON.parse(await get(`plot/${this.name}.tips?${query}`)) };
+    } catch {
+      // The next pointer tries again.
+      tips.text = null;
+      return;
+    }
+    this.showTips(this.marks());
+    if (this.figure.contains(tooltip.mark)) showTip(tooltip.mark);
+  }
+
+  /** Gives marks their tips or, as long as those are not there, the names of their months. */
+  showTips(marks) {
+    const known = this.tips.query === String(this.query()) ? this.tips.byMonth : {};
+    for (const mark of marks) {
+      const { year, month } = mark.dataset;
+      mark.dataset.tip = known[`${year}-${month}`] ?? `${MONTHS[month - 1]} ${year.padStart(4, '0')}`;
+      if (mark.hasAttribute('aria-label')) makeStop(mark);
+    }
   }
 
   /** A mark of this year is the same one in the next year. */
@@ -133,7 +169,9 @@ class Picture extends Drawn {
     // They would be tooltips of the browser's.
     svg.querySelectorAll('title').forEach((title) => title.remove());
     svg.querySelectorAll('text').forEach((text) => text.setAttribute('aria-hidden', 'true'));
-    const marks = [...svg.querySelectorAll('[data-tip]')];
+    const marks = [...svg.querySelectorAll('[data-year]')];
+    this.isBare = marks.some((mark) => mark.dataset.tip === undefined);
+    if (this.isBare) this.showTips(marks);
     const current = marks.find((mark) => this.keyOf(mark) === this.current) ?? marks[0];
     if (current) makeStop(current);
   }
@@ -221,9 +259,9 @@ export function showColours() {
 
 // Links to a picture, and its files
 
-function showLinks({ name, figure }) {
-  const query = new URLSearchParams({ unit: settings.unit });
-  if (name === 'history') query.set('month', chosenMonth());
+function showLinks(picture) {
+  const { name, figure } = picture;
+  const query = picture.query();
   const section = figure.closest('section');
   const line = section.querySelector('.links') ?? element('p', { className: 'links' });
   if (!line.isConnected) section.append(line);
