@@ -49,6 +49,9 @@ pub struct Meta {
 pub struct Holder {
     #[serde(flatten)]
     pub owner: Owner,
+    /// Random, so that no two claims write the same bytes: processes of two containers may have the same number and host name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub token: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub released: bool,
 }
@@ -99,6 +102,14 @@ impl Head {
         if meta.format != FORMAT {
             return Err(format!("it has format {}, and this almanac reads format {FORMAT}", meta.format));
         }
+        // So that the next one can be counted.
+        if meta.generation.max(meta.sequence) > i64::MAX.unsigned_abs() {
+            return Err("its generation or its sequence is too high".to_owned());
+        }
+        let records: u128 = meta.rejected.iter().map(|segment| u128::from(segment.records)).sum();
+        if records > u128::from(offset.unsigned_abs()) {
+            return Err(format!("{records} records can't have been rejected before offset {offset}"));
+        }
         if let Some(segment) = meta.rejected.iter().find(|segment| !is_segment_name(&segment.name)) {
             return Err(format!("{:?} is not the name of a segment", segment.name));
         }
@@ -132,7 +143,7 @@ mod tests {
             format: FORMAT,
             generation: 3,
             sequence: 11,
-            owner: Holder { owner, released: false },
+            owner: Holder { owner, token: "0f".to_owned(), released: false },
             log: Some(Log {
                 cluster_id: "cluster".to_owned(),
                 topic: "temperatures".to_owned(),
@@ -169,7 +180,7 @@ mod tests {
         let mut head = head();
         head.meta.as_mut().unwrap().owner.released = true;
         let json = String::from_utf8(head.to_json()).unwrap();
-        assert!(json.contains("\"since\":\"2026-11-28T12:00:00Z\",\"released\":true}"), "{json}");
+        assert!(json.contains("\"since\":\"2026-11-28T12:00:00Z\",\"token\":\"0f\",\"released\":true}"), "{json}");
         assert_eq!(Head::from_json(json.as_bytes()).unwrap(), head);
     }
 
@@ -182,6 +193,8 @@ mod tests {
             ("2-9.jsonl", "2-.jsonl", "is not the name of a segment"),
             ("one-", "../-", "topic_id is not 22 characters"),
             ("\"offset\":8", "\"offset\":0", "1 days can't have been counted before offset 0"),
+            ("\"sequence\":11", "\"sequence\":9223372036854775808", "its generation or its sequence is too high"),
+            ("\"records\":1", "\"records\":9", "9 records can't have been rejected before offset 8"),
             ("\"sequence\":11,", "", "missing field `sequence`"),
             ("\"almanac\":{", "\"almanac\":{\"x\":1,", "unknown field `x`"),
             (",\n \"June\"", ",\"almanac\":null,\n \"June\"", "invalid type: null"),

@@ -7,8 +7,10 @@ use std::io::{BufReader, Write};
 use almanac_core::arguments::{self, HostPort, Property};
 use almanac_core::checkpoint::{AlreadyPassed, Checkpoint};
 use almanac_core::choice::Choice;
+use almanac_core::head::{Head, Meta, generation_of};
 use almanac_core::log::Log;
 use almanac_core::owner::Owner;
+use almanac_core::place::Place;
 use almanac_core::protocol::batches::{Batch, Batches, Codec, Record, Records, Refused, Unreadable};
 use almanac_core::protocol::sasl::{self, Scram};
 use almanac_core::protocol::wire;
@@ -38,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ghcn_csv", ghcn_csv),
     ("ghcn_dly", ghcn_dly),
     ("gzip", gzip),
+    ("head", head),
     ("log", log),
     ("metadata", metadata),
     ("open_meteo_csv", open_meteo_csv),
@@ -280,6 +283,39 @@ pub fn checkpoint(json: &[u8]) {
 
 fn bits(cell: &MonthCell) -> [u64; 4] {
     [cell.sum(), cell.avg(), cell.min(), cell.max()].map(f64::to_bits)
+}
+
+/// The objects of an object store. What is accepted says what its text says to another reader, is written again bit for bit,
+/// and the next head can be made of it.
+pub fn head(json: &[u8]) {
+    if let Ok(found) = serde_json::from_slice::<Place>(json) {
+        let written = serde_json::to_vec(&found).unwrap();
+        assert_eq!(serde_json::from_slice::<Place>(&written).unwrap(), found);
+    }
+    let Ok(found) = Head::from_json(json) else { return };
+    let written = found.to_json();
+    let again = Head::from_json(&written).unwrap();
+    assert_eq!(again, found);
+    assert_eq!(again.to_json(), written);
+    let Some(meta) = &found.meta else {
+        assert_eq!(Checkpoint::from_json(json).unwrap(), found.checkpoint);
+        return checkpoint(json);
+    };
+    let text: serde_json::Value = serde_json::from_slice(json).unwrap();
+    let text = &text["almanac"];
+    assert_eq!((text["generation"].as_u64(), text["sequence"].as_u64()), (Some(meta.generation), Some(meta.sequence)));
+    assert_eq!(text["owner"]["released"].as_bool().unwrap_or(false), meta.owner.released);
+    assert_eq!(text["log"]["topic_id"].as_str(), meta.log.as_ref().map(|log| &*log.topic_id));
+    for segment in &meta.rejected {
+        assert!(generation_of(&segment.name).is_some() && !segment.name.contains(['/', '\\']));
+    }
+    let records = meta.rejected.iter().map(|segment| u128::from(segment.records)).sum::<u128>();
+    assert!(records <= u128::from(found.checkpoint.offset.unsigned_abs()));
+    let next = Meta { generation: meta.generation + 1, sequence: meta.sequence + 1, ..meta.clone() };
+    let next = Head { checkpoint: found.checkpoint.clone(), meta: Some(next) };
+    if meta.generation.max(meta.sequence) < i64::MAX.unsigned_abs() {
+        assert_eq!(Head::from_json(&next.to_json()).unwrap(), next);
+    }
 }
 
 /// The small files in `.almanac/N/`: what is read is what is written.

@@ -1,5 +1,7 @@
 //! The partitions that the consumer has: named or assigned by the group, then claimed, then opened.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connection::{refuse_other_log, refuse_repartitioned};
@@ -12,6 +14,7 @@ use super::open::open;
 use super::opening::{Awaited, Opening};
 use super::partition::Partition;
 use super::trust::{Interrupt, Reconnect};
+use super::writing::each_of;
 use crate::failure::{Failure, fact};
 use crate::kafka::RebalanceEvent;
 use crate::store::{Log, StoreError};
@@ -42,16 +45,29 @@ impl Consumer<'_> {
             return Err(PipelineError::NoSuchPartition { topic, partition, partitions: has }.into());
         }
         // Before the first is claimed: a file that can't be read must cost no living owner another partition.
-        for &partition in partitions {
-            self.store.check(partition).map_err(Interrupt::of_store)?;
+        for (_, checked) in self.each_partition(partitions, |partition| self.store.check(partition)) {
+            checked.map_err(Interrupt::of_store)?;
         }
-        for &partition in partitions {
-            match self.claim(partition, self.take_over) {
-                Err(StoreError::Away { reason, .. }) => self.await_store(partition, reason),
-                claimed => claimed?,
+        let take_over = self.take_over;
+        let mut claimed = self.claim_all(partitions, |_| take_over).into_iter();
+        claimed.try_for_each(|(partition, claimed)| match claimed {
+            Err(StoreError::Away { reason, .. }) => {
+                self.await_store(partition, reason);
+                Ok(())
             }
+            claimed => Ok(claimed?),
+        })
+    }
+
+    /// Does the same with each partition, in order; where a network leads to the store, with several at a time.
+    fn each_partition<R: Send>(&self, partitions: &[i32], work: impl Fn(i32) -> R + Sync) -> Vec<(i32, R)> {
+        let work = |partition| (partition, work(partition));
+        if !self.store.is_remote() {
+            return partitions.iter().copied().map(work).collect();
         }
-        Ok(())
+        let mut done = each_of(partitions.to_vec(), work);
+        done.sort_by_key(|(partition, _)| *partition);
+        done
     }
 
     /// Claims it again once the store answers.
@@ -62,18 +78,47 @@ impl Consumer<'_> {
         self.awaited.insert(number, Awaited { from: now + STORE_AWAY_CHECK_EVERY, force, refused: None });
     }
 
-    fn claim(&mut self, partition: i32, take_over: bool) -> Result<(), StoreError> {
-        let (claim, loaded) = match self.store.claim(partition, take_over) {
-            // It was taken over from a paused process, which still holds the lock.
-            Err(StoreError::Held { owner, .. }) if self.owners.get(&partition) == Some(&owner) => {
-                self.store.claim(partition, true)?
+    /// Claims partitions, each of which `take_over` or not.
+    fn claim_all(
+        &mut self,
+        partitions: &[i32],
+        take_over: impl Fn(i32) -> bool + Sync,
+    ) -> Vec<(i32, Result<(), StoreError>)> {
+        let (store, owners) = (self.store, &self.owners);
+        let away = Mutex::new(None);
+        let claim = |partition| {
+            // A store that was away for one partition would make each of the others wait in vain.
+            let known = away.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some((url, reason)) = known {
+                return Err(StoreError::Away { url, reason });
             }
-            claimed => claimed?,
+            let (claim, loaded) = match store.claim(partition, take_over(partition)) {
+                // It was taken over from a paused process, which still holds the lock.
+                Err(StoreError::Held { owner, .. }) if owners.get(&partition) == Some(&owner) => {
+                    store.claim(partition, true)?
+                }
+                claimed => claimed?,
+            };
+            let rejected_total = claim.count_rejected()?;
+            Ok(Opening::new(claim, loaded, rejected_total))
         };
-        self.owners.insert(partition, claim.owner().clone());
-        let rejected_total = claim.count_rejected()?;
-        self.opening.insert(partition, Opening::new(claim, loaded, rejected_total));
-        Ok(())
+        let claim = |partition| {
+            claim(partition).inspect_err(|error| {
+                if let StoreError::Away { url, reason } = error {
+                    let known = Some((url.clone(), reason.clone()));
+                    *away.lock().unwrap_or_else(PoisonError::into_inner) = known;
+                }
+            })
+        };
+        let claimed = self.each_partition(partitions, claim).into_iter();
+        let mut keep = |(partition, claimed): (i32, Result<Opening, StoreError>)| {
+            let kept = claimed.map(|opening| {
+                self.owners.insert(partition, opening.claim.owner().clone());
+                self.opening.insert(partition, opening);
+            });
+            (partition, kept)
+        };
+        claimed.map(&mut keep).collect()
     }
 
     /// Answers the rebalances of the group, in order.
@@ -141,19 +186,24 @@ impl Consumer<'_> {
     /// Claims what the group assigned, as soon as its former owner has released it, or the time for that is
     /// over: the group's word outranks the lock.
     pub(super) fn claim_awaited(&mut self) -> Result<(), Interrupt> {
+        let now = Instant::now();
+        let mut due = BTreeMap::new();
         for (number, awaited) in std::mem::take(&mut self.awaited) {
-            let now = Instant::now();
+            let files = || self.store.reader().version(number);
             if now < awaited.from {
                 self.awaited.insert(number, awaited);
-                continue;
-            }
-            let files = || self.store.reader().version(number);
-            if awaited.refused.as_ref().is_some_and(|refused| *refused == files()) {
+            } else if awaited.refused.as_ref().is_some_and(|refused| *refused == files()) {
                 self.awaited.insert(number, Awaited { from: now + REFUSED_CHECK_EVERY, ..awaited });
-                continue;
+            } else {
+                due.insert(number, awaited);
             }
-            let take_over = awaited.force.is_some_and(|force| now >= force);
-            match self.claim(number, take_over) {
+        }
+        let numbers: Vec<i32> = due.keys().copied().collect();
+        let is_forced = |number| due.get(&number).is_some_and(|it| it.force.is_some_and(|force| now >= force));
+        let claimed = self.claim_all(&numbers, is_forced);
+        for (number, claimed) in claimed {
+            let Some(awaited) = due.remove(&number) else { continue };
+            match claimed {
                 Ok(()) => self.store_contact.answered(),
                 Err(StoreError::Held { .. }) if self.settings.partitions.is_none() => {
                     let every = if self.store.is_remote() { HELD_CHECK_EVERY * 10 } else { HELD_CHECK_EVERY };

@@ -9,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::status::Durable;
 use crate::store::{Change, Claim, Log, Rejected, StoreError};
 
-/// Checkpoints that are written at the same time.
+/// Checkpoints that are written, and partitions that are claimed, at the same time.
 const WRITERS_MAX: usize = 8;
 
 /// One checkpoint to write, with the claim, which comes back when it is durable.
@@ -60,24 +60,30 @@ pub(super) struct Done {
 /// Writes, and waits until all is durable. Threads that sync at the same time wait for the disk once, not in turn.
 pub(super) fn write_all(writes: Vec<Write>) -> Done {
     let start = Instant::now();
-    let threads = writes.len().min(WRITERS_MAX);
-    let (waiting, written) = (Mutex::new(writes), Mutex::new(Vec::new()));
+    let written = each_of(writes, Write::run);
+    let at = Instant::now();
+    Done { written, took: at - start, at }
+}
+
+/// Does the same with each of several, at the same time, as they mostly wait. The results are in no order.
+pub(super) fn each_of<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let threads = items.len().min(WRITERS_MAX);
+    let (waiting, done) = (Mutex::new(items), Mutex::new(Vec::new()));
     let next = || locked(&waiting).pop();
     let work = || {
-        while let Some(write) = next() {
-            let done = write.run();
-            locked(&written).push(done);
+        while let Some(item) = next() {
+            let result = work(item);
+            locked(&done).push(result);
         }
     };
     thread::scope(|scope| {
         for _ in 1..threads {
             // Fewer threads also do.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
+            let _ = thread::Builder::new().spawn_scoped(scope, &work);
         }
         work();
     });
-    let at = Instant::now();
-    Done { written: written.into_inner().unwrap_or_else(PoisonError::into_inner), took: at - start, at }
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -82,7 +82,7 @@ pub trait Reader: Debug + Send + Sync {
 pub type RejectedRecords = Box<dyn Iterator<Item = Result<Rejected, StoreError>> + Send>;
 
 /// A place that keeps the checkpoints of one topic.
-pub trait Store {
+pub trait Store: Sync {
     fn reader(&self) -> &dyn Reader;
 
     /// Takes the right to write a partition, and reads what is kept of it. With `take_over`, also from a living owner.

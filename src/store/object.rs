@@ -12,8 +12,9 @@ mod crypto;
 mod decision;
 mod reading;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use almanac_core::head::{FORMAT, Head, Holder, Meta};
@@ -43,7 +44,7 @@ const CLAIMS_MAX: usize = 20;
 const CHECKED: &str = "almanac.json";
 
 pub(super) fn open(url: &Path) -> Result<Box<dyn Store>, StoreError> {
-    Ok(Box::new(ObjectHome { objects: Objects::open(url)?, is_checked: OnceLock::new() }))
+    Ok(Box::new(ObjectHome { objects: Objects::open(url)?, is_checked: Mutex::new(false) }))
 }
 
 pub(super) fn reader(url: &Path) -> Result<Arc<dyn Reader>, StoreError> {
@@ -73,7 +74,7 @@ fn place_of(url: &Path) -> Result<(Client, String), StoreError> {
 #[derive(Debug)]
 struct ObjectHome {
     objects: Objects,
-    is_checked: OnceLock<()>,
+    is_checked: Mutex<bool>,
 }
 
 impl ObjectHome {
@@ -83,17 +84,21 @@ impl ObjectHome {
 
     /// The first claim in a prefix tries whether the store is a fence at all.
     fn check_once(&self) -> Result<(), StoreError> {
-        if self.is_checked.get().is_some() {
+        let client = self.client();
+        // Partitions are claimed at the same time: the others wait for the first.
+        let lock = || self.is_checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lock() {
             return Ok(());
         }
-        let client = self.client();
-        if client.get(CHECKED, SMALL_BYTES_MAX)?.is_none() {
+        let is_noted = client.get(CHECKED, SMALL_BYTES_MAX)?.is_some();
+        let mut is_checked = lock();
+        if !is_noted && !*is_checked {
             let raced = check::race(client, check::RACES)?;
             tracing::debug!(?raced, "the object store was checked");
             let note = format!("{{\"format\":{FORMAT},\"checked\":\"{}\"}}\n", Timestamp::now());
             client.overwrite(CHECKED, &Bytes::from(note))?;
         }
-        let _ = self.is_checked.set(());
+        *is_checked = true;
         Ok(())
     }
 
@@ -128,6 +133,7 @@ impl Store for ObjectHome {
     fn claim(&self, partition: i32, take_over: bool) -> Result<(Box<dyn Claim>, Loaded), StoreError> {
         self.check_once()?;
         let (client, name, owner) = (self.client(), head_name(partition), this_process());
+        let token = format!("{:016x}", RandomState::new().build_hasher().finish());
         let mut generation = None;
         for _ in 0..CLAIMS_MAX {
             let found = client.get(&name, HEAD_BYTES_MAX)?;
@@ -150,7 +156,7 @@ impl Store for ObjectHome {
                 format: FORMAT,
                 generation: former.map_or(0, |former| former.generation) + 1,
                 sequence: former.map_or(0, |former| former.sequence) + 1,
-                owner: Holder { owner: owner.clone(), released: false },
+                owner: Holder { owner: owner.clone(), token: token.clone(), released: false },
                 log: former.and_then(|former| former.log.clone()),
                 rejected: former.map(|former| former.rejected.clone()).unwrap_or_default(),
                 is_fresh: is_new || former.is_some_and(|former| former.is_fresh),

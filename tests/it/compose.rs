@@ -13,9 +13,11 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rustix::process::Signal;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::dashboard::get;
-use crate::support::{Almanac, Campaign, Kafka, Place, Running, almanac, eventually, free_address};
+use crate::objects::Objects;
+use crate::support::{Almanac, Campaign, Kafka, Place, Running, almanac, eventually, free_address, skip};
 
 pub const TOPIC: &str = "temperatures";
 
@@ -44,8 +46,42 @@ struct Deploy {
     replicas: usize,
 }
 
+/// The part of a service that another file replaces.
+#[derive(Deserialize)]
+struct Override {
+    image: Option<String>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    volumes: Vec<String>,
+    deploy: Option<Deploy>,
+}
+
+#[derive(Deserialize)]
+struct Overrides {
+    services: BTreeMap<String, Override>,
+    volumes: BTreeMap<String, Option<String>>,
+}
+
 fn compose() -> Compose {
     serde_saphyr::from_str(include_str!("../../compose.yaml")).unwrap()
+}
+
+/// The same with compose.object-store.yaml, and the store's own service, which has an image of its own.
+fn compose_with_store() -> (Compose, Override) {
+    let mut compose = compose();
+    let text = include_str!("../../compose.object-store.yaml");
+    let mut overrides: Overrides = serde_saphyr::from_str(text).unwrap();
+    let store = overrides.services.remove("store").unwrap();
+    compose.volumes.extend(overrides.volumes);
+    for (name, with) in overrides.services {
+        let service = compose.services.get_mut(&name).unwrap();
+        assert!(with.image.is_none());
+        service.environment.extend(with.environment);
+        // compose.yaml resets them.
+        service.volumes = with.volumes;
+        service.deploy = with.deploy.or(service.deploy.take());
+    }
+    (compose, store)
 }
 
 #[test]
@@ -92,6 +128,58 @@ fn one_broker_may_stop_or_die_and_nothing_changes() {
     let verified = all.place.almanac(&["verify"]).succeeds();
     let same = verified.stdout.lines().filter(|line| line.ends_with(" the same"));
     assert_eq!(same.count(), 4, "{}", verified.stdout);
+}
+
+/// With the keys of the file: requests are signed.
+#[test]
+fn consumers_share_nothing_but_kafka_and_the_object_store() {
+    let (compose, store) = compose_with_store();
+    assert_eq!(store.image.as_deref(), Some("versity/versitygw:v1.8.0"));
+    assert_eq!(store.volumes, ["store:/data"]);
+    for name in ["consumer", "dashboard"] {
+        assert_eq!(compose.services[name].volumes, Vec::<String>::new(), "{name}");
+    }
+    let keys = ["ROOT_ACCESS_KEY", "ROOT_SECRET_KEY"].map(|key| store.environment[key].as_str());
+    let Some(objects) = Objects::start_as(keys) else { return skip("there is no object store") };
+    let dir = compose.services["consumer"].environment["ALMANAC_DIR"].clone();
+    let mut all = Services::of(compose);
+    all.addresses.push(("store:7070".to_owned(), objects.address.clone()));
+    all.start_brokers();
+    for name in ["producer", "consumer", "dashboard"] {
+        all.start(name);
+    }
+    let head = |partition: usize| -> Value {
+        let bytes = objects.read(&dir, &format!("partition-{partition}.json")).unwrap_or_default();
+        serde_json::from_str(&bytes).unwrap_or_default()
+    };
+    let owners = || -> BTreeSet<u64> {
+        (0..4).filter_map(|partition| head(partition)["almanac"]["owner"]["pid"].as_u64()).collect()
+    };
+    let days = || (0..4).filter_map(|partition| head(partition)["offset"].as_i64()).sum::<i64>();
+    eventually("three consumers count", || owners().len() == 3 && days() > 100);
+    let line = all.running["dashboard"][0].stderr_line_with("dashboard at http://");
+    let page = line.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned();
+    eventually("the page is content", || get(&page, "/readyz").status == 200);
+    let lost = {
+        let consumer = &mut all.running.get_mut("consumer").unwrap()[0];
+        consumer.kill_9();
+        u64::from(consumer.pid())
+    };
+    all.running.get_mut("consumer").unwrap().remove(0);
+    eventually("the others have its partitions", || !owners().contains(&lost));
+    let before = days();
+    eventually("they count on", || days() > before + 100);
+    all.end("producer");
+    let sent: i64 = ends(&all.connection(), TOPIC).iter().sum();
+    eventually("every day is counted", || days() == sent);
+    for name in ["consumer", "dashboard"] {
+        all.end(name);
+    }
+    assert!(!all.place.dir("files").exists(), "no file is anywhere else");
+    let verified = all.process("consumer", "verify").succeeds().stdout;
+    assert_eq!(verified.lines().filter(|line| line.ends_with(" the same")).count(), 4, "{verified}");
+    let wrong = all.process("consumer", "status").env("AWS_SECRET_ACCESS_KEY", "wrong").fails(7);
+    assert!(wrong.stderr.contains("the object store refused s3://"), "{}", wrong.stderr);
 }
 
 /// Each of the ways to begin, with each of the brokers paused.
@@ -249,7 +337,10 @@ pub struct Partition {
 
 impl Services {
     pub fn new() -> Services {
-        let compose = compose();
+        Services::of(compose())
+    }
+
+    fn of(compose: Compose) -> Services {
         let of = |name: &String| [9092, 9093, 19092].map(|port| (format!("{name}:{port}"), free_address()));
         let addresses = compose.services.keys().flat_map(of).collect();
         let temp = tempfile::tempdir().unwrap();

@@ -610,7 +610,7 @@ fn ask(address: &str, request: &str) -> Option<Answer> {
 pub struct Answer {
     pub status: u16,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {

@@ -778,16 +778,16 @@ impl Stream<'_> {
 }
 
 /// The records that were acknowledged, by partition and offset.
-type Acknowledged = BTreeMap<(usize, i64), Record>;
+pub type Acknowledged = BTreeMap<(usize, i64), Record>;
 
 /// A record in flight.
-struct Outgoing {
+pub struct Outgoing {
     /// None: where the key says.
     partition: Option<i32>,
     record: Record,
 }
 
-struct Sender<'a> {
+pub struct Sender<'a> {
     client: BaseProducer<Deliveries>,
     topic: &'a str,
 }
@@ -813,7 +813,7 @@ impl ProducerContext for Deliveries {
 }
 
 impl<'a> Sender<'a> {
-    fn new(place: &'a Place, properties: &[(&str, &str)]) -> Sender<'a> {
+    pub fn new(place: &'a Place, properties: &[(&str, &str)]) -> Sender<'a> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &place.brokers)
@@ -826,7 +826,7 @@ impl<'a> Sender<'a> {
         Sender { client: config.create_with_context(Deliveries::default()).unwrap(), topic: &place.topic }
     }
 
-    fn send(&self, outgoing: &Outgoing) {
+    pub fn send(&self, outgoing: &Outgoing) {
         let Record { key, value } = &outgoing.record;
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.topic);
         record.partition = outgoing.partition;
@@ -839,8 +839,12 @@ impl<'a> Sender<'a> {
         }
     }
 
+    pub fn poll(&self, time: Duration) {
+        self.client.poll(time);
+    }
+
     /// Waits until all is acknowledged, and takes what was.
-    fn flush(&self) -> Acknowledged {
+    pub fn flush(&self) -> Acknowledged {
         self.client.flush(Duration::from_secs(60)).unwrap();
         let mut deliveries = locked(&self.client.context().0);
         assert_eq!(deliveries.1, None);
@@ -849,7 +853,7 @@ impl<'a> Sender<'a> {
 }
 
 /// Days in the calendar's order, but some of them late; repeats of them; and records that are no reports.
-struct Feed {
+pub struct Feed {
     random: Random,
     day: Date,
     /// Late days and repeats, by the day before which they go out.
@@ -857,12 +861,12 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(mut random: Random) -> Feed {
+    pub fn new(mut random: Random) -> Feed {
         let start = date(1000 + i16::try_from(random.below(8000)).unwrap(), 1, 1);
         Feed { random, day: start, waiting: BTreeMap::new() }
     }
 
-    fn next(&mut self) -> Outgoing {
+    pub fn next(&mut self) -> Outgoing {
         if self.random.below(100) < 8 {
             return self.rejected();
         }

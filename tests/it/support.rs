@@ -566,7 +566,9 @@ pub fn almanac_under(wrapper: &[&str], arguments: &[&str]) -> Almanac {
     if !wrapper.is_empty() {
         command.args(wrapper).args(TIED);
     }
-    command.arg(env!("CARGO_BIN_EXE_almanac"));
+    // A release build, to measure.
+    let binary = std::env::var_os("TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_almanac").into());
+    command.arg(binary);
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("ALMANAC_") && name != "ALMANAC_CACHE") {
             command.env_remove(name);
