@@ -180,7 +180,10 @@ mod tests {
         let mut head = head();
         head.meta.as_mut().unwrap().owner.released = true;
         let json = String::from_utf8(head.to_json()).unwrap();
-        assert!(json.contains("\"since\":\"2026-11-28T12:00:00Z\",\"token\":\"0f\",\"released\":true}"), "{json}");
+        assert!(
+            json.contains("\"since\":\"2026-11-28T12:00:00Z\",\"token\":\"0f\",\"released\":true}"),
+            "{json}"
+        );
         assert_eq!(Head::from_json(json.as_bytes()).unwrap(), head);
     }
 
@@ -193,7 +196,11 @@ mod tests {
             ("2-9.jsonl", "2-.jsonl", "is not the name of a segment"),
             ("one-", "../-", "topic_id is not 22 characters"),
             ("\"offset\":8", "\"offset\":0", "1 days can't have been counted before offset 0"),
-            ("\"sequence\":11", "\"sequence\":9223372036854775808", "its generation or its sequence is too high"),
+            (
+                "\"sequence\":11",
+                "\"sequence\":9223372036854775808",
+                "its generation or its sequence is too high",
+            ),
             ("\"records\":1", "\"records\":9", "9 records can't have been rejected before offset 8"),
             ("\"sequence\":11,", "", "missing field `sequence`"),
             ("\"almanac\":{", "\"almanac\":{\"x\":1,", "unknown field `x`"),

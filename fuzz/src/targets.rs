@@ -303,7 +303,10 @@ pub fn head(json: &[u8]) {
     };
     let text: serde_json::Value = serde_json::from_slice(json).unwrap();
     let text = &text["almanac"];
-    assert_eq!((text["generation"].as_u64(), text["sequence"].as_u64()), (Some(meta.generation), Some(meta.sequence)));
+    assert_eq!(
+        (text["generation"].as_u64(), text["sequence"].as_u64()),
+        (Some(meta.generation), Some(meta.sequence))
+    );
     assert_eq!(text["owner"]["released"].as_bool().unwrap_or(false), meta.owner.released);
     assert_eq!(text["log"]["topic_id"].as_str(), meta.log.as_ref().map(|log| &*log.topic_id));
     for segment in &meta.rejected {

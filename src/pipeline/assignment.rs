@@ -199,7 +199,8 @@ impl Consumer<'_> {
             }
         }
         let numbers: Vec<i32> = due.keys().copied().collect();
-        let is_forced = |number| due.get(&number).is_some_and(|it| it.force.is_some_and(|force| now >= force));
+        let is_forced =
+            |number| due.get(&number).is_some_and(|it| it.force.is_some_and(|force| now >= force));
         let claimed = self.claim_all(&numbers, is_forced);
         for (number, claimed) in claimed {
             let Some(awaited) = due.remove(&number) else { continue };

@@ -57,7 +57,8 @@ impl Heads {
         for write in writes {
             let links = self.0.entry(write.path.clone()).or_default();
             let is_accepted = write.is_accepted;
-            links.entry(version_of(&write.body)).or_insert_with(|| Link::of(write)).is_accepted |= is_accepted;
+            links.entry(version_of(&write.body)).or_insert_with(|| Link::of(write)).is_accepted |=
+                is_accepted;
         }
     }
 
@@ -71,7 +72,11 @@ impl Heads {
         for (path, links) in &mut self.0 {
             let mut links: Vec<&mut Link> = links.values_mut().filter(|link| !link.body.is_empty()).collect();
             links.sort_by(|one, other| {
-                (&one.topic_id, one.offset, one.sequence).cmp(&(&other.topic_id, other.offset, other.sequence))
+                (&one.topic_id, one.offset, one.sequence).cmp(&(
+                    &other.topic_id,
+                    other.offset,
+                    other.sequence,
+                ))
             });
             let (nothing, mut topic_id) = (Log::new(), String::new());
             let (mut fold, mut end) = (Fold::default(), 0);
@@ -95,14 +100,21 @@ impl Heads {
 
     /// The versions of an object's heads that landed, each of which replaced the one before. An error where they are no
     /// chain, where the store accepted another one, or where one goes back.
-    pub fn check_chain(&self, path: &str, first: Option<&[u8]>, last: &[u8]) -> Result<HashSet<String>, String> {
+    pub fn check_chain(
+        &self,
+        path: &str,
+        first: Option<&[u8]>,
+        last: &[u8],
+    ) -> Result<HashSet<String>, String> {
         let first = first.map(version_of);
         let nothing = HashMap::new();
         let links = self.0.get(path).unwrap_or(&nothing);
         let (mut chain, mut landed) = (Vec::new(), HashSet::new());
         let mut next = Some(version_of(last));
         while next != first {
-            let Some(version) = next else { return Err("it replaced nothing, and there was a head".to_owned()) };
+            let Some(version) = next else {
+                return Err("it replaced nothing, and there was a head".to_owned());
+            };
             let Some(link) = links.get(&version) else {
                 return Err(format!("nobody sent version {version}"));
             };

@@ -201,7 +201,8 @@ impl Objects {
     }
 
     pub fn start_again(&self) {
-        *self.process.lock().unwrap() = Objects::launch(program().unwrap(), &self.address, &self.data, &self.keys);
+        *self.process.lock().unwrap() =
+            Objects::launch(program().unwrap(), &self.address, &self.data, &self.keys);
     }
 }
 
@@ -217,7 +218,9 @@ impl Drop for Objects {
 /// `almanac` with its DIR in the object store at this address.
 pub fn with_store(almanac: Almanac, address: &str, prefix: &str) -> Almanac {
     let settings = store_settings(address);
-    settings.into_iter().fold(almanac.env("ALMANAC_DIR", prefix), |almanac, (name, value)| almanac.env(name, value))
+    settings
+        .into_iter()
+        .fold(almanac.env("ALMANAC_DIR", prefix), |almanac, (name, value)| almanac.env(name, value))
 }
 
 /// The environment of such a process.
@@ -268,7 +271,10 @@ pub struct Request {
 impl Request {
     /// Whether it writes the head of a partition.
     pub fn is_head(&self) -> bool {
-        self.method == "PUT" && self.is_conditional && self.name().starts_with("partition-") && !self.is_segment()
+        self.method == "PUT"
+            && self.is_conditional
+            && self.name().starts_with("partition-")
+            && !self.is_segment()
     }
 
     fn is_segment(&self) -> bool {
@@ -497,7 +503,8 @@ impl ProxyShared {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("if-match").then(|| value.trim().trim_matches('"').to_owned())
         });
-        let write = HeadWrite { path: request.path.clone(), body: body.clone(), replaces: condition, is_accepted };
+        let write =
+            HeadWrite { path: request.path.clone(), body: body.clone(), replaces: condition, is_accepted };
         self.heads.lock().unwrap().push(write);
         self.accepted.fetch_add(usize::from(is_accepted), Ordering::Relaxed);
         true

@@ -228,26 +228,27 @@ fn recovery_archives_in_the_store() {
     let mut consumer = case.consumer(&[]);
     case.caught_up();
     assert_eq!(consumer.terminate().code, Some(0));
-    let end = case.head(2).unwrap()["offset"].as_i64().unwrap();
+    let [one, two] = [1, 2].map(|partition| case.head(partition).unwrap()["offset"].as_i64().unwrap());
     // As by retention: the rest is gone before it is counted.
     case.place.almanac(&["producer", "--append", "--interval", "0", "--days", "200"]).succeeds();
-    kafka().delete_records(&case.place.topic, 2, end + 5);
+    kafka().delete_records(&case.place.topic, 1, one + 5);
+    kafka().delete_records(&case.place.topic, 2, two + 5);
     let refused = case.almanac(&["consumer", "2"]).fails(5);
-    assert!(refused.stderr.contains(&format!("offset {end}")), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&format!("offset {two}")), "{}", refused.stderr);
     let generation = case.generation(2);
-    let said = case.almanac(&["recover", "2", "--continue"]).succeeds().stdout;
-    assert!(said.contains("partition 2"), "{said}");
+    case.almanac(&["recover", "2", "--continue"]).succeeds();
     assert!(case.generation(2) > generation);
     let gaps = &case.head(2).unwrap()["almanac"]["log"]["gaps"];
-    assert_eq!(gaps[0]["to"], end + 5, "{gaps}");
-    case.almanac(&["recover", "2", "--restart"]).succeeds();
+    assert_eq!((&gaps[0]["from"], &gaps[0]["to"]), (&two.into(), &(two + 5).into()));
+    case.almanac(&["recover", "1", "--restart"]).succeeds();
     let id = kafka().describe(&case.place.topic).unwrap().id;
-    assert!(case.store.read(&case.prefix, &format!("archive/{id}/partition-2.json")).is_some());
+    let archived = case.store.read(&case.prefix, &format!("archive/{id}/partition-1.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&archived).unwrap()["offset"], one);
     let mut consumer = case.consumer(&[]);
     case.caught_up();
     assert_eq!(consumer.terminate().code, Some(0));
-    let verified = case.direct(&["verify"]).run();
-    assert_eq!(verified.stdout.matches(", the same").count(), 4, "{verified:?}");
+    let verified = case.direct(&["verify", "0", "1", "3"]).run();
+    assert_eq!(verified.stdout.matches(", the same").count(), 3, "{verified:?}");
 }
 
 #[test]
@@ -320,5 +321,9 @@ fn campaign() {
 fn the_campaign_can_fail() {
     let Some(store) = Objects::start() else { return skip("there is no object store") };
     let outcome = fight(&store, 12, Random(1), true);
-    assert!(!outcome.violations.is_empty(), "unconditional writes, and nobody noticed in {} heads", outcome.heads);
+    assert!(
+        !outcome.violations.is_empty(),
+        "unconditional writes, and nobody noticed in {} heads",
+        outcome.heads
+    );
 }

@@ -151,7 +151,9 @@ const SUITE: &[Test] = &[
         crate::support::eventually("it is seen to live", || store.living_owner(2).is_some());
         assert_eq!(store.living_owner(2).as_ref(), Some(claim.owner()));
         let refused = store.claim(2, false).map(drop);
-        assert!(matches!(&refused, Err(StoreError::Held { partition: 2, owner, .. }) if owner == claim.owner()));
+        assert!(
+            matches!(&refused, Err(StoreError::Held { partition: 2, owner, .. }) if owner == claim.owner())
+        );
         assert_eq!(store.reader().status(2).unwrap().unwrap().state, State::Running);
         let (now, loaded) = dir.take_over();
         assert_eq!(loaded.log, Some(log("one")));

@@ -1,4 +1,4 @@
-//! Members on hosts of their own fight for the partitions of two prefixes, while they are killed, paused and cut off, and the
+//! Members on hosts of their own fight for the partitions of three prefixes, while they are killed, paused and cut off, and the
 //! store is restarted, busy, slow and full. A stream goes on meanwhile, and its topic is created again now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +20,9 @@ use crate::support::{Almanac, Kafka, Place, Random, Running, almanac_under, even
 const PARTITIONS: usize = 4;
 const RECORDS_PER_SECOND: u32 = 150;
 
-/// Members that name their partitions and take them from one another, and members of a group.
-const NAMED: usize = 2;
-const MEMBERS: usize = 5;
+/// Members that name their partitions, two of which take them from each other, and members of a group.
+const NAMED: usize = 4;
+const MEMBERS: usize = 7;
 
 /// A member that is killed is missed after a second.
 const GROUP: [&str; 8] = [
@@ -71,8 +71,8 @@ struct Fight<'a> {
     kafka: &'a Kafka,
     store: &'a Objects,
     hosts: Vec<Host>,
-    /// Of those that name their partitions, and of the group.
-    prefixes: [String; 2],
+    /// Of two pairs that name their partitions, and of the group.
+    prefixes: [String; 3],
     size: usize,
     is_unsafe: bool,
     events: Mutex<Vec<Event>>,
@@ -157,7 +157,7 @@ pub fn fight(store: &Objects, size: usize, mut random: Random, is_unsafe: bool) 
         kafka: &kafka,
         store,
         hosts,
-        prefixes: [store.prefix(), store.prefix()],
+        prefixes: [(); 3].map(|()| store.prefix()),
         size,
         is_unsafe,
         events: Mutex::new(events),
@@ -210,8 +210,8 @@ pub fn fight(store: &Objects, size: usize, mut random: Random, is_unsafe: bool) 
             running.kill_9();
             continue;
         }
-        let ended = running.terminate();
-        if !(ended.code == Some(0) || (ended.code == Some(6) && ended.stderr.contains("was taken over by"))) {
+        let ended = if running.is_running() { running.terminate() } else { running.ended() };
+        if !matches!(ended.code, Some(0 | 6)) {
             fight.violated(format!("member {member} ended: {ended:?}"));
         }
     }
@@ -237,7 +237,7 @@ impl Fight<'_> {
             false => arguments.extend(GROUP),
         }
         let almanac = self.on_kafka(almanac_under(&host.wrapper(), &arguments));
-        with_store(almanac, &host.proxy.address, &self.prefixes[usize::from(member >= NAMED)]).start()
+        with_store(almanac, &host.proxy.address, &self.prefixes[member.min(NAMED) / 2]).start()
     }
 
     fn on_kafka(&self, almanac: Almanac) -> Almanac {
@@ -252,9 +252,9 @@ impl Fight<'_> {
         let proxy = &self.hosts[member].proxy;
         let mut running = self.start(member, &mut random);
         loop {
-            let accepted = proxy.accepted() + 1 + usize::try_from(random.below(8)).unwrap();
+            let accepted = proxy.accepted() + 1 + usize::try_from(random.below(7)).unwrap();
             // Some at any moment, also before it owns anything; a store that is away is not waited for.
-            let patience = if random.below(16) == 0 { random.below(800) } else { 4000 };
+            let patience = if random.below(16) == 0 { random.below(800) } else { 3000 };
             let until = Instant::now() + Duration::from_millis(patience);
             while proxy.accepted() < accepted && Instant::now() < until && running.is_running() {
                 thread::sleep(Duration::from_millis(2));
@@ -265,8 +265,7 @@ impl Fight<'_> {
             }
             if !running.is_running() {
                 let ended = running.ended();
-                let is_taken = ended.code == Some(6) && ended.stderr.contains("was taken over by");
-                if is_taken && member < NAMED {
+                if ended.code == Some(6) && member < NAMED {
                     self.take_overs.fetch_add(1, Ordering::Relaxed);
                 } else {
                     self.violated(format!("member {member} ended: {ended:?}"));
@@ -361,8 +360,17 @@ impl Fight<'_> {
 
     fn create_topic(&self, random: &mut Random) -> String {
         let (seed, days) = (random.below(1000).to_string(), (40 + random.below(200)).to_string());
-        let arguments =
-            ["--recreate", "--days", &days, "--seed", &seed, "--duplicates", "0.5", "--duplicate-degrees", "500"];
+        let arguments = [
+            "--recreate",
+            "--days",
+            &days,
+            "--seed",
+            &seed,
+            "--duplicates",
+            "0.5",
+            "--duplicate-degrees",
+            "500",
+        ];
         self.place.produce(&arguments);
         self.kafka.describe(&self.place.topic).unwrap().id
     }
@@ -391,8 +399,8 @@ impl Fight<'_> {
                     let offset = head["offset"].as_i64().unwrap();
                     let now = (number_of("generation"), number_of("sequence"), topic_id, offset);
                     if let Some(before) = last.get(&(number, partition)) {
-                        let is_back = (now.0, now.1) < (before.0, before.1)
-                            || (now.2 == before.2 && now.3 < before.3);
+                        let is_back =
+                            (now.0, now.1) < (before.0, before.1) || (now.2 == before.2 && now.3 < before.3);
                         if is_back {
                             self.violated(format!("{prefix}/{name} was read as {now:?} after {before:?}"));
                         }
@@ -447,8 +455,11 @@ impl Fight<'_> {
                 self.check_rejected_and_archive(prefix);
                 let verified = with_store(self.place.almanac(&["verify"]), &self.store.address, prefix).run();
                 // The stream has days in more than one partition.
-                let is_split = verified.code == Some(1) && verified.stderr.contains(" is counted in partitions ");
-                if !(is_split || verified.code == Some(0)) || verified.stdout.matches(", the same").count() != 4 {
+                let is_split =
+                    verified.code == Some(1) && verified.stderr.contains(" is counted in partitions ");
+                if !(is_split || verified.code == Some(0))
+                    || verified.stdout.matches(", the same").count() != 4
+                {
                     self.violated(format!("{verified:?}"));
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::objects::{Fault, StoreProxy};
 use crate::support::skip;
@@ -25,12 +26,14 @@ pub struct Network {
 
 impl Network {
     pub fn new() -> Network {
-        let pid = std::process::id();
-        let (id, addresses) = (format!("alm{pid}"), format!("10.{}.{}", 128 + pid % 64, pid / 64 % 256));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let number = pid.wrapping_mul(7) + count;
+        let (id, addresses) =
+            (format!("alm{pid}n{count}"), format!("10.{}.{}", 128 + number % 64, number / 64 % 256));
         let mut network = Network { id, addresses, is_there: true };
         network.clean_up();
-        let (bridge, kafka, store) =
-            (network.bridge(), network.kafka() + "/24", network.address(2) + "/24");
+        let (bridge, kafka, store) = (network.bridge(), network.kafka() + "/24", network.address(2) + "/24");
         network.is_there = rustix::process::geteuid().is_root()
             && ip(&["link", "add", &bridge, "type", "bridge"])
             && ip(&["addr", "add", &kafka, "dev", &bridge])
@@ -58,7 +61,12 @@ impl Network {
     /// A host with its own way to the store.
     pub fn host(&self, number: usize, store: &str) -> Host {
         let proxy = StoreProxy::at(&self.address(2), store, |_| Fault::None);
-        let mut host = Host { proxy, namespace: None, name: format!("host-{number}"), addresses: self.addresses.clone() };
+        let mut host = Host {
+            proxy,
+            namespace: None,
+            name: format!("host-{number}"),
+            addresses: self.addresses.clone(),
+        };
         if self.is_there {
             let (namespace, link) = (format!("{}h{number}", self.id), format!("{}h{number}", self.id));
             let address = self.address(10 + number) + "/24";
@@ -81,10 +89,8 @@ impl Network {
             entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
         };
         let is_left = |name: &String| {
-            let pid = name.strip_prefix("alm").and_then(|rest| rest.split(['b', 'h']).next());
-            pid.is_some_and(|pid| {
-                !pid.is_empty() && (!Path::new("/proc").join(pid).exists() || self.id == format!("alm{pid}"))
-            })
+            let pid = name.strip_prefix("alm").and_then(|rest| rest.split_once('n')).map(|(pid, _)| pid);
+            name.starts_with(&self.id) || pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
         };
         for name in names("/run/netns").iter().filter(|name| is_left(name)) {
             ip(&["netns", "del", name]);
@@ -133,7 +139,17 @@ impl Host {
             let address = format!("{}.{end}", self.addresses);
             let done = match is_cut {
                 true => ip(&[
-                    "-n", namespace, "neigh", "replace", &address, "lladdr", NOBODY, "nud", "permanent", "dev", "eth0",
+                    "-n",
+                    namespace,
+                    "neigh",
+                    "replace",
+                    &address,
+                    "lladdr",
+                    NOBODY,
+                    "nud",
+                    "permanent",
+                    "dev",
+                    "eth0",
                 ]),
                 false => ip(&["-n", namespace, "neigh", "del", &address, "dev", "eth0"]),
             };
