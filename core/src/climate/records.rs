@@ -20,7 +20,7 @@ pub struct Day<'a> {
 pub struct Records<'a> {
     pub warmest_day: Day<'a>,
     pub coldest_day: Day<'a>,
-    /// Among the complete months.
+    /// Among the complete months, if there are two at the least.
     pub warmest_month: Option<&'a Cell>,
     pub coldest_month: Option<&'a Cell>,
 }
@@ -30,6 +30,7 @@ impl<'a> Records<'a> {
     pub fn of(cells: &[&'a Cell], complete: &[&'a Cell]) -> Option<Records<'a>> {
         let warmest = first_by(cells, |cell| cell.max)?;
         let coldest = first_by(cells, |cell| -cell.min)?;
+        let complete = if complete.len() > 1 { complete } else { &[] };
         Some(Records {
             warmest_day: Day { degrees: warmest.max, cell: warmest, date: warmest.max_date },
             coldest_day: Day { degrees: coldest.min, cell: coldest, date: coldest.min_date },

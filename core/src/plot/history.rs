@@ -46,13 +46,12 @@ pub fn trend_note(month: usize, marks: Marks) -> Option<String> {
     Some(format!("Trend: {sign}{slope} ± {margin} {symbol} per decade (95 % interval)"))
 }
 
-/// The mean of all days of complete months, or of all days if no month is complete.
-pub fn mean(cells: &[Cell], climate: &Climate) -> f64 {
+/// The mean of all days of complete months, if there are two of these at the least.
+pub fn mean(cells: &[Cell], climate: &Climate) -> Option<f64> {
     let complete: Vec<&Cell> = cells.iter().filter(|cell| climate.is_complete(cell)).collect();
-    let cells = if complete.is_empty() { cells.iter().collect() } else { complete };
-    let days: f64 = cells.iter().map(|cell| f64::from(cell.count)).sum();
-    let sum: f64 = cells.iter().map(|cell| cell.average * f64::from(cell.count)).sum();
-    sum / days.max(1.0)
+    let days: f64 = complete.iter().map(|cell| f64::from(cell.count)).sum();
+    let sum: f64 = complete.iter().map(|cell| cell.average * f64::from(cell.count)).sum();
+    (complete.len() > 1).then_some(sum / days)
 }
 
 struct History<'a> {
@@ -61,8 +60,8 @@ struct History<'a> {
     month: usize,
     span: Span,
     slots: Vec<Option<Cell>>,
-    /// The mean of all days.
-    mean: f64,
+    /// The mean of all years.
+    mean: Option<f64>,
     axis: Axis,
 }
 
@@ -85,13 +84,13 @@ impl<'a> History<'a> {
     fn page(&self, width: f64, look: &Look) -> Page {
         let symbol = self.marks.unit.symbol();
         let subtitle = format!("Maximum temperature ({symbol}): average, coldest and warmest day");
-        let mean = format!("Dashed: the mean of all years, {} {symbol}", short(self.mean));
+        let mean = self.mean.map(|mean| format!("Dashed: the mean of all years, {} {symbol}", short(mean)));
         let trend = trend_note(self.month, self.marks).unwrap_or_default();
         Page::new(
             width,
             look,
             &self.title,
-            &[&subtitle, &mean, &trend, &self.span.note("point").unwrap_or_default()],
+            &[&subtitle, &mean.unwrap_or_default(), &trend, &self.span.note("point").unwrap_or_default()],
         )
     }
 
@@ -124,8 +123,9 @@ impl<'a> History<'a> {
             bands = bands.child(band(&run, slot_width, x, y));
             lines = lines.children(line(&run, x, y));
         }
-        let mean = y(self.mean);
-        let mean = rule(left, mean, right, mean).set("stroke-width", 0.75).set("stroke-dasharray", "5 4");
+        let mean = self.mean.map(|mean| {
+            rule(left, y(mean), right, y(mean)).set("stroke-width", 0.75).set("stroke-dasharray", "5 4")
+        });
 
         let radius = (0.3 * slot_width).clamp(1.4, 3.5);
         let at = |(slot, cell): (usize, &Cell)| (x(slot), y(cell.average), radius);
@@ -175,8 +175,10 @@ impl<'a> History<'a> {
             .children(marks);
 
         let (legend, end) = legend::below(page, page.left(), bottom + 30.0, &items);
-        let drawn = [bands, grid, mean, lines.set("stroke-width", 1.25), points, hollow]
+        let drawn = [bands, grid]
             .into_iter()
+            .chain(mean)
+            .chain([lines.set("stroke-width", 1.25), points, hollow])
             .chain(long)
             .chain(self.extremes(&whole, x, y, (left, right)))
             .chain(mark::missing(dots))
@@ -246,26 +248,24 @@ impl<'a> History<'a> {
             let cells = self.slots.iter().enumerate().filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)));
             cells.filter(|(_, cell)| !self.marks.is_partial(cell))
         };
-        let said = |found: Option<(usize, &Cell)>| match found {
-            Some((slot, cell)) => {
-                format!(
-                    "{} {} in {}",
-                    short(cell.average),
-                    self.marks.unit.symbol(),
-                    self.span.slot_name(slot)
-                )
-            }
-            None => String::new(),
+        let symbol = self.marks.unit.symbol();
+        let said = |(slot, cell): (usize, &Cell)| {
+            format!("{} {symbol} in {}", short(cell.average), self.span.slot_name(slot))
         };
         let by_average = |a: &(usize, &Cell), b: &(usize, &Cell)| a.1.average.total_cmp(&b.1.average);
+        let averages = match (cells().min_by(by_average), cells().max_by(by_average)) {
+            (Some(coldest), Some(warmest)) => {
+                format!("Averages from {} to {}. ", said(coldest), said(warmest))
+            }
+            _ => "No month is complete yet. ".to_owned(),
+        };
+        let mean = self.mean.map(|mean| format!("The mean of all years is {} {symbol}. ", short(mean)));
+        let trend = trend_note(self.month, self.marks).map(|note| note + ". ");
         format!(
-            "Line chart of {}. Averages from {} to {}; the mean of all years is {} {}. {}{} years have days missing.",
+            "Line chart of {}. {averages}{}{}{} years have days missing.",
             self.title,
-            said(cells().min_by(by_average)),
-            said(cells().max_by(by_average)),
-            short(self.mean),
-            self.marks.unit.symbol(),
-            trend_note(self.month, self.marks).map(|note| note + ". ").unwrap_or_default(),
+            mean.unwrap_or_default(),
+            trend.unwrap_or_default(),
             cells().filter(|(_, cell)| cell.missing > 0).count(),
         )
     }

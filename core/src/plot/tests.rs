@@ -182,6 +182,21 @@ fn every_picture_names_the_place_and_the_source_of_its_data() {
 }
 
 #[test]
+fn one_complete_month_is_neither_a_mean_nor_a_record() {
+    let progress = Cell { count: 9, end: jiff::civil::date(1990, 2, 9), ..samples::cell(1990, 2, -2.9) };
+    let cells = [samples::cell(1990, 1, -3.2), progress];
+    for (kind, month) in [(Kind::History, 0), (Kind::History, 1), (Kind::Records, 0)] {
+        let look =
+            Look { months: if kind == Kind::History { vec![month] } else { vec![0, 1] }, ..look(kind) };
+        let svg = svg(&cells, &look).unwrap();
+        let text = text(&cells, &look, 80, false).unwrap();
+        for words in ["mean of all years", "Warmest month", "Coldest month"] {
+            assert!(!svg.contains(words) && !text.contains(words), "{words}: {svg}{text}");
+        }
+    }
+}
+
+#[test]
 fn tips_can_come_later() {
     for kind in KINDS {
         let cells = long_record();

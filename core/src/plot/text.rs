@@ -184,15 +184,14 @@ impl Text<'_> {
         );
         let at = |degrees: f64| ((degrees - low) / (high - low) * (room - 1) as f64).round() as usize;
         let mean = history::mean(self.cells, self.marks.climate);
+        let mean_at = mean.map(at);
         let ends = (short(low), short(high));
         let between = room.saturating_sub(ends.0.chars().count() + ends.1.chars().count());
         let axis = format!("{}{}{}", ends.0, " ".repeat(between), ends.1);
 
         let symbol = self.look.unit.symbol();
-        let subtitle = format!(
-            "Maximum temperature ({symbol}): ● average, ─ coldest to warmest day, ┆ mean of all years {}",
-            short(mean)
-        );
+        let mean = mean.map(|mean| format!(", ┆ mean of all years {}", short(mean))).unwrap_or_default();
+        let subtitle = format!("Maximum temperature ({symbol}): ● average, ─ coldest to warmest day{mean}");
         let note = span.note("line").unwrap_or_default();
         let mut lines = self.heading(&history::title(self.cells, span), &[&subtitle, &note]);
         lines.push(format!("{}{axis}", " ".repeat(name_width + value_width + 4)));
@@ -208,7 +207,7 @@ impl Text<'_> {
                 continue;
             };
             let days = at(cell.min)..=at(cell.max);
-            let range = (0..room).map(|place| match (days.contains(&place), place == at(mean)) {
+            let range = (0..room).map(|place| match (days.contains(&place), Some(place) == mean_at) {
                 _ if place == at(cell.average) => self.dot(cell),
                 (true, true) => "┼".to_owned(),
                 (true, false) => "─".to_owned(),
@@ -256,7 +255,7 @@ impl Text<'_> {
             "Maximum temperature ({symbol}): ● average, ┃ normal, ━ that year’s days, ─ days of the whole record"
         );
         let mut lines = self.heading(Kind::Year.title(), &[&key]);
-        lines.push(format!("{:<8} {:>7} {:>6}", "", "average", "normal"));
+        lines.push(format!("{:<8} {:>7} {:>6} {:>6}", "", "average", "normal", "diff."));
         lines.extend(
             numbers.iter().zip(&months).map(|(numbers, month)| format!("{numbers}  {}", range(month))),
         );
