@@ -255,9 +255,9 @@ pub struct Consumer {
     /// Take partitions from a living owner
     #[arg(long)]
     pub take_over: bool,
-    /// Time to wait for the former owner of an assigned partition
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
-    pub handover_timeout: Duration,
+    /// Time to wait for a partition's former owner [default: 10s, URL: 1s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub handover_timeout: Option<Duration>,
     /// Time between checkpoints [default: at most 10 GB of disk a day]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub checkpoint_every: Option<Duration>,

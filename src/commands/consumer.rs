@@ -1,6 +1,7 @@
 //! `almanac consumer`: keeps the checkpoints.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -87,16 +88,23 @@ fn message(statuses: &[Status], has_bar: bool) -> String {
     lag.into_iter().chain(newest).collect::<Vec<_>>().join("  ")
 }
 
+/// How long a member of a group waits for a partition's former owner. A member that leaves in order releases its partitions
+/// before the group assigns them; the lock of a directory also shows one that does not.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
+const HANDOVER_TIMEOUT_URL: Duration = Duration::from_secs(1);
+
 fn settings(options: &cli::Consumer) -> Result<Settings> {
+    let dir = &options.dir.dir;
+    let handover_timeout = if store::is_url(dir) { HANDOVER_TIMEOUT_URL } else { HANDOVER_TIMEOUT };
     Ok(Settings {
         connection: super::connection(&options.kafka)?,
         topic: options.kafka.topic.clone(),
-        dir: options.dir.dir.clone(),
+        dir: dir.clone(),
         group: options.group.clone(),
         station: options.station.clone(),
         partitions: super::named_once(&options.partitions)?,
         take_over: options.take_over,
-        handover_timeout: options.handover_timeout,
+        handover_timeout: options.handover_timeout.unwrap_or(handover_timeout),
         checkpoint_every: options.checkpoint_every,
         stall_after: options.stall_after,
         policy: Policy { accept_new_log: options.own_broker, ..Policy::default() },

@@ -34,6 +34,8 @@ pub(super) struct Pace {
     wait_min: Duration,
     wait_max: Duration,
     is_busy: bool,
+    /// When a checkpoint came early, as all records had been read.
+    early: Option<Instant>,
     /// Since when, and for how long there is none: as long as records wait, and when none do.
     since: Instant,
     wait: (Duration, Duration),
@@ -49,6 +51,7 @@ impl Pace {
             wait_min: Duration::ZERO,
             wait_max: WAIT_MAX.min(stall_after * 2 / 3),
             is_busy: false,
+            early: None,
             since: now,
             wait: (every.unwrap_or_default(), every.unwrap_or_default()),
             ahead: (BYTES_AHEAD_MAX, now),
@@ -60,9 +63,16 @@ impl Pace {
         Pace { wait_min: REQUESTS_EVERY, ..self }
     }
 
-    /// Whether there are more records than come of themselves.
-    pub(super) fn set_busy(&mut self, is_busy: bool) {
-        self.is_busy = is_busy;
+    /// Whether there are more records than come of themselves. When the last of many has been read, a checkpoint is waited
+    /// for: it need not wait for the price of requests, unless that was so a moment ago.
+    pub(super) fn set_busy(&mut self, is_busy: bool, now: Instant) {
+        let was_busy = std::mem::replace(&mut self.is_busy, is_busy);
+        let may_be_early =
+            self.early.is_none_or(|early| now.saturating_duration_since(early) >= self.wait_min);
+        if was_busy && !is_busy && self.every.is_none() && !self.wait_min.is_zero() && may_be_early {
+            self.early = Some(now);
+            self.wait.1 = Duration::ZERO;
+        }
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
@@ -114,7 +124,7 @@ mod tests {
     fn checkpoints_take_a_twentieth_of_the_time_that_records_need() {
         let start = Instant::now();
         let mut pace = Pace::new(None, STALL_AFTER, start);
-        pace.set_busy(true);
+        pace.set_busy(true, start);
         assert!(pace.is_due(start), "the first one is due at once");
         pace.wrote(start, MS, 9 * MS, &[1000]);
         assert!(!pace.is_due(start + 189 * MS));
@@ -125,11 +135,26 @@ mod tests {
     fn checkpoints_take_a_quarter_of_idle_time() {
         let start = Instant::now();
         let mut pace = Pace::new(None, STALL_AFTER, start);
-        pace.set_busy(true);
+        pace.set_busy(true, start);
         pace.wrote(start, MS, 9 * MS, &[1000]);
-        pace.set_busy(false);
+        pace.set_busy(false, start);
         assert!(!pace.is_due(start + 29 * MS));
         assert!(pace.is_due(start + 30 * MS));
+    }
+
+    #[test]
+    fn the_end_of_many_records_is_shown_at_once() {
+        let start = Instant::now();
+        let mut pace = Pace::new(None, STALL_AFTER, start).with_requests();
+        let caught_up = |pace: &mut Pace, at: Instant| {
+            pace.set_busy(true, at);
+            pace.wrote(at, MS, 9 * MS, &[1000]);
+            pace.set_busy(false, at);
+            pace.until_due(at)
+        };
+        assert_eq!(caught_up(&mut pace, start), Duration::ZERO);
+        assert_eq!(caught_up(&mut pace, start + 100 * MS), REQUESTS_EVERY);
+        assert_eq!(caught_up(&mut pace, start + REQUESTS_EVERY), Duration::ZERO);
     }
 
     #[test]
@@ -188,7 +213,7 @@ mod tests {
     fn a_long_replay_leaves_room_for_the_checkpoint_at_its_end() {
         let start = Instant::now();
         let mut pace = Pace::new(None, STALL_AFTER, start);
-        pace.set_busy(true);
+        pace.set_busy(true, start);
         let mut now = start;
         let mut checkpoints = 0;
         while now < start + 30_000 * MS {
@@ -199,7 +224,7 @@ mod tests {
             }
         }
         assert!((3..6).contains(&checkpoints), "{checkpoints}");
-        pace.set_busy(false);
+        pace.set_busy(false, start);
         assert!(pace.until_due(now) <= 63 * MS, "{:?}", pace.until_due(now));
     }
 

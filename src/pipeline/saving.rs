@@ -28,7 +28,7 @@ impl Consumer<'_> {
     /// Begins a checkpoint if one is due, and takes back one that is durable.
     pub(super) fn save_if_due(&mut self) -> Result<(), Interrupt> {
         let is_catching_up = self.is_catching_up();
-        self.pace.set_busy(is_catching_up);
+        self.pace.set_busy(is_catching_up, Instant::now());
         // A network is not waited for, as a rebalance may come, or a signal.
         let goes_on = is_catching_up || self.store.is_remote();
         if !goes_on || self.writing.as_ref().is_some_and(|(writing, _)| writing.is_over()) {

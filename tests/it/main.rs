@@ -58,6 +58,7 @@ mod shell;
 mod status;
 mod store;
 mod store_requests;
+mod store_speed;
 mod store_suite;
 mod support;
 mod terminal;

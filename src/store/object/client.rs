@@ -394,7 +394,10 @@ impl Failed {
         };
         let reason = reason_of(error);
         // Of a list or a deletion it is not told from other errors.
-        let answer = if reason.contains("bucket does not exist") { Answer::Denied } else { answer };
+        let text = innermost(error);
+        let is_denied = ["status code: 401", "status code: 403"].iter().any(|status| text.contains(status));
+        let is_denied = is_denied || reason.contains("bucket does not exist");
+        let answer = if is_denied { Answer::Denied } else { answer };
         Failed {
             answer,
             is_missing: matches!(error, Error::NotFound { .. }),
@@ -404,13 +407,17 @@ impl Failed {
     }
 }
 
-/// The innermost cause in one line, and of a store's page of XML its message.
-fn reason_of(error: &dyn std::error::Error) -> String {
+fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    let text = cause.to_string();
+    cause.to_string()
+}
+
+/// The innermost cause in one line, and of a store's page of XML its message.
+fn reason_of(error: &dyn std::error::Error) -> String {
+    let text = innermost(error);
     let message = text.split_once("<Message>").and_then(|(_, rest)| rest.split_once("</Message>"));
     let line = match message {
         Some((message, _)) => message,
