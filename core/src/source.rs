@@ -4,10 +4,12 @@
 //! bytes; other modules open the files. Delimited text is read by one engine, `table`, as the rows of `formats` say.
 
 mod archive;
+mod columns;
 mod dates;
 mod dly;
 mod encoding;
 mod error;
+mod evidence;
 mod facts;
 mod formats;
 mod gzip;

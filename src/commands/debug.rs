@@ -15,7 +15,7 @@ use crate::cli::{self, DebugFormat};
 use crate::debug::Line;
 use crate::kafka::{
     Connection, Consumer, FailoverAdmin, Health, HealthCheck, Item, KafkaError, OffsetOf, POLL_TIMEOUT,
-    Position, RebalanceEvent, Received, Record, StartAt, hint_for,
+    Position, RebalanceEvent, Received, Record, Records, StartAt, hint_for,
 };
 use crate::lock::locked;
 use crate::note;
@@ -80,31 +80,32 @@ fn read(options: &cli::Debug, connection: &Connection, reading: &Reading, stop: 
         consumer.check_access()?;
         while let Some(item) = received.next() {
             match item {
-                Item::Records(mut records) => {
-                    let partition = records.partition;
-                    while printer.left != Some(0)
-                        && let Some((record, time)) = records.next_with_time()
-                    {
-                        match record {
-                            Ok(record) => {
-                                printer.print(&record, time)?;
-                                places.pass(partition, record.offset);
-                            }
-                            Err(refused) => {
-                                let offset = refused.offset();
-                                tracing::warn!(
-                                    "partition {partition}: the record at offset {offset} can't be shown"
-                                );
-                            }
-                        }
-                    }
-                }
+                Item::Records(records) => show(records, &mut printer, &mut places)?,
                 Item::EndOfPartition { .. } => {}
                 Item::Failed { error, .. } if error.is_transient() || error.is_log_doubtful() => {
                     tracing::info!(%error, "waiting");
                 }
                 Item::Failed { error, .. } if error.is_of_group() => denied = Some(error),
                 Item::Failed { error, .. } => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(mut records: Records<'_>, printer: &mut Printer, places: &mut Places) -> Result<()> {
+    let partition = records.partition;
+    while printer.left != Some(0)
+        && let Some((record, time)) = records.next_with_time()
+    {
+        match record {
+            Ok(record) => {
+                printer.print(&record, time)?;
+                places.pass(partition, record.offset);
+            }
+            Err(refused) => {
+                let offset = refused.offset();
+                tracing::warn!("partition {partition}: the record at offset {offset} can't be shown");
             }
         }
     }
@@ -203,7 +204,11 @@ fn say_what_is_missing(
     while !over.wait(WATCH_EVERY) {
         let next = match health.check() {
             Health::Unsure => continue,
-            Health::Silent(error) => Some(Waiting::Kafka(error.reason())),
+            Health::Silent(error) => {
+                // It will be over when Kafka answers.
+                locked(&reading.last_error).take();
+                Some(Waiting::Kafka(error.reason()))
+            }
             Health::Answers(leaders) if leaders.is_empty() => Some(Waiting::Topic),
             Health::Answers(_) if reading.is_assigned() => None,
             Health::Answers(_) if unassigned_since.elapsed() > ASSIGNED_WITHIN => {

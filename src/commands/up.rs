@@ -244,14 +244,7 @@ impl Machine<'_> {
     /// Runs producer and consumer until asked to stop, or one of them fails.
     fn work(&mut self, (weather, place): (Weather, Place), mut feed: Option<Feed>) -> Result<()> {
         let options = self.options;
-        let plan = TopicPlan {
-            topic: options.kafka.topic.clone(),
-            partitions: PARTITIONS,
-            replication: 1,
-            append: !options.fresh,
-            recreate: options.fresh,
-            station: place.station.clone(),
-        };
+        let plan = self.plan(&place);
         let ownership = Ownership::new(options, &self.connection, self.broker.is_some())?;
         ownership.check()?;
         let client = producer::Sender::new(&self.connection, &plan.topic)?.at(&place);
@@ -259,20 +252,7 @@ impl Machine<'_> {
         ownership.note_created()?;
         tell(&plan, &prepared);
         weather.note_in(feed.as_mut(), &prepared);
-        let settings = pipeline::Settings {
-            connection: self.connection.clone(),
-            topic: plan.topic.clone(),
-            dir: options.dir.dir.clone(),
-            group: "almanac".to_owned(),
-            station: None,
-            partitions: Some((0..prepared.partitions).collect()),
-            take_over: false,
-            handover_timeout: Duration::ZERO,
-            checkpoint_every: None,
-            stall_after: pipeline::STALL_AFTER,
-            policy: Policy { accept_new_log: self.broker.is_some(), ..Policy::default() },
-            board: Board::default(),
-        };
+        let settings = self.counting(prepared.partitions);
         let view = View {
             dir: &options.dir.dir,
             board: settings.board.clone(),
@@ -315,6 +295,35 @@ impl Machine<'_> {
             view.redraw();
             watched.and(produced).and(consumed)
         })
+    }
+
+    fn plan(&self, place: &Place) -> TopicPlan {
+        TopicPlan {
+            topic: self.options.kafka.topic.clone(),
+            partitions: PARTITIONS,
+            replication: 1,
+            append: !self.options.fresh,
+            recreate: self.options.fresh,
+            station: place.station.clone(),
+        }
+    }
+
+    /// The consumer's settings.
+    fn counting(&self, partitions: i32) -> pipeline::Settings {
+        pipeline::Settings {
+            connection: self.connection.clone(),
+            topic: self.options.kafka.topic.clone(),
+            dir: self.options.dir.dir.clone(),
+            group: "almanac".to_owned(),
+            station: None,
+            partitions: Some((0..partitions).collect()),
+            take_over: false,
+            handover_timeout: Duration::ZERO,
+            checkpoint_every: None,
+            stall_after: pipeline::STALL_AFTER,
+            policy: Policy { accept_new_log: self.broker.is_some(), ..Policy::default() },
+            board: Board::default(),
+        }
     }
 }
 

@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::progress::{self, Reached};
 use super::{Exit, Refusal};
+use crate::checkpoint::Checkpoint;
 use crate::cli::{self, Format};
 use crate::kafka::{self, Account, Admin, Connection, REQUEST_TIMEOUT, Span, Topic, read_all_of_spans};
 use crate::report::Decoder;
-use crate::store::{self, Gap, Paths, Reader, Rejected};
+use crate::store::{self, Gap, Paths, Reader, Rejected, StoreError};
 use crate::text::to_json;
 use crate::verify::{Counts, Difference, Replay};
 
@@ -48,26 +49,9 @@ pub fn run(options: &cli::Verify) -> Result<()> {
     let reader = &*store::reader(dir)?;
     super::warn_of_several_topics(reader, dir);
     let partitions = partitions(reader, dir, &options.partitions)?;
-    let progress = Progress::default();
-    let results: Vec<Result<Checked>> = progress::with_bar(
-        "records",
-        || progress.reached(),
-        || {
-            thread::scope(|scope| {
-                let (log, progress) = (&log, &progress);
-                let check =
-                    |&partition: &i32| scope.spawn(move || log.check(reader, dir, partition, progress));
-                let threads: Vec<_> = partitions.iter().map(check).collect();
-                let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-                    thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
-                };
-                threads.into_iter().map(join).collect()
-            })
-        },
-    );
+    let results = check_all(&log, reader, dir, &partitions);
     log.refuse_changed()?;
     let split = split(reader, &partitions);
-    let results: Vec<(i32, Result<Checked>)> = partitions.into_iter().zip(results).collect();
     match options.format {
         Format::Text => {
             let lines: String = results.iter().map(|(partition, result)| line(*partition, result)).collect();
@@ -75,6 +59,28 @@ pub fn run(options: &cli::Verify) -> Result<()> {
         }
         Format::Json => super::print_json(&json(&results, split.as_ref()))?,
     }
+    verdict(results, split)
+}
+
+/// Checks each partition on a thread of its own.
+fn check_all(log: &Log, reader: &dyn Reader, dir: &Path, partitions: &[i32]) -> Vec<(i32, Result<Checked>)> {
+    let progress = Progress::default();
+    let check = || {
+        thread::scope(|scope| {
+            let progress = &progress;
+            let check = |&partition: &i32| scope.spawn(move || log.check(reader, dir, partition, progress));
+            let threads: Vec<_> = partitions.iter().map(check).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked; this is a bug")))
+            };
+            partitions.iter().copied().zip(threads.into_iter().map(join)).collect()
+        })
+    };
+    progress::with_bar("records", || progress.reached(), check)
+}
+
+/// The first difference, else the first partition that could not be checked, else the first of which a part could not.
+fn verdict(results: Vec<(i32, Result<Checked>)>, split: Option<Split>) -> Result<()> {
     let (mut different, mut failure, mut partly) = (None, None, None);
     for (partition, result) in results {
         match result {
@@ -282,6 +288,36 @@ impl<'a> Log<'a> {
     }
 
     fn check(&self, reader: &dyn Reader, dir: &Path, number: i32, progress: &Progress) -> Result<Checked> {
+        let (log, checkpoint) = self.counted(reader, dir, number)?;
+        let (low, high) = self.admin.watermarks(self.name, number, REQUEST_TIMEOUT)?;
+        let unchecked = unchecked(&log, low);
+        let from = unchecked.as_ref().and_then(|unchecked| unchecked.from);
+        let start = from.unwrap_or(log.first_offset);
+        let from = from.unwrap_or(i64::MIN);
+        let is_checked = |line: &Result<Rejected, _>| line.as_ref().map_or(true, |line| line.offset >= from);
+        let rejected = reader.rejected(number)?.filter(is_checked);
+        // A former version, which knew no stations, left no place.
+        let place = reader.place(&self.topic.id)?;
+        let decoder = place.map_or_else(Decoder::default, |place| Decoder::of(&place.station));
+        let mut replay = Replay::new(number, start, decoder, rejected, checkpoint.offset);
+        let span = Span { partition: number, start, end: checkpoint.offset.min(high) };
+        self.replay(span, &mut replay, progress)?;
+        let account = kafka::account(&self.admin, self.name, span)?;
+        let unchecked = unchecked.or_else(|| compacted(account.as_ref())).or_else(|| self.is_compacted());
+        let difference = match unchecked {
+            None => replay.difference(&checkpoint, high),
+            Some(Unchecked { from: Some(_), .. }) => replay.difference_from(&checkpoint, high),
+            Some(Unchecked { from: None, .. }) => Ok(replay.uncounted(&checkpoint, high)),
+        }?;
+        let counts = replay.counts();
+        let miscount = account.filter(|account| account.records != counts.records());
+        let miscount =
+            miscount.map(|account| Difference::Records { headers: account.records, read: counts.records() });
+        Ok(Checked { counts, account, difference: miscount.or(difference), unchecked })
+    }
+
+    /// The checkpoint of a partition, and the log that it counts, which must be this one.
+    fn counted(&self, reader: &dyn Reader, dir: &Path, number: i32) -> Result<(store::Log, Checkpoint)> {
         let paths = Paths::new(dir, number);
         let loaded = reader.load(number)?;
         let checkpoint = loaded
@@ -302,20 +338,17 @@ impl<'a> Log<'a> {
                 .hint(format!("'almanac consumer {number}' goes on with that"))
                 .into());
         }
-        let (low, high) = self.admin.watermarks(self.name, number, REQUEST_TIMEOUT)?;
-        let unchecked = unchecked(&log, low);
-        let from = unchecked.as_ref().and_then(|unchecked| unchecked.from);
-        let start = from.unwrap_or(log.first_offset);
-        let from = from.unwrap_or(i64::MIN);
-        let is_checked = |line: &Result<Rejected, _>| line.as_ref().map_or(true, |line| line.offset >= from);
-        let rejected = reader.rejected(number)?.filter(is_checked);
-        // A former version, which knew no stations, left no place.
-        let place = reader.place(&self.topic.id)?;
-        let decoder = place.map_or_else(Decoder::default, |place| Decoder::of(&place.station));
-        let mut replay = Replay::new(number, start, decoder, rejected, checkpoint.offset);
-        let span = Span { partition: number, start, end: checkpoint.offset.min(high) };
+        Ok((log, checkpoint))
+    }
+
+    fn replay(
+        &self,
+        span: Span,
+        replay: &mut Replay<impl Iterator<Item = Result<Rejected, StoreError>>>,
+        progress: &Progress,
+    ) -> Result<()> {
         progress.total.fetch_add(span.len().max(0).unsigned_abs(), Ordering::Relaxed);
-        let mut told = start;
+        let mut told = span.start;
         read_all_of_spans(self.connection, self.name, &[span], |record| {
             let offset = match &record {
                 Ok(record) => {
@@ -333,18 +366,7 @@ impl<'a> Log<'a> {
                 told = offset;
             }
         })?;
-        let account = kafka::account(&self.admin, self.name, span)?;
-        let unchecked = unchecked.or_else(|| compacted(account.as_ref())).or_else(|| self.is_compacted());
-        let difference = match unchecked {
-            None => replay.difference(&checkpoint, high),
-            Some(Unchecked { from: Some(_), .. }) => replay.difference_from(&checkpoint, high),
-            Some(Unchecked { from: None, .. }) => Ok(replay.uncounted(&checkpoint, high)),
-        }?;
-        let counts = replay.counts();
-        let miscount = account.filter(|account| account.records != counts.records());
-        let miscount =
-            miscount.map(|account| Difference::Records { headers: account.records, read: counts.records() });
-        Ok(Checked { counts, account, difference: miscount.or(difference), unchecked })
+        Ok(())
     }
 
     /// A topic from which Kafka removes records that were counted.

@@ -8,6 +8,7 @@ use super::admin::Admin;
 use super::config::Connection;
 use super::error::KafkaError;
 use super::timeouts::REQUEST_TIMEOUT;
+use crate::failure::Failure;
 use crate::stop::Stop;
 
 /// How long the first broker may take to answer; each next one has that much longer.
@@ -52,7 +53,7 @@ impl FailoverAdmin {
                 return Err(error);
             }
             if do_some_answer && !self.has_warned {
-                tracing::warn!("{error}; asking the others");
+                tracing::warn!(hint = error.hint(), "{error}; asking the others");
                 self.has_warned = true;
             }
             timeout = (timeout + TIMEOUT_STEP).min(left.max(TIMEOUT_STEP));

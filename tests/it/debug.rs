@@ -241,7 +241,7 @@ fn each_wait_is_reported_once() {
     is_said(&reads, 2);
     let ended = debug.terminate();
     assert_eq!(
-        (ended.code, ended.stderr.matches("does not answer").count()),
+        (ended.code, ended.stderr.matches("Kafka does not answer").count()),
         (Some(0), 2),
         "{}",
         ended.stderr

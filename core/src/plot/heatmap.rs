@@ -169,18 +169,8 @@ impl Heatmap<'_> {
             for (slot, cell) in pooled.iter().enumerate() {
                 let Some(cell) = cell else { continue };
                 let (x, y) = at(slot, row);
-                let is_partial = self.marks.is_partial(cell);
-                let top = if is_partial { edge(y + height / 2.0) } else { edge(y) };
-                let mark = Element::new("rect")
-                    .set("x", edge(x))
-                    .set("y", top)
-                    .set("width", edge(x + width) - edge(x))
-                    .set("height", edge(y + height) - top);
-                let mark = match (self.value)(self.marks, cell) {
-                    Some(value) => mark.set("fill", self.scale.colour(value).0),
-                    None => mark.set("class", "partial").set("fill", PARTIAL),
-                };
-                halves |= is_partial;
+                halves |= self.marks.is_partial(cell);
+                let mark = self.rectangle(cell, (x, y), (width, height));
                 marks.push(self.marks.of_cell(mark, cell, &self.span.slot_name(slot)));
                 if cell.missing > 0 {
                     let radius = (0.28 * width.min(height)).clamp(1.3, 3.0);
@@ -205,6 +195,20 @@ impl Heatmap<'_> {
         let (legend, bottom) = legend::below(page, page.left(), legend_top, &items);
         let drawn = [ground, marks].into_iter().chain(mark::missing(dots)).chain([labels]).chain(legend);
         page.picture(bottom, &self.description(), drawn)
+    }
+
+    /// A cell's rectangle; that of a part of a month has half the height.
+    fn rectangle(&self, cell: &Cell, (x, y): (f64, f64), (width, height): (f64, f64)) -> Element {
+        let top = if self.marks.is_partial(cell) { edge(y + height / 2.0) } else { edge(y) };
+        let mark = Element::new("rect")
+            .set("x", edge(x))
+            .set("y", top)
+            .set("width", edge(x + width) - edge(x))
+            .set("height", edge(y + height) - top);
+        match (self.value)(self.marks, cell) {
+            Some(value) => mark.set("fill", self.scale.colour(value).0),
+            None => mark.set("class", "partial").set("fill", PARTIAL),
+        }
     }
 
     /// The picture in words.

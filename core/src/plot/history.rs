@@ -95,24 +95,7 @@ impl<'a> History<'a> {
     }
 
     fn draw(&self, page: &Page) -> Element {
-        let ticks = || self.axis.ticks().map(|tick| self.axis.label(tick));
-        let tick_width = ticks().map(|label| text_width(&label, SMALL_SIZE)).fold(0.0, f64::max);
-        let (left, top) = (page.left() + tick_width + 10.0, page.top() + 24.0);
-        let (right, bottom) = (page.right(), top + HEIGHT);
-        let slot_width = (right - left) / self.span.slots() as f64;
-        let x = |slot: usize| left + (slot as f64 + 0.5) * slot_width;
-        let y = |degrees: f64| top + (1.0 - self.axis.fraction(degrees)) * HEIGHT;
-
-        let grid = self.axis.ticks().flat_map(|tick| {
-            let (text, y) = (self.axis.label(tick), y(tick));
-            [grid_line(left, y, right, y), faint(&text, left - 8.0, y + 4.0).set("text-anchor", "end")]
-        });
-        let years = self
-            .span
-            .labels(slot_width, YEAR_WIDTH)
-            .map(|(slot, label)| faint(&label, x(slot), bottom + 18.0).set("text-anchor", "middle"));
-        let grid = Element::new("g").set("font-size", SMALL_SIZE).children(grid).children(years);
-
+        let area = Area::of(self, page);
         let mut bands = Element::new("g")
             .set("class", "band")
             .set("fill", BAND)
@@ -120,71 +103,70 @@ impl<'a> History<'a> {
             .set("stroke-width", 0.75);
         let mut lines = Element::new("g").set("class", "line").set("fill", "none").set("stroke", LINE);
         for run in self.runs() {
-            bands = bands.child(band(&run, slot_width, x, y));
-            lines = lines.children(line(&run, x, y));
+            bands = bands.child(area.band(&run));
+            lines = lines.children(area.line(&run));
         }
         let mean = self.mean.map(|mean| {
-            rule(left, y(mean), right, y(mean)).set("stroke-width", 0.75).set("stroke-dasharray", "5 4")
+            let y = area.y(mean);
+            rule(area.left, y, area.right, y).set("stroke-width", 0.75).set("stroke-dasharray", "5 4")
         });
-
-        let radius = (0.3 * slot_width).clamp(1.4, 3.5);
-        let at = |(slot, cell): (usize, &Cell)| (x(slot), y(cell.average), radius);
-        let cells = || self.slots.iter().enumerate().filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)));
-        let (partial, whole): (Vec<_>, Vec<_>) = cells().partition(|(_, cell)| self.marks.is_partial(cell));
-        let circle =
-            |(x, y, r): (f64, f64, f64)| Element::new("circle").set("cx", x).set("cy", y).set("r", r);
-        let points = whole.iter().copied().map(at).map(circle);
-        let points = Element::new("g").set("class", "point").set("fill", LINE).children(points);
-        let hollow = partial.iter().copied().map(at).map(|(x, y, r)| circle((x, y, r + 1.5)));
+        let (partial, whole): (Vec<_>, Vec<_>) =
+            self.cells().partition(|(_, cell)| self.marks.is_partial(cell));
+        let points = Element::new("g").set("class", "point").set("fill", LINE);
+        let points = points.children(whole.iter().map(|point| area.circle(*point, 0.0)));
         let hollow = Element::new("g")
             .set("class", "missing")
             .set("fill", PAPER)
             .set("stroke", INK)
             .set("stroke-width", 1.5)
-            .children(hollow);
-        let dots = cells().filter(|(_, cell)| cell.missing > 0).map(at);
-        let dots: Vec<_> = dots.map(|(x, y, radius)| (x, y, radius + 0.6)).collect();
-        let mut items: Vec<Item> = if dots.is_empty() { vec![] } else { vec![Item::Missing] };
-        if !partial.is_empty() {
-            items.push(Item::Dot { is_whole: false, text: "not a whole month" });
-        }
-        let long = self.long_lines(x, y);
-        if !long.is_empty() {
-            items.push(Item::Dash {
-                class: "smooth",
-                stroke: INK,
-                width: 2.25,
-                text: "smoothed, about ten years",
-            });
-            items.push(Item::Dash { class: "trend", stroke: FAINT, width: 1.25, text: "trend" });
-        }
-
-        // A pointer finds a year anywhere above and below its point, which is small.
-        let marks = cells().map(|(slot, cell)| {
-            let mark = Element::new("rect")
-                .set("x", x(slot) - slot_width / 2.0)
-                .set("y", top)
-                .set("width", slot_width)
-                .set("height", HEIGHT);
-            self.marks.of_cell(mark, cell, &self.span.slot_name(slot))
-        });
-        let marks = Element::new("g")
-            .set("class", "hit")
-            .set("fill", "none")
-            .set("pointer-events", "all")
-            .children(marks);
-
-        let (legend, end) = legend::below(page, page.left(), bottom + 30.0, &items);
+            .children(partial.iter().map(|point| area.circle(*point, 1.5)));
+        let missing = self.cells().filter(|(_, cell)| cell.missing > 0);
+        let missing: Vec<_> =
+            missing.map(|(slot, cell)| (area.x(slot), area.y(cell.average), area.radius() + 0.6)).collect();
+        let long = self.long_lines(&area);
+        let items = legend_items(!missing.is_empty(), !partial.is_empty(), !long.is_empty());
+        let (legend, end) = legend::below(page, page.left(), area.bottom() + 30.0, &items);
+        let grid = self.grid(&area);
         let drawn = [bands, grid]
             .into_iter()
             .chain(mean)
             .chain([lines.set("stroke-width", 1.25), points, hollow])
             .chain(long)
-            .chain(self.extremes(&whole, x, y, (left, right)))
-            .chain(mark::missing(dots))
-            .chain([marks])
+            .chain(self.extremes(&whole, &area))
+            .chain(mark::missing(missing))
+            .chain([self.hits(&area)])
             .chain(legend);
         page.picture(end, &self.description(), drawn)
+    }
+
+    fn cells(&self) -> impl Iterator<Item = (usize, &Cell)> {
+        self.slots.iter().enumerate().filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)))
+    }
+
+    /// The lines of the axis, and the years below.
+    fn grid(&self, area: &Area) -> Element {
+        let grid = self.axis.ticks().flat_map(|tick| {
+            let (text, y) = (self.axis.label(tick), area.y(tick));
+            let text = faint(&text, area.left - 8.0, y + 4.0).set("text-anchor", "end");
+            [grid_line(area.left, y, area.right, y), text]
+        });
+        let years = self.span.labels(area.slot_width, YEAR_WIDTH).map(|(slot, label)| {
+            faint(&label, area.x(slot), area.bottom() + 18.0).set("text-anchor", "middle")
+        });
+        Element::new("g").set("font-size", SMALL_SIZE).children(grid).children(years)
+    }
+
+    /// A pointer finds a year anywhere above and below its point, which is small.
+    fn hits(&self, area: &Area) -> Element {
+        let marks = self.cells().map(|(slot, cell)| {
+            let mark = Element::new("rect")
+                .set("x", area.x(slot) - area.slot_width / 2.0)
+                .set("y", area.top)
+                .set("width", area.slot_width)
+                .set("height", HEIGHT);
+            self.marks.of_cell(mark, cell, &self.span.slot_name(slot))
+        });
+        Element::new("g").set("class", "hit").set("fill", "none").set("pointer-events", "all").children(marks)
     }
 
     /// The slots with whole months, as many as follow on one another at a time: nothing is drawn across a gap.
@@ -197,12 +179,13 @@ impl<'a> History<'a> {
     }
 
     /// The smoothed line and the trend, if there are enough years, each of them drawn by itself.
-    fn long_lines(&self, x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> Vec<Element> {
+    fn long_lines(&self, area: &Area) -> Vec<Element> {
         let (unit, climate) = (self.marks.unit, self.marks.climate);
         let Some(trend) = climate.trend(self.month).filter(|_| self.span.step == 1) else {
             return Vec::new();
         };
-        let at = |(year, celsius): (u16, f64)| point(x(self.span.slot(year)), y(unit.degrees(celsius)));
+        let at =
+            |(year, celsius): (u16, f64)| point(area.x(self.span.slot(year)), area.y(unit.degrees(celsius)));
         let line = |class, colour, width: f64, points: Vec<String>| {
             Element::new("polyline")
                 .set("class", class)
@@ -220,13 +203,7 @@ impl<'a> History<'a> {
     }
 
     /// The names of the warmest and the coldest year, above and below their points.
-    fn extremes(
-        &self,
-        whole: &[(usize, &Cell)],
-        x: impl Fn(usize) -> f64,
-        y: impl Fn(f64) -> f64,
-        (left, right): (f64, f64),
-    ) -> Option<Element> {
+    fn extremes(&self, whole: &[(usize, &Cell)], area: &Area) -> Option<Element> {
         let by_average = |a: &&(usize, &Cell), b: &&(usize, &Cell)| a.1.average.total_cmp(&b.1.average);
         let (warmest, coldest) = (whole.iter().rev().max_by(by_average)?, whole.iter().min_by(by_average)?);
         if warmest.0 == coldest.0 {
@@ -235,8 +212,8 @@ impl<'a> History<'a> {
         let label = |(slot, cell): &(usize, &Cell), aside: f64| {
             let text = format!("{}: {}", self.span.slot_name(*slot), short(cell.average));
             let half = text_width(&text, SMALL_SIZE) / 2.0;
-            let middle = x(*slot).min(right - half).max(left + half);
-            ink(&text, middle, y(cell.average) + aside)
+            let middle = area.x(*slot).min(area.right - half).max(area.left + half);
+            ink(&text, middle, area.y(cell.average) + aside)
         };
         let labels = [label(warmest, -9.0), label(coldest, 18.0)];
         Some(halo("middle").children(labels))
@@ -244,10 +221,7 @@ impl<'a> History<'a> {
 
     /// The picture in words.
     fn description(&self) -> String {
-        let cells = || {
-            let cells = self.slots.iter().enumerate().filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)));
-            cells.filter(|(_, cell)| !self.marks.is_partial(cell))
-        };
+        let cells = || self.cells().filter(|(_, cell)| !self.marks.is_partial(cell));
         let symbol = self.marks.unit.symbol();
         let said = |(slot, cell): (usize, &Cell)| {
             format!("{} {symbol} in {}", short(cell.average), self.span.slot_name(slot))
@@ -271,29 +245,83 @@ impl<'a> History<'a> {
     }
 }
 
-/// The range of the slots of a run; one alone is a bar.
-fn band(
-    run: &[(usize, &Cell)],
-    slot_width: f64,
-    x: impl Fn(usize) -> f64,
-    y: impl Fn(f64) -> f64,
-) -> Element {
-    if let [(slot, cell)] = run {
-        let width = (0.6 * slot_width).min(12.0);
-        return Element::new("rect")
-            .set("x", x(*slot) - width / 2.0)
-            .set("y", y(cell.max))
-            .set("width", width)
-            .set("height", y(cell.min) - y(cell.max));
+fn legend_items(has_missing: bool, has_partial: bool, has_long_lines: bool) -> Vec<Item<'static>> {
+    let mut items = Vec::new();
+    if has_missing {
+        items.push(Item::Missing);
     }
-    let highs = run.iter().map(|(slot, cell)| point(x(*slot), y(cell.max)));
-    let lows = run.iter().rev().map(|(slot, cell)| point(x(*slot), y(cell.min)));
-    Element::new("polygon").set("points", highs.chain(lows).collect::<Vec<_>>().join(" "))
+    if has_partial {
+        items.push(Item::Dot { is_whole: false, text: "not a whole month" });
+    }
+    if has_long_lines {
+        let (stroke, text) = (INK, "smoothed, about ten years");
+        items.push(Item::Dash { class: "smooth", stroke, width: 2.25, text });
+        items.push(Item::Dash { class: "trend", stroke: FAINT, width: 1.25, text: "trend" });
+    }
+    items
 }
 
-fn line(run: &[(usize, &Cell)], x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> Option<Element> {
-    let points: Vec<String> = run.iter().map(|(slot, cell)| point(x(*slot), y(cell.average))).collect();
-    (points.len() > 1).then(|| Element::new("polyline").set("points", points.join(" ")))
+/// The part of the page between the axes.
+struct Area<'a> {
+    axis: &'a Axis,
+    left: f64,
+    right: f64,
+    top: f64,
+    slot_width: f64,
+}
+
+impl<'a> Area<'a> {
+    fn of(history: &'a History<'_>, page: &Page) -> Area<'a> {
+        let axis = &history.axis;
+        let ticks = axis.ticks().map(|tick| text_width(&axis.label(tick), SMALL_SIZE));
+        let (left, right) = (page.left() + ticks.fold(0.0, f64::max) + 10.0, page.right());
+        let slot_width = (right - left) / history.span.slots() as f64;
+        Area { axis, left, right, top: page.top() + 24.0, slot_width }
+    }
+
+    fn bottom(&self) -> f64 {
+        self.top + HEIGHT
+    }
+
+    fn x(&self, slot: usize) -> f64 {
+        self.left + (slot as f64 + 0.5) * self.slot_width
+    }
+
+    fn y(&self, degrees: f64) -> f64 {
+        self.top + (1.0 - self.axis.fraction(degrees)) * HEIGHT
+    }
+
+    fn radius(&self) -> f64 {
+        (0.3 * self.slot_width).clamp(1.4, 3.5)
+    }
+
+    fn circle(&self, (slot, cell): (usize, &Cell), wider: f64) -> Element {
+        Element::new("circle")
+            .set("cx", self.x(slot))
+            .set("cy", self.y(cell.average))
+            .set("r", self.radius() + wider)
+    }
+
+    /// The range of the slots of a run; one alone is a bar.
+    fn band(&self, run: &[(usize, &Cell)]) -> Element {
+        if let [(slot, cell)] = run {
+            let width = (0.6 * self.slot_width).min(12.0);
+            return Element::new("rect")
+                .set("x", self.x(*slot) - width / 2.0)
+                .set("y", self.y(cell.max))
+                .set("width", width)
+                .set("height", self.y(cell.min) - self.y(cell.max));
+        }
+        let highs = run.iter().map(|(slot, cell)| point(self.x(*slot), self.y(cell.max)));
+        let lows = run.iter().rev().map(|(slot, cell)| point(self.x(*slot), self.y(cell.min)));
+        Element::new("polygon").set("points", highs.chain(lows).collect::<Vec<_>>().join(" "))
+    }
+
+    fn line(&self, run: &[(usize, &Cell)]) -> Option<Element> {
+        let points: Vec<String> =
+            run.iter().map(|(slot, cell)| point(self.x(*slot), self.y(cell.average))).collect();
+        (points.len() > 1).then(|| Element::new("polyline").set("points", points.join(" ")))
+    }
 }
 
 fn point(x: f64, y: f64) -> String {

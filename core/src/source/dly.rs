@@ -41,10 +41,7 @@ pub(super) fn read(name: &str, bytes: impl Read, collected: &mut Collected) -> R
             months.read(row.line, head, values)?;
         }
     }
-    let credit = NOAA.credit;
-    collected.place.source = credit.source.map(str::to_owned);
-    collected.place.attribution = credit.attribution.map(str::to_owned);
-    collected.place.licence = credit.licence.map(str::to_owned);
+    NOAA.credit.name_in(&mut collected.place);
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 
 use super::dates::DateForm;
 use super::options::{InputFormat, Unit};
+use crate::place::Place;
 
 /// Names of a column, of which a file has one. Case does not matter; `*` at the end stands for whatever follows.
 pub(super) type Names<'t> = &'t [&'t str];
@@ -102,6 +103,15 @@ pub(super) struct Credit {
     pub(super) source: Option<&'static str>,
     pub(super) attribution: Option<&'static str>,
     pub(super) licence: Option<&'static str>,
+}
+
+impl Credit {
+    /// Says in the description of a place whose data it has.
+    pub(super) fn name_in(&self, place: &mut Place) {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        (place.source, place.attribution, place.licence) =
+            (text(self.source), text(self.attribution), text(self.licence));
+    }
 }
 
 /// The hottest and the coldest days at any station, with room: 56.7 °C and daily maxima below -80 °C.

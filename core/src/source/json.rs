@@ -11,14 +11,14 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::columns::EXPECTED_UNIT;
 use super::dates::DateForm;
 use super::error::{SourceError, listed, shortened};
-use super::formats::{Credit, OPEN_METEO, OPEN_METEO_ADVICE, OPEN_METEO_VARIABLE, parse_unit};
+use super::formats::{OPEN_METEO, OPEN_METEO_ADVICE, OPEN_METEO_VARIABLE, parse_unit};
 use super::options::{Options, Plausible};
 use super::weather::Collected;
+use crate::place::Place;
 use crate::report::is_valid_degrees;
-
-const EXPECTED_UNIT: &str = "a unit that is known here (°C or °F)";
 
 /// The longest JSON that is read, since it is read as a whole: a hundred places with a century of days have half of it.
 const JSON_LENGTH_MAX: u64 = 128 << 20;
@@ -170,20 +170,50 @@ struct Daily {
 }
 
 impl Answer {
-    fn read(self, name: &str, options: &Options, collected: &mut Collected) -> Result<(), SourceError> {
+    fn read(mut self, name: &str, options: &Options, collected: &mut Collected) -> Result<(), SourceError> {
         if self.error {
             let reason = self.reason.map_or_else(|| "no reason given".to_owned(), |text| shortened(&text));
             return Err(SourceError::Refusal { name: name.to_owned(), reason });
         }
+        let wanted = options.degrees_column.as_deref().unwrap_or(OPEN_METEO_VARIABLE);
+        let (time, values) = self.take_days(name, wanted)?;
+        let unit = self.daily_units.take().unwrap_or_default().remove(wanted).unwrap_or_default();
+        let unit = options.unit.or_else(|| parse_unit(&unit)).ok_or_else(|| {
+            SourceError::invalid(name, format!("daily_units.{wanted}"), unit.as_bytes(), EXPECTED_UNIT)
+        })?;
+        let location = self.location_id.to_string();
+        if time.is_empty() || !collected.is_read(location.as_bytes())? {
+            return Ok(());
+        }
+        self.describe(&mut collected.place);
+        let Plausible { min, max } = options.plausible;
+        for (index, (day, Degrees(value))) in time.into_iter().zip(values).enumerate() {
+            let Some(value) = value else {
+                collected.account.missing += 1;
+                continue;
+            };
+            let date = day.date(self.utc_offset_seconds).ok_or_else(|| {
+                let (place, found) = (format!("daily.time[{index}]"), format!("{day:?}"));
+                SourceError::invalid(name, place, found.as_bytes(), "a local midnight")
+            })?;
+            let degrees = unit.to_celsius(value);
+            if !(min..=max).contains(&degrees) {
+                let (name, found) = (name.to_owned(), value.to_string());
+                let place = format!("daily.{wanted}[{index}]");
+                return Err(SourceError::Implausible { name, place, found, degrees, min, max });
+            }
+            collected.add(index as u64 + 1, date, degrees);
+        }
+        Ok(())
+    }
+
+    /// The days, and the wanted values of each.
+    fn take_days(&mut self, name: &str, wanted: &str) -> Result<(Vec<Day>, Vec<Degrees>), SourceError> {
         let json =
             |what: String, hint| SourceError::Json { name: name.to_owned(), whose: "Open-Meteo", what, hint };
-        let wanted = options.degrees_column.as_deref().unwrap_or(OPEN_METEO_VARIABLE);
-        let is_hourly = self.hourly.is_some();
-        let missing = || {
-            let but = if is_hourly { ", only hourly values" } else { "" };
-            json(format!("there is no daily.{wanted}{but}"), Some(OPEN_METEO_ADVICE))
-        };
-        let Daily { time, mut maxima } = self.daily.ok_or_else(missing)?;
+        let but = if self.hourly.is_some() { ", only hourly values" } else { "" };
+        let missing = || json(format!("there is no daily.{wanted}{but}"), Some(OPEN_METEO_ADVICE));
+        let Daily { time, mut maxima } = self.daily.take().ok_or_else(missing)?;
         let Some(values) = maxima.remove(wanted) else {
             if maxima.is_empty() {
                 return Err(missing());
@@ -195,53 +225,15 @@ impl Answer {
             let what = format!("{} days in daily.time, but {} values", time.len(), values.len());
             return Err(json(what, None));
         }
-        let unit = self.daily_units.unwrap_or_default().remove(wanted).unwrap_or_default();
-        let unit = options.unit.or_else(|| parse_unit(&unit)).ok_or_else(|| {
-            SourceError::invalid(name, format!("daily_units.{wanted}"), unit.as_bytes(), EXPECTED_UNIT)
-        })?;
-        let location = self.location_id.to_string();
-        if time.is_empty() || !collected.is_read(location.as_bytes())? {
-            return Ok(());
-        }
-        let place = &mut collected.place;
+        Ok((time, values))
+    }
+
+    fn describe(&self, place: &mut Place) {
         (place.latitude, place.longitude, place.elevation) = (self.latitude, self.longitude, self.elevation);
         if let (Some(latitude), Some(longitude)) = (self.latitude, self.longitude) {
             place.station = format!("{latitude},{longitude}");
         }
-        let Credit { source, attribution, licence, .. } = OPEN_METEO;
-        place.source = source.map(str::to_owned);
-        place.attribution = attribution.map(str::to_owned);
-        place.licence = licence.map(str::to_owned);
-        let Plausible { min, max } = options.plausible;
-        for (index, (day, Degrees(value))) in time.into_iter().zip(values).enumerate() {
-            let Some(value) = value else {
-                collected.account.missing += 1;
-                continue;
-            };
-            let date = day.date(self.utc_offset_seconds).ok_or_else(|| {
-                let found = format!("{day:?}");
-                SourceError::invalid(
-                    name,
-                    format!("daily.time[{index}]"),
-                    found.as_bytes(),
-                    "a local midnight",
-                )
-            })?;
-            let degrees = unit.to_celsius(value);
-            if !(min..=max).contains(&degrees) {
-                let (name, place) = (name.to_owned(), format!("daily.{wanted}[{index}]"));
-                return Err(SourceError::Implausible {
-                    name,
-                    place,
-                    found: value.to_string(),
-                    degrees,
-                    min,
-                    max,
-                });
-            }
-            collected.add(index as u64 + 1, date, degrees);
-        }
-        Ok(())
+        OPEN_METEO.name_in(place);
     }
 }
 

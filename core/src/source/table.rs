@@ -4,25 +4,19 @@ use std::io::Read;
 
 use jiff::civil::Date;
 
+use super::columns::{Columns, is_header, no_column, placed};
 use super::dates::{DateForm, NoDate, date_of, pattern};
-use super::error::{SourceError, listed, shown};
+use super::error::{SourceError, shown};
+use super::evidence::Evidence;
 use super::facts::{Facts, leading_number};
-use super::formats::{
-    Candidate, Dates, Flag, Names, OPEN_METEO_VARIABLE, PLAIN, Table, UnitRule, clean, is_exactly, is_named,
-    unit_in_header,
-};
+use super::formats::{Dates, Flag, Names, PLAIN, Table, UnitRule, clean, is_named};
 use super::head::{Start, fields, find_header, likely_header, lines};
 use super::numbers::{EXPECTED_TENTHS, Marks, is_missing_word, is_suspicious, parse_number};
-use super::options::{InputFormat, Options, Plausible, Unit};
+use super::options::{InputFormat, Options, Plausible};
 use super::rows::{Row, Rows};
 use super::weather::{Collected, Want};
-use crate::choice::Choice;
 
 const EXPECTED_DAY: &str = "a day of the calendar (YYYY-MM-DD or YYYYMMDD)";
-const EXPECTED_UNIT: &str = "a unit that is known here (°C or °F)";
-
-/// The width to which NOAA's bulk files pad their values.
-const BULK_WIDTH: usize = 5;
 
 /// The columns of a CSV that say of which place a row is. One called `name` may be that of an observer.
 const STATION_NAMES: Names = &[
@@ -124,39 +118,6 @@ pub(super) fn read_any<'a>(
     read(bytes, head, &table, &start, options, collected)
 }
 
-/// The columns of a header, by their indices.
-struct Columns {
-    count: usize,
-    /// The highest index that is read.
-    last: usize,
-    /// The date, or year, month and day.
-    date: [usize; 3],
-    has_three: bool,
-    degrees: usize,
-    degrees_name: String,
-    element: Option<usize>,
-    flag: Option<usize>,
-    station: Option<usize>,
-    /// Name, latitude, longitude and elevation.
-    place: [Option<usize>; 4],
-    /// None if only the values tell.
-    unit: Option<Unit>,
-    /// Whether a fraction is an error.
-    is_whole: bool,
-    /// Whether it is the header of NOAA's bulk files.
-    is_bulk: bool,
-}
-
-/// The range and the form of values without a known unit.
-#[derive(Default)]
-struct Evidence {
-    count: u64,
-    min: f64,
-    max: f64,
-    has_fractions: bool,
-    is_padded: bool,
-}
-
 /// A column of a CSV that nobody named.
 struct Other {
     index: usize,
@@ -211,7 +172,7 @@ impl<'t> Reader<'t> {
             headers: Vec::new(),
             current: None,
             without: None,
-            evidence: Evidence { is_padded: true, ..Evidence::default() },
+            evidence: Evidence::new(),
             others: Vec::new(),
             told,
         }
@@ -234,7 +195,7 @@ impl<'t> Reader<'t> {
             }
         } else if let Some(bare) = self.table.bare {
             let fields: Vec<&[u8]> = bare.columns.iter().map(|column| column.as_bytes()).collect();
-            self.headers.extend(self.columns(&fields)?);
+            self.headers.extend(Columns::of(self.table, &fields)?);
             self.current = Some(0);
         }
         while let Some(row) = rows.next()? {
@@ -244,34 +205,27 @@ impl<'t> Reader<'t> {
             Some(error) if self.headers.is_empty() => return Err(error),
             _ => {}
         }
-        self.decide_unit(collected)?;
+        let is_bulk = self.headers.iter().all(|columns| columns.is_bulk);
+        self.evidence.decide(self.table, self.options, is_bulk, collected)?;
         self.refuse_places(collected)
     }
 
     fn first_header(&mut self, row: &Row) -> Result<(), SourceError> {
-        if self.table.has_sections && !self.is_header(row) {
+        if self.table.has_sections && !is_header(self.table, row) {
             self.facts.push(row.fields());
             return Ok(());
         }
         self.take_header(row, true).map(drop)
     }
 
-    /// Whether a row is a header: it names the date's columns.
-    fn is_header(&self, row: &Row) -> bool {
-        let has = |names: Names| row.fields().any(|field| is_named(field, names));
-        match self.table.date {
-            Dates::Column(names) => has(names),
-            Dates::Columns(names) => names.into_iter().all(has),
-        }
-    }
-
     /// Takes a row for a header, if it is one or the first. A header may come again, also with other columns.
     fn take_header(&mut self, row: &Row, is_first: bool) -> Result<bool, SourceError> {
-        if !is_first && !self.is_header(row) {
+        if !is_first && !is_header(self.table, row) {
             return Ok(false);
         }
         let fields: Vec<&[u8]> = row.fields().collect();
-        match self.columns(&fields).and_then(|columns| columns.ok_or_else(|| self.no_column(row))) {
+        let columns = Columns::of(self.table, &fields);
+        match columns.and_then(|columns| columns.ok_or_else(|| no_column(self.table, self.options, row))) {
             Ok(columns) => {
                 if self.table.format == InputFormat::Csv && self.headers.is_empty() {
                     self.watch_others(row, &columns);
@@ -286,93 +240,6 @@ impl<'t> Reader<'t> {
             Err(error) => return Err(placed(error, row)),
         }
         Ok(true)
-    }
-
-    /// The columns of a header; none if there is no temperature or no date among them.
-    fn columns(&self, fields: &[&[u8]]) -> Result<Option<Columns>, SourceError> {
-        let table = self.table;
-        let index = |names: Names| {
-            let exact = fields.iter().position(|field| is_exactly(field, names));
-            exact.or_else(|| fields.iter().position(|field| is_named(field, names)))
-        };
-        let date = match table.date {
-            Dates::Column(names) => index(names).map(|index| [index; 3]),
-            Dates::Columns([year, month, day]) => {
-                index(year).zip(index(month)).zip(index(day)).map(|((year, month), day)| [year, month, day])
-            }
-        };
-        let (Some(date), Some(degrees)) = (date, index(table.degrees)) else { return Ok(None) };
-        let degrees_name = fields.get(degrees).map(|field| clean(field)).unwrap_or_default();
-        let same = fields.iter().filter(|field| clean(field) == degrees_name).count();
-        if same > 1 {
-            let column = degrees_name;
-            return Err(SourceError::SameColumns { name: String::new(), line: 0, column, count: same });
-        }
-        let flag = match table.flag {
-            Flag::None => None,
-            Flag::Set(names) | Flag::Part(names, _) | Flag::OneOf(names, _) | Flag::NoneOf(names, _) => {
-                index(names)
-            }
-        };
-        let unit = match table.unit {
-            UnitRule::Is(unit) => Some(unit),
-            UnitRule::WholeTenths => Some(Unit::TenthsC),
-            UnitRule::OneOf(_) => None,
-            UnitRule::InHeader => match unit_in_header(&degrees_name) {
-                Some(unit) => Some(unit),
-                None => {
-                    let place = format!("column {} ({})", degrees + 1, table.degrees.first().unwrap_or(&""));
-                    return Err(SourceError::invalid("", place, degrees_name.as_bytes(), EXPECTED_UNIT));
-                }
-            },
-        };
-        let element = table.element.and_then(|(name, _)| index(&[name]));
-        let station = index(table.station);
-        let read = [Some(degrees), flag, element, station].into_iter().flatten().chain(date);
-        Ok(Some(Columns {
-            count: fields.len(),
-            last: read.max().unwrap_or(degrees),
-            date,
-            has_three: matches!(table.date, Dates::Columns(_)),
-            degrees,
-            degrees_name,
-            element,
-            flag,
-            station,
-            place: [table.name, table.latitude, table.longitude, table.elevation].map(index),
-            unit,
-            is_whole: matches!(table.unit, UnitRule::WholeTenths),
-            is_bulk: flag.is_some()
-                && ["LATITUDE", "LONGITUDE", "ELEVATION", "NAME"].iter().all(|it| index(&[it]).is_some()),
-        }))
-    }
-
-    /// The error that a header lacks the temperature, or the date.
-    fn no_column(&self, row: &Row) -> SourceError {
-        let has = |names: Names| row.fields().any(|field| is_named(field, names));
-        let date: &[Names] = match &self.table.date {
-            Dates::Column(names) => std::slice::from_ref(names),
-            Dates::Columns(names) => names,
-        };
-        let is_any = self.table.format == InputFormat::Csv;
-        if let Some(names) = date.iter().find(|names| !has(names)) {
-            let is_named = is_any || self.options.date_column.is_some();
-            let hint = if is_named { "name another with `--date-column`" } else { self.table.advice };
-            return row.missing_column(names.first().unwrap_or(&""), hint);
-        }
-        let models: Vec<&[u8]> = row
-            .fields()
-            .filter(|field| {
-                field.starts_with(OPEN_METEO_VARIABLE.as_bytes()) && self.options.degrees_column.is_none()
-            })
-            .collect();
-        if !models.is_empty() {
-            let (name, count) = (row.name.to_owned(), models.len());
-            return SourceError::SeveralColumns { name, count, columns: listed(models.into_iter()) };
-        }
-        let is_named_by_user = is_any || self.options.degrees_column.is_some();
-        let hint = if is_named_by_user { "name another with `--degrees-column`" } else { self.table.advice };
-        row.missing_column(self.table.degrees.first().unwrap_or(&""), hint)
     }
 
     #[inline]
@@ -465,9 +332,7 @@ impl<'t> Reader<'t> {
         place.latitude = number(1, table.latitude);
         place.longitude = number(2, table.longitude);
         place.elevation = number(3, table.elevation);
-        place.source = table.credit.source.map(str::to_owned);
-        place.attribution = table.credit.attribution.map(str::to_owned);
-        place.licence = table.credit.licence.map(str::to_owned);
+        table.credit.name_in(place);
         place.station = match (table.format, place.latitude, place.longitude) {
             (InputFormat::OpenMeteoCsv, Some(latitude), Some(longitude)) => format!("{latitude},{longitude}"),
             _ if columns.station.is_none() => fact(table.station).unwrap_or_default().to_owned(),
@@ -585,7 +450,7 @@ impl<'t> Reader<'t> {
     fn invalid(&self, row: &Row) -> SourceError {
         let Some(columns) = self.now() else { return row.wrong_length(0) };
         let number = parse_number(row.field(columns.degrees), self.options.decimal);
-        let name = table_name(self.table.degrees, &columns.degrees_name);
+        let name = columns.shown_name(self.table);
         if columns.is_whole && number.is_none_or(|number| number.fract() != 0.0) {
             return row.invalid(columns.degrees, name, EXPECTED_TENTHS);
         }
@@ -609,56 +474,6 @@ impl<'t> Reader<'t> {
                 row.invalid(index, date, "a day as `--date-format` says")
             }
             _ => row.invalid(index, date, EXPECTED_DAY),
-        }
-    }
-
-    /// Converts what was read, if only the values tell in which unit they are.
-    fn decide_unit(&self, collected: &mut Collected) -> Result<(), SourceError> {
-        let (UnitRule::OneOf(candidates), true) = (self.table.unit, self.evidence.count > 0) else {
-            return Ok(());
-        };
-        let is_bulk = self.evidence.is_padded && self.headers.iter().all(|columns| columns.is_bulk);
-        let possible: Vec<&Candidate> = candidates
-            .iter()
-            .filter(|candidate| self.evidence.allows(candidate))
-            .filter(|candidate| !is_bulk || candidate.unit == Unit::TenthsC)
-            .collect();
-        let Evidence { min, max, .. } = self.evidence;
-        let [Candidate { unit, .. }] = possible.as_slice() else {
-            let names = |candidates: &[&Candidate], separator: &str| {
-                let names: Vec<&str> = candidates.iter().map(|candidate| candidate.unit.name()).collect();
-                names.join(separator)
-            };
-            let all: Vec<&Candidate> = candidates.iter().collect();
-            let units = if possible.is_empty() {
-                "in none that it may have".to_owned()
-            } else {
-                names(&possible, " or ")
-            };
-            let options = names(if possible.is_empty() { &all } else { &possible }, "|");
-            return Err(SourceError::UnknownUnit {
-                name: collected.name.to_owned(),
-                min,
-                max,
-                units,
-                options,
-            });
-        };
-        collected.convert(|value| unit.to_celsius(value));
-        let Plausible { min, max } = self.options.plausible;
-        match collected.find(|degrees| !(min..=max).contains(&degrees)) {
-            None => Ok(()),
-            Some((line, degrees)) => {
-                let (name, place) = (collected.name.to_owned(), format!("line {line}"));
-                Err(SourceError::Implausible {
-                    name,
-                    place,
-                    found: format!("{degrees:?}"),
-                    degrees,
-                    min,
-                    max,
-                })
-            }
         }
     }
 
@@ -696,24 +511,6 @@ impl<'t> Reader<'t> {
     }
 }
 
-impl Evidence {
-    fn see(&mut self, number: f64, width: usize) {
-        (self.min, self.max) = match self.count {
-            0 => (number, number),
-            _ => (self.min.min(number), self.max.max(number)),
-        };
-        self.count += 1;
-        self.has_fractions |= number.fract() != 0.0;
-        self.is_padded &= width == BULK_WIDTH;
-    }
-
-    fn allows(&self, candidate: &Candidate) -> bool {
-        candidate.min <= self.min
-            && self.max <= candidate.max
-            && candidate.has_fractions.is_none_or(|has_fractions| has_fractions == self.has_fractions)
-    }
-}
-
 impl Other {
     fn see(&mut self, row: &Row) {
         let field = row.field(self.index);
@@ -725,27 +522,5 @@ impl Other {
             self.first = field.to_owned();
         }
         self.differs |= self.first != field;
-    }
-}
-
-/// The name of a column in an error: that of the format, where the file's is longer.
-fn table_name<'n>(names: Names<'n>, found: &'n str) -> &'n str {
-    match names {
-        [name] if found.len() > name.len() => name,
-        _ => found,
-    }
-}
-
-/// An error of a header with the place of the row.
-fn placed(error: SourceError, row: &Row) -> SourceError {
-    match error {
-        SourceError::SameColumns { column, count, .. } => {
-            SourceError::SameColumns { name: row.name.to_owned(), line: row.line, column, count }
-        }
-        SourceError::Invalid { place, found, expected, .. } => {
-            let place = format!("line {}, {place}", row.line);
-            SourceError::Invalid { name: row.name.to_owned(), place, found, expected }
-        }
-        error => error,
     }
 }
