@@ -34,7 +34,7 @@ await steps({
   async 'the first paint'() {
     await restart();
     const paints = [];
-    for (let time = 0; time < 5; time += 1) {
+    for (let time = 0; time < 3; time += 1) {
       await page.reload();
       await live(page);
       // The browser may note it after the page is live.

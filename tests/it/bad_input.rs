@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::support::{Ended, Place, almanac, eventually, kafka};
+use crate::support::{Ended, Place, almanac, kafka};
 
 const ALL: [&str; 5] = ["consumer", "0", "1", "2", "3"];
 
@@ -14,24 +13,6 @@ fn says(ended: &Ended, text: &str) {
     assert!(ended.stderr.contains(text), "no {text:?} in:\n{}", ended.stderr);
     assert_eq!(ended.stdout, "");
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
-}
-
-/// The relative path and the bytes of every file in DIR, except the locks.
-fn contents(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    let mut dirs = vec![place.dir("files")];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if !path.ends_with("lock") {
-                found.push((path.clone(), fs::read(path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 #[test]
@@ -93,15 +74,6 @@ fn other_invalid_arguments() {
         let ended = almanac(arguments).fails(2);
         says(&ended, message);
     }
-}
-
-#[test]
-fn a_producer_does_not_wait_long_for_a_broker() {
-    let start = Instant::now();
-    let ended = almanac(&["producer", "-b", "127.0.0.1:1"]).fails(4);
-    says(&ended, "no Kafka broker answers at 127.0.0.1:1: ");
-    says(&ended, "hint: ");
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -191,69 +163,6 @@ fn a_dir_that_can_not_be_written() {
     assert_eq!(fs::read(place.dir("files")).unwrap(), b"a file");
 }
 
-/// Each fault that a checkpoint can have, and the error for it.
-const SPOILT: &[(&str, &str)] = &[
-    ("", "EOF while parsing a value at line 1"),
-    ("{\"partition\":1,\n\"offset\":", "EOF while parsing a value at line 2 column 9"),
-    ("{\"partition\":3,\"offset\":5}\n", "it is the checkpoint of partition 3"),
-    ("{\"partition\":1,\"offset\":-5}\n", "partition and offset can't be negative"),
-    (
-        "{\"partition\":1,\"offset\":5,\n\"July\":{\"1990\":{\"count\":2,\"sum\":1.0,\"avg\":1.0,\"min\":1.0,\"max\":1.0,\
-         \"start\":\"1990-07-01\",\"end\":\"1990-07-01\"}}}\n",
-        "July 1990: count is 2, but start, end and missing make 1 days at line 2",
-    ),
-];
-
-#[test]
-fn a_spoilt_checkpoint_starts_nothing() {
-    let place = Place::new();
-    place.produce(&["--days", "100"]);
-    let mut consumer = place.almanac(&ALL).start();
-    place.caught_up(kafka(), "files");
-    assert_eq!(consumer.terminate().code, Some(0));
-    place.produce(&["--append", "--days", "100"]);
-    let path = place.dir("files").join("partition-1.json");
-    let good = fs::read(&path).unwrap();
-    for (text, reason) in SPOILT {
-        fs::write(&path, text).unwrap();
-        let before = contents(&place);
-        let ended = place.almanac(&ALL).fails(5);
-        says(&ended, &format!("{}: {reason}", path.display()));
-        says(&ended, "nothing was overwritten");
-        assert_eq!(contents(&place), before);
-    }
-    fs::write(&path, good).unwrap();
-    let mut consumer = place.almanac(&ALL).start();
-    place.caught_up(kafka(), "files");
-    assert_eq!(consumer.terminate().code, Some(0));
-}
-
-#[test]
-fn a_spoilt_checkpoint_stops_only_its_partition_in_a_group() {
-    let place = Place::new();
-    place.produce(&["--days", "400"]);
-    fs::create_dir_all(place.dir("files")).unwrap();
-    let path = place.dir("files").join("partition-1.json");
-    let (text, reason) = SPOILT[1];
-    fs::write(&path, text).unwrap();
-    let mut consumer = place.almanac(&["consumer", "--group", &place.topic]).start();
-    consumer.stderr_line_with("partition 1 is left alone");
-    let highs: Vec<i64> = kafka().high_watermarks(&place.topic);
-    eventually("the other partitions are counted", || {
-        let offset = |partition: usize| -> Option<i64> {
-            let path = place.dir("files").join(format!("partition-{partition}.json"));
-            let json: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-            json["offset"].as_i64()
-        };
-        [0, 2, 3].iter().all(|&partition| offset(partition) == Some(highs[partition]))
-    });
-    assert!(consumer.is_running());
-    let ended = consumer.terminate();
-    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-    says(&ended, &format!("{}: {reason}", path.display()));
-    assert_eq!(fs::read_to_string(&path).unwrap(), text);
-}
-
 #[test]
 fn the_calendar_ends() {
     let place = Place::new();
@@ -295,8 +204,9 @@ fn an_invalid_address_is_wrong_usage() {
 }
 
 #[test]
-fn an_unreachable_broker_is_named_once_and_without_noise() {
+fn an_unreachable_broker_is_named_soon_once_and_without_noise() {
     let address = crate::support::free_address();
+    let start = Instant::now();
     let ended = almanac(&["producer", "-b", &address]).fails(4);
     assert_eq!(
         ended.stderr,
@@ -305,4 +215,5 @@ fn an_unreachable_broker_is_named_once_and_without_noise() {
              hint: start one with 'almanac broker --listen {address}', or name yours with --brokers\n"
         )
     );
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }

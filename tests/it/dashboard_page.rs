@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use almanac::checkpoint::Checkpoint;
 use almanac::report::{MONTHS, RejectReason, Report};
@@ -161,9 +160,6 @@ fn has_browser() -> bool {
 /// Runs a script on the page at `url`; `act` does what it asks for.
 #[track_caller]
 fn browse(script: &str, url: &str, mut act: impl FnMut(&str) -> String) {
-    // One at a time: they measure, and two cores are soon busy.
-    static BROWSER: Mutex<()> = Mutex::new(());
-    let _alone = BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
     let mut node = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "node"])
         .arg(Path::new("tests/browser").join(script))

@@ -87,7 +87,7 @@ fn every_target_has_a_fuzzer_and_every_input_a_target() {
 /// Size is how many milliseconds each target is given.
 #[test]
 fn campaign() {
-    let campaign = Campaign::new("fuzz", 1000);
+    let campaign = Campaign::new("fuzz", 250);
     let mut random = campaign.random();
     let mut figures = Vec::new();
     for &(name, target) in TARGETS {

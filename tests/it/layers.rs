@@ -216,47 +216,6 @@ fn layers_point_one_way() {
     }
 }
 
-/// The modules of a directory that each module of it imports, by name.
-fn imports(dir: &str) -> BTreeMap<String, Vec<String>> {
-    let sources = sources();
-    let inside = sources.iter().filter_map(|source| {
-        let module = source.name.strip_prefix(dir)?.strip_suffix(".rs")?;
-        Some((module.to_owned(), &source.code))
-    });
-    let imports = inside.map(|(module, code)| {
-        let paths = code.match_indices("super::").map(|(at, word)| &code[at + word.len()..]);
-        let imported = paths.map(|path| {
-            let end = path.find(|next: char| !next.is_alphanumeric() && next != '_').unwrap_or(path.len());
-            let name = &path[..end];
-            let is_module = name.starts_with(|first: char| first.is_lowercase());
-            assert!(
-                is_module,
-                "src/{dir}{module}.rs imports from the module above, not from the one that has it"
-            );
-            name.to_owned()
-        });
-        let imported = imported.collect();
-        (module, imported)
-    });
-    imports.collect()
-}
-
-#[test]
-fn modules_import_each_other_one_way() {
-    for dir in ["kafka/", "pipeline/", "core/protocol/"] {
-        let mut imports = imports(dir);
-        // A module that imports none of the modules left is in no circle.
-        while let Some(module) = imports
-            .iter()
-            .find(|(_, imported)| !imported.iter().any(|name| imports.contains_key(name)))
-            .map(|(module, _)| module.clone())
-        {
-            imports.remove(&module);
-        }
-        assert!(imports.is_empty(), "src/{dir}: there is a circle among {imports:#?}");
-    }
-}
-
 /// The modules of both crates, as in `almanac::kafka::admin`, each with those that it imports.
 fn modules() -> BTreeMap<String, BTreeSet<String>> {
     let sources: Vec<(String, String)> =
