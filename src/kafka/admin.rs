@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use almanac_core::protocol::lookups::{ListedOffset, OffsetOf};
-use almanac_core::protocol::wire::{Broker, EpochEnd, TopicMetadata};
+use almanac_core::protocol::wire::{Broker, EpochEnd, Fetched, Limits, TopicId, TopicMetadata};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
@@ -205,6 +205,27 @@ impl Admin {
         Ok((low, high))
     }
 
+    /// The first offset of a partition of this very topic; nothing where only librdkafka can reach the brokers.
+    ///
+    /// Other requests for offsets have the topic's name only. A leader that was paused while the topic was created again
+    /// answers them from the former log. A fetch has the topic ID.
+    pub fn first_offset(
+        &self,
+        topic: &str,
+        topic_id: &str,
+        partition: i32,
+        expected: i64,
+        timeout: Duration,
+    ) -> Result<Option<i64>, KafkaError> {
+        const LIMITS: Limits = Limits { wait_ms: 0, min_bytes: 0, bytes: 1, partition_bytes: 1 };
+        let Some(cluster) = self.cluster(timeout)? else { return Ok(None) };
+        let action = || format!("can't request the first offset of {topic} [{partition}]");
+        let id = topic_id_of(topic_id).ok_or_else(|| KafkaError::code(action(), Code::UnknownTopicId))?;
+        let start = |fetched: Fetched| Ok(fetched.log_start_offset);
+        let found = cluster.fetch(topic, &id, partition, expected, LIMITS, timeout, start);
+        found.map(Some).map_err(|error| error.needing_on(Operation::Read, topic))
+    }
+
     /// The leader epoch of a partition's end; nothing where the broker does not give it.
     pub fn leader_epoch(
         &self,
@@ -328,6 +349,11 @@ impl Topic {
         }
         Ok(Topic { id, partitions: i32::try_from(partitions).map_err(|_| Code::BadMessage)? })
     }
+}
+
+/// The topic ID that this text stands for.
+pub(super) fn topic_id_of(text: &str) -> Option<TopicId> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
 fn options(timeout: Duration) -> AdminOptions {

@@ -12,9 +12,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use almanac_core::protocol::wire::{self, Broker, Fetched, Limits, Metadata, TopicId, Wanted};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::admin::topic_id_of;
 use super::assignment::{Position, StartAt};
 use super::cluster::Cluster;
 use super::config::Connection;
@@ -83,13 +82,12 @@ impl Fetcher {
             tracing::debug!("the brokers are older than Kafka 3.1, so librdkafka reads");
             return Ok(None);
         }
-        let decode = |id: &str| URL_SAFE_NO_PAD.decode(id).ok()?.try_into().ok();
         let silence = connection.number("socket.timeout.ms").map(Duration::from_millis);
         let mut fetcher = Fetcher {
             topic: topic.to_owned(),
             client_id: connection.client_id().to_owned(),
             limits: connection.fetch_limits(),
-            topic_id: topic_id.and_then(decode),
+            topic_id: topic_id.and_then(topic_id_of),
             follows: false,
             brokers: Vec::new(),
             leaders: BTreeMap::new(),

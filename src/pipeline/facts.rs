@@ -69,7 +69,12 @@ impl Question {
             },
             false => identity.clone(),
         };
-        let (first_offset, end) = admin.watermarks(topic, self.partition, SHORT_REQUEST_TIMEOUT)?;
+        let (mut first_offset, end) = admin.watermarks(topic, self.partition, SHORT_REQUEST_TIMEOUT)?;
+        if self.is_second {
+            let (id, timeout) = (&identity.topic.id, SHORT_REQUEST_TIMEOUT);
+            let found = admin.first_offset(topic, id, self.partition, first_offset, timeout)?;
+            first_offset = found.unwrap_or(first_offset);
+        }
         let log = Log {
             cluster_id: identity.cluster_id,
             topic: topic.to_owned(),

@@ -533,6 +533,25 @@ fn an_offset_changed_within_a_large_answer_leaves_nothing_out() {
     panic!("{jumps} offsets were changed to later ones");
 }
 
+/// A leader that was paused while the topic was deleted and created again lists the former log's offsets for a moment.
+#[test]
+fn a_first_offset_of_the_former_log_is_not_believed() {
+    let network = Network::start(1);
+    let proxy = &network.lanes[0];
+    let place = Place::on(&network.kafka);
+    place.produce(&["--days", "40", "--partitions", "1"]);
+    proxy.list_start(7);
+    let consumer = place.almanac_in("files", &["consumer", "0", "-vv"]);
+    let mut consumer = consumer.env("ALMANAC_BROKERS", &proxy.address).start();
+    consumer.stderr_line_with("were answered differently");
+    assert!(!place.dir("files/partition-0.json").exists());
+    proxy.calm();
+    place.caught_up(&network.kafka, "files");
+    assert_eq!(consumer.terminate().code, Some(0));
+    place.almanac_in("files", &["verify"]).succeeds();
+    assert_eq!(place.days("files"), 40);
+}
+
 /// The partition that the partitioner of all clients chooses for a day's month.
 fn partition_of(date: Date) -> i32 {
     match date.month() {

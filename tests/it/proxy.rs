@@ -117,6 +117,8 @@ struct Plan {
     /// The broker refused records after it.
     has_refused: bool,
     storm: Option<Storm>,
+    /// What a partition's first offset is said to be, if it is 0.
+    listed_start: Option<i64>,
     done: HashMap<Fault, u64>,
 }
 
@@ -239,10 +241,16 @@ impl Proxy {
         plan.done.clear();
     }
 
+    /// From now on, until [`Proxy::calm`], partitions that begin at 0 are listed with this first offset: the answer of a
+    /// leader that was paused while the topic was created again.
+    pub fn list_start(&self, offset: i64) {
+        locked(&self.shared.plan).listed_start = Some(offset);
+    }
+
     /// From now on everything comes through as it is.
     pub fn calm(&self) {
         let mut plan = locked(&self.shared.plan);
-        (plan.flip, plan.storm) = (None, None);
+        (plan.flip, plan.storm, plan.listed_start) = (None, None, None);
     }
 
     /// Frames with records wait, once so many have passed, until [`Proxy::release`].
@@ -370,6 +378,13 @@ impl Shared {
                 plan.flipped = Some(change_bit(frame, fields, flip.field, flip.bit, &mut flip.random));
                 link.has_flip.store(true, Ordering::SeqCst);
                 plan.flip = None;
+            }
+        }
+        if let Some(start) = plan.listed_start {
+            for (_, place) in fields.iter().filter(|(field, _)| *field == Field::ListOffset) {
+                if number(&frame[place.clone()]) == 0 {
+                    frame[place.clone()].copy_from_slice(&start.to_be_bytes());
+                }
             }
         }
         let storm = plan.storm.as_mut()?;

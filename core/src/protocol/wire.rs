@@ -79,6 +79,8 @@ pub struct Fetched<'a> {
     pub error: i16,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
+    /// The first offset that can be read; -1 with an error.
+    pub log_start_offset: i64,
     /// Transactions that were aborted, and whose records may be among the batches.
     pub aborted: Vec<Aborted>,
     /// The log does not hold what was read before: where the leader epoch read last ends in it.
@@ -212,7 +214,7 @@ fn fetched_partition<'a>(reader: &mut Reader<'a>) -> Result<Fetched<'a>, Malform
     let partition = reader.int32()?;
     let error = reader.int16()?;
     let (high_watermark, last_stable_offset) = (reader.int64()?, reader.int64()?);
-    reader.int64()?;
+    let log_start_offset = reader.int64()?;
     let aborted = reader.list(|reader| {
         let (producer_id, first_offset) = (reader.int64()?, reader.int64()?);
         reader.tags()?;
@@ -233,6 +235,7 @@ fn fetched_partition<'a>(reader: &mut Reader<'a>) -> Result<Fetched<'a>, Malform
         error,
         high_watermark,
         last_stable_offset,
+        log_start_offset,
         aborted,
         diverging,
         batches: Batches::new(records),
@@ -341,7 +344,7 @@ pub mod tests {
                 answer.bytes(&said.error.to_be_bytes());
                 answer.int64(said.last_stable_offset + 20);
                 answer.int64(said.last_stable_offset);
-                answer.int64(0);
+                answer.int64(said.last_stable_offset - 30);
                 answer.count(usize::from(said.has_aborted));
                 if said.has_aborted {
                     answer.int64(1);
@@ -386,6 +389,7 @@ pub mod tests {
             assert_eq!(fetched.diverging, diverging);
             assert_eq!(fetched.aborted.contains(&aborted), said.has_aborted);
             assert_eq!((fetched.high_watermark, fetched.last_stable_offset), (120, 100));
+            assert_eq!(fetched.log_start_offset, 70);
             assert_eq!(fetched.batches.map(|batch| batch.unwrap().next_offset()).collect::<Vec<_>>(), [91]);
         }
         let answer = fetch_answer(7, 0, &[said()]);
