@@ -6,6 +6,9 @@ use std::time::Instant;
 
 use almanac::kafka::batches::{Batch, Batches, Codec};
 use anyhow::{Context, Result, ensure};
+use openssl::cipher::Cipher as EvpCipher;
+use openssl::cipher_ctx::CipherCtx;
+use openssl::symm::{Cipher, encrypt_aead};
 
 use crate::Options;
 use crate::consumers::{Measured, Subject, measure, ratio};
@@ -23,7 +26,7 @@ struct Cell {
     codec: &'static str,
     is_tls: bool,
     rows: Vec<(Subject, Vec<Measured>)>,
-    /// Nanoseconds that the same library takes to decompress a record's share of its batch.
+    /// Nanoseconds that the same libraries take to decrypt and decompress a record's share of its batch.
     bare_ns: f64,
 }
 
@@ -37,8 +40,13 @@ pub fn measure_all(kafka: &Kafka, data: &Path, temp: &Path, options: &Options) -
     for codec in CODECS {
         let topic = format!("grid-{codec}");
         kafka.fill_compressed(&topic, options.days, options.duplicates, codec)?;
-        let bare_ns = bare(data, &topic).context(codec)?;
-        cells.extend([false, true].map(|is_tls| Cell { codec, is_tls, rows: Vec::new(), bare_ns }));
+        let (decompress_ns, decrypt_ns) = bare(data, &topic).context(codec)?;
+        cells.extend([(false, 0.0), (true, decrypt_ns)].map(|(is_tls, decrypt_ns)| Cell {
+            codec,
+            is_tls,
+            rows: Vec::new(),
+            bare_ns: decompress_ns + decrypt_ns,
+        }));
     }
     Cores::Pinned.hold_broker(kafka.pid)?;
     for round in 0..options.rounds {
@@ -118,7 +126,7 @@ fn print(cells: &[Cell]) {
             "librdkafka only counting, records/s",
             "almanac, client CPU ns a record",
             "librdkafka, client CPU ns a record",
-            "decompression alone, ns a record",
+            "decrypting and decompressing alone, ns a record",
             "almanac, peak MiB",
             "almanac's rate is … times Kafka Streams'",
         ],
@@ -153,9 +161,9 @@ fn print_targets(cells: &[Cell]) {
     }
 }
 
-/// The least time of several in which a plain loop decompresses the batches of a topic, in ns a record.
-fn bare(data: &Path, topic: &str) -> Result<f64> {
-    const TIMES: usize = 3;
+/// The least time of several in which a plain loop decompresses the batches of a topic, and in which one decrypts as many
+/// bytes, in ns a record.
+fn bare(data: &Path, topic: &str) -> Result<(f64, f64)> {
     let mut segments = Vec::new();
     for partition in 0..PARTITIONS {
         for entry in fs::read_dir(data.join(format!("logs/{topic}-{partition}")))? {
@@ -169,15 +177,42 @@ fn bare(data: &Path, topic: &str) -> Result<f64> {
     let records: u64 = batches.iter().map(|batch| u64::from(batch.count)).sum();
     ensure!(records > 0, "{topic} has no batches");
     let mut decompressor = Decompressor::new()?;
+    let decompress = least(|| batches.iter().try_for_each(|batch| decompressor.decompress(batch)))?;
+    let is_plain = batches.iter().all(|batch| batch.codec.is_none());
+    let bytes = segments.iter().map(Vec::len).sum();
+    let per_record = |ns: f64| ns / records as f64;
+    Ok((if is_plain { 0.0 } else { per_record(decompress) }, per_record(decryption(bytes)?)))
+}
+
+fn least(mut done: impl FnMut() -> Result<()>) -> Result<f64> {
+    const TIMES: usize = 3;
     let mut least = f64::INFINITY;
     for _ in 0..TIMES {
         let start = Instant::now();
-        for batch in &batches {
-            decompressor.decompress(batch)?;
-        }
-        least = least.min(start.elapsed().as_nanos() as f64 / records as f64);
+        done()?;
+        least = least.min(start.elapsed().as_nanos() as f64);
     }
-    Ok(if batches.iter().all(|batch| batch.codec.is_none()) { 0.0 } else { least })
+    Ok(least)
+}
+
+/// Nanoseconds to decrypt so many bytes in records of TLS 1.3, with the cipher that Java and OpenSSL agree on.
+fn decryption(bytes: usize) -> Result<f64> {
+    const RECORD: usize = 16 << 10;
+    let (cipher, key, nonce) = (Cipher::aes_256_gcm(), [7; 32], [9; 12]);
+    let mut tag = [0; 16];
+    let sealed = encrypt_aead(cipher, &key, Some(&nonce), &[], &[5; RECORD], &mut tag)?;
+    let mut plain = vec![0; RECORD + cipher.block_size()];
+    let mut context = CipherCtx::new()?;
+    context.decrypt_init(Some(EvpCipher::aes_256_gcm()), Some(&key), None)?;
+    least(|| {
+        for _ in 0..bytes.div_ceil(RECORD) {
+            context.decrypt_init(None, None, Some(&nonce))?;
+            context.set_tag(&tag)?;
+            let length = context.cipher_update(&sealed, Some(&mut plain))?;
+            context.cipher_final(plain.get_mut(length..).context("it is longer")?)?;
+        }
+        Ok(())
+    })
 }
 
 /// Each library at its best: what it allocates is used again.
