@@ -32,6 +32,7 @@ mod object;
 mod paths;
 mod place;
 mod reading;
+mod topic;
 
 pub use almanac_core::log::{Gap, LeaderEpoch, Log};
 pub use almanac_core::owner::Owner;
@@ -42,7 +43,7 @@ pub use epoch::this_process;
 pub use error::StoreError;
 pub use files::{Identity, size_and_time};
 pub use home::Home;
-pub use keep::{Change, Claim, Loaded, Reader, RejectedRecords, Store, Version};
+pub use keep::{Change, Claim, Loaded, Named, Reader, RejectedRecords, Store, Version};
 pub use local::LocalClaim;
 pub use object::Raced;
 pub use paths::{Paths, checkpoint_name, is_url};

@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::trust::{Interrupt, Reconnect};
 use crate::kafka::{self, KafkaError, SHORT_REQUEST_TIMEOUT, Topic, hint_for};
 use crate::stop::Stop;
-use crate::store::Store;
+use crate::store::{Named, Store};
 
 /// How soon the brokers are asked again for a topic that is not there.
 const FIND_EVERY: Duration = Duration::from_millis(100);
@@ -113,18 +113,24 @@ pub(super) fn refuse_other_log(
         return Ok(());
     }
     let logs = store.reader().logs().map_err(Interrupt::of_store)?;
-    let Some(log) = logs.iter().find(|log| (&log.cluster_id, &log.topic) != (cluster_id, topic)) else {
+    let ours = Named { cluster_id: cluster_id.clone(), topic: topic.clone() };
+    let is_fresh = logs.is_empty();
+    let mut named = logs.into_iter().map(|log| Named { cluster_id: log.cluster_id, topic: log.topic });
+    let other = named.find(|named| *named != ours);
+    if other.is_none() && !is_fresh {
         return Ok(());
-    };
+    }
     // A cluster's id may have been damaged on the way: another client is asked for it.
     match kafka.clients.second.cluster_id(SHORT_REQUEST_TIMEOUT) {
-        Ok(confirmed) if confirmed == *cluster_id => {
-            let ours = format!("{topic} of cluster {cluster_id}");
-            Err(settings.other_log(log.full_name(), ours).into())
-        }
-        Ok(_) => Err(Reconnect::ClusterUnknown.into()),
-        Err(error) if error.is_transient() => Err(Reconnect::ClusterUnknown.into()),
-        Err(error) => Err(error.into()),
+        Ok(confirmed) if confirmed == *cluster_id => {}
+        Ok(_) => return Err(Reconnect::ClusterUnknown.into()),
+        Err(error) if error.is_transient() => return Err(Reconnect::ClusterUnknown.into()),
+        Err(error) => return Err(error.into()),
+    }
+    let other = other.map_or_else(|| store.join(&ours), |other| Ok(Some(other)));
+    match other.map_err(Interrupt::of_store)? {
+        Some(other) => Err(settings.other_log(other.full_name(), ours.full_name()).into()),
+        None => Ok(()),
     }
 }
 

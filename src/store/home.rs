@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{self as at, AtFlags, Mode, OFlags, Stat};
 
@@ -24,6 +24,8 @@ pub struct Home(Arc<Inner>);
 struct Inner {
     directory: Directory,
     handle: OwnedFd,
+    /// See [`super::topic`].
+    joined: OnceLock<File>,
 }
 
 impl Home {
@@ -33,13 +35,19 @@ impl Home {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         super::files::create_dir_durably(dir)?;
         let handle = open_dir(at::CWD, dir).map_err(StoreError::io("open", dir))?;
-        let home = Home(Arc::new(Inner { directory: Directory(dir.to_owned()), handle }));
+        let home =
+            Home(Arc::new(Inner { directory: Directory(dir.to_owned()), handle, joined: OnceLock::new() }));
         home.create_dir(&dir.join(".almanac"))?;
         Ok(home)
     }
 
     pub fn path(&self) -> &Path {
         &self.0.directory.0
+    }
+
+    /// The file that names the topic counted here, once this process has named it.
+    pub(super) fn joined(&self) -> &OnceLock<File> {
+        &self.0.joined
     }
 
     pub(super) fn directory(&self) -> &Directory {
@@ -98,6 +106,11 @@ impl Home {
 
     pub(super) fn remove_file(&self, path: &Path) -> io::Result<()> {
         remove_file(&self.0.handle, self.relative(path))
+    }
+
+    /// Opens a file below DIR, and creates it where it is missing.
+    pub(super) fn open_or_create(&self, path: &Path, flags: OFlags) -> io::Result<File> {
+        open_file(&self.0.handle, self.relative(path), flags | OFlags::CREATE)
     }
 
     /// Opens a file below DIR to read it.

@@ -12,6 +12,7 @@ use almanac_core::owner::Owner;
 use almanac_core::place::Place;
 use almanac_core::rejected::Rejected;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::files::Identity;
@@ -24,6 +25,20 @@ use crate::status::{Durable, Status};
 pub struct Loaded {
     pub log: Option<Log>,
     pub checkpoint: Option<Checkpoint>,
+}
+
+/// A topic of a cluster.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Named {
+    pub cluster_id: String,
+    pub topic: String,
+}
+
+impl Named {
+    /// As in error messages.
+    pub fn full_name(&self) -> String {
+        format!("{} of cluster {}", self.topic, self.cluster_id)
+    }
 }
 
 /// The part of a store that anyone may read, without a claim.
@@ -90,6 +105,10 @@ pub trait Store: Sync {
 
     /// Whether a claim could read what is kept of a partition. Takes nothing, and changes nothing.
     fn check(&self, partition: i32) -> Result<(), StoreError>;
+
+    /// Names the topic that this process is about to count, as long as it lives. Gives another one that living processes
+    /// count here. Where no log is kept yet, nothing else tells them apart.
+    fn join(&self, topic: &Named) -> Result<Option<Named>, StoreError>;
 
     /// The living owner of a partition, if there is one.
     fn living_owner(&self, partition: i32) -> Option<Owner>;

@@ -15,10 +15,11 @@ use super::epoch::{Durability, Epoch, Private, name_owner, read_owner, this_proc
 use super::error::StoreError;
 use super::files::open_if_there;
 use super::home::Home;
-use super::keep::{Change, Claim, Loaded, Reader, Store};
+use super::keep::{Change, Claim, Loaded, Named, Reader, Store};
 use super::paths::Paths;
 use super::place;
 use super::reading::{self, count_rejected, durable_of, passed, read_checkpoint};
+use super::topic;
 use crate::checkpoint::Checkpoint;
 use crate::status::{Durable, Status};
 
@@ -164,6 +165,19 @@ impl Store for Home {
 
     fn check(&self, partition: i32) -> Result<(), StoreError> {
         reading::check(self.path(), partition)
+    }
+
+    fn join(&self, topic: &Named) -> Result<Option<Named>, StoreError> {
+        if self.joined().get().is_some() {
+            return Ok(None);
+        }
+        match topic::join(self, topic)? {
+            Ok(file) => {
+                self.joined().get_or_init(|| file);
+                Ok(None)
+            }
+            Err(other) => Ok(Some(other)),
+        }
     }
 
     /// By the lock, which it takes for a moment, shared with others who look.

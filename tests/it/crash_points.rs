@@ -45,6 +45,7 @@ const RESTARTS: usize = 2;
 const CHECKPOINT: &str = "partition-0.json";
 const REJECTED: &str = "partition-0.rejected.jsonl";
 const LOG: &str = ".almanac/0/log.json";
+const TOPIC: &str = ".almanac/topic.json";
 const LOCK: &str = ".almanac/0/lock";
 const STATUS: &str = ".almanac/0/status.json";
 
@@ -247,8 +248,9 @@ impl<'a> Scenario<'a> {
         let epochs = epochs(dir);
         let epoch = format!(".almanac/0/{}", epochs[0]);
         assert_eq!(epochs.len(), 1, "one owner epoch is left: {epochs:?}");
-        let mut expected = vec![".almanac", ".almanac/0", LOCK, LOG, STATUS, &epoch, CHECKPOINT, REJECTED];
-        expected.retain(|name| *name != STATUS || tree.contains_key(Path::new(STATUS)));
+        let mut expected =
+            vec![".almanac", ".almanac/0", TOPIC, LOCK, LOG, STATUS, &epoch, CHECKPOINT, REJECTED];
+        expected.retain(|name| ![STATUS, TOPIC].contains(name) || tree.contains_key(Path::new(name)));
         let mut expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
         expected.push(".almanac/places".into());
         for oracle in [Some(self.oracle), self.former].into_iter().flatten() {

@@ -245,6 +245,38 @@ fn a_checkpoint_without_its_log_is_taken_for_one_of_this_topic_only_when_asked_t
 }
 
 #[test]
+fn of_two_topics_that_begin_at_once_one_is_refused() {
+    let (one, other) = (Place::new(), Place::new());
+    for place in [&one, &other] {
+        place.produce(&["--days", "120"]);
+    }
+    for round in 0..5 {
+        let dir = format!("round-{round}");
+        let topics = [&one.topic, &other.topic];
+        let start = |number: usize| {
+            let partition = number.to_string();
+            one.almanac_in(&dir, &["consumer", &partition, "--topic", topics[number]]).start()
+        };
+        let mut consumers = [start(0), start(1)];
+        let mut refused = None;
+        eventually("one is refused", || {
+            refused = (0..2).find(|number| !consumers[*number].is_running());
+            refused.is_some()
+        });
+        let (refused, counting) = (refused.unwrap(), 1 - refused.unwrap());
+        let ended = consumers[refused].ended();
+        assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+        for topic in topics {
+            assert!(ended.stderr.contains(&format!("topic {topic} of cluster ")), "{}", ended.stderr);
+        }
+        eventually("the other one counts", || one.passed(&dir) > 0);
+        assert_eq!(consumers[counting].terminate().code, Some(0));
+        let topics = store::topics_of(&*store::reader(&one.dir(&dir)).unwrap());
+        assert_eq!(topics.len(), 1, "{topics:?}");
+    }
+}
+
+#[test]
 fn partitions_added_to_the_topic_are_refused_until_allowed() {
     let place = Place::new();
     place.produce(&["--days", "400", "--duplicates", "0"]);
