@@ -79,7 +79,7 @@ pub(super) fn each_of<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + S
     thread::scope(|scope| {
         for _ in 1..threads {
             // Fewer threads also do.
-            let _ = thread::Builder::new().spawn_scoped(scope, &work);
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });
