@@ -49,7 +49,7 @@ apt_install() {
   if [ "$(id -u)" != 0 ]; then
     as_root=(sudo -n)
     sudo -n true 2>/dev/null || die "these packages are missing, and only root can install them" \
-      "hint: sudo apt-get install $(real_names "$@")"
+      "hint: run sudo apt-get install $(real_names "$@")"
   fi
   as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
   say "installing packages: $*"
@@ -92,7 +92,7 @@ install_rust() {
       say "installing rustup"
       curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
         sh -s -- -y --quiet --no-modify-path --default-toolchain none ||
-        die "rustup could not be installed" "hint: install Rust $rust_min or later, then run this again"
+        die "rustup could not be installed" "hint: install Rust $rust_min or later, and run this again"
     fi
   fi
   # A machine may have told rustup not to do this by itself.

@@ -9,10 +9,11 @@ mod shared;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use self::shared::{choice, parse};
+use self::shared::{choice, parse, whole};
 use crate::arguments::{
     HostPort, Properties, parse_cluster_id, parse_duration, parse_month, parse_partition, parse_seconds,
     parse_station,
@@ -38,14 +39,26 @@ pub struct Cli {
 
 /// The definition of the command line, with the examples.
 pub fn command() -> clap::Command {
-    let add = |command: clap::Command| {
-        let examples = examples::section(command.get_name());
-        command.after_long_help(examples)
-    };
     let almanac = Cli::command();
     let after = almanac.get_after_help().map(ToString::to_string).unwrap_or_default();
     let examples = examples::section("almanac");
-    almanac.after_long_help(format!("{examples}\n\n{after}")).mut_subcommands(add)
+    refined(almanac).after_long_help(format!("{examples}\n\n{after}"))
+}
+
+/// With what all commands have: examples, and values that may begin with a hyphen, so that an error names the option whose
+/// value it is.
+fn refined(command: clap::Command) -> clap::Command {
+    let examples = examples::section(command.get_name());
+    let refine = |argument: clap::Arg| {
+        let takes_one = argument.get_num_args().is_none_or(|count| count == 1.into());
+        let is_time = argument.get_value_names().is_some_and(|names| names == ["TIME"]);
+        match argument.get_action().takes_values() {
+            true if is_time && takes_one => argument.allow_hyphen_values(true),
+            true => argument.allow_negative_numbers(true),
+            false => argument,
+        }
+    };
+    command.after_long_help(examples).mut_args(refine).mut_subcommands(refined)
 }
 
 /// The same without environment variables, so that `-h` fits a screen.
@@ -200,7 +213,8 @@ pub struct Cluster {
           requires_all = ["node", "cluster_id"])]
     pub quorum: Vec<Voter>,
     /// ID of this node
-    #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_NODE")]
+    #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_NODE",
+          value_parser = whole::<u32>(0..=i32::MAX as u64))]
     pub node: Option<u32>,
     /// Cluster ID of all nodes: 16 bytes in URL-safe base64, 22 characters
     #[arg(long, value_name = "ID", requires = "quorum", env = "ALMANAC_CLUSTER_ID", value_parser = parse_cluster_id)]
@@ -212,7 +226,7 @@ pub struct Debug {
     #[command(flatten)]
     pub kafka: Kafka,
     /// Consumer group, which gets no commits
-    #[arg(long, default_value = "debug")]
+    #[arg(long, default_value = "debug", value_parser = NonEmptyStringValueParser::new())]
     pub group: String,
     /// Format of a record
     #[arg(long, default_value = "python")]
@@ -221,7 +235,7 @@ pub struct Debug {
     #[arg(long)]
     pub from_beginning: bool,
     /// Stop after so many records
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
     pub count: Option<u64>,
     /// Partitions to read without a group
     #[arg(short, long, value_name = "PARTITION", num_args = 1.., value_delimiter = ',',
@@ -240,14 +254,14 @@ pub enum DebugFormat {
 #[derive(Args, Debug)]
 pub struct Consumer {
     /// Partitions to keep [default: those that the group assigns]
-    #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
+    #[arg(value_name = "PARTITION", value_parser = parse_partition)]
     pub partitions: Vec<i32>,
     #[command(flatten)]
     pub kafka: Kafka,
     #[command(flatten)]
     pub dir: Dir,
     /// Consumer group, whose members share DIR
-    #[arg(long, default_value = "almanac", env = "ALMANAC_GROUP")]
+    #[arg(long, default_value = "almanac", env = "ALMANAC_GROUP", value_parser = NonEmptyStringValueParser::new())]
     pub group: String,
     /// Station to count reports of [default: that of the first report]
     #[arg(long, value_name = "ID", value_parser = parse_station)]
@@ -276,7 +290,7 @@ pub struct Consumer {
 #[command(override_usage = "almanac recover [OPTIONS] ACTION [PARTITION]...")]
 pub struct Recover {
     /// Partitions to recover [default: all that have a file]
-    #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
+    #[arg(value_name = "PARTITION", value_parser = parse_partition)]
     pub partitions: Vec<i32>,
     #[command(flatten)]
     pub kafka: Kafka,
@@ -320,7 +334,7 @@ pub struct Plot {
     pub unit: plot::Unit,
     /// Width: 280 to 4000 pixels, or characters [default: by kind; 80]
     #[arg(long, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(40..=plot::WIDTH_MAX as i64))]
+          value_parser = whole::<u32>(40..=plot::WIDTH_MAX as u64))]
     pub width: Option<u32>,
     /// File to write, - for stdout [default: DIR/month.svg, …; text: -]
     #[arg(short, long, value_name = "PATH")]
@@ -366,7 +380,7 @@ pub struct Dashboard {
 #[derive(Args, Debug)]
 pub struct Verify {
     /// Partitions to check [default: all that have a file]
-    #[arg(value_name = "PARTITION", allow_negative_numbers = true, value_parser = parse_partition)]
+    #[arg(value_name = "PARTITION", value_parser = parse_partition)]
     pub partitions: Vec<i32>,
     #[command(flatten)]
     pub kafka: Kafka,
@@ -413,7 +427,7 @@ pub struct StoreCheck {
     #[arg(value_name = "URL")]
     pub url: PathBuf,
     /// How many races, of eight writers each
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = whole::<u32>(1..=100_000))]
     pub races: u32,
 }
 

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::arguments::{BROKER_PORT, HostPortError};
+use crate::arguments::{BROKER_PORT, HostPortError, command_line};
 use crate::broker::{BrokerError, HostPort};
 use crate::cli::{self, Command};
 use crate::dashboard::DashboardError;
@@ -133,7 +133,6 @@ fn failure_in(error: &anyhow::Error) -> Option<&dyn Failure> {
     }
     let casts = [
         cast::<Refusal>,
-        cast::<up::Counting>,
         cast::<PipelineError>,
         cast::<ProduceError>,
         cast::<KafkaError>,
@@ -182,7 +181,7 @@ fn warn_of_several_topics(reader: &dyn Reader, dir: &Path) {
         let named: Vec<String> =
             topics.iter().map(|(topic, cluster)| format!("{topic} of cluster {cluster}")).collect();
         tracing::warn!(
-            hint = "keep each topic in a DIR of its own; move the files of the others away",
+            hint = "keep each topic in a DIR of its own, and move the files of the others away",
             "{} holds checkpoints of several topics: {}",
             dir.display(),
             named.join(", ")
@@ -191,8 +190,10 @@ fn warn_of_several_topics(reader: &dyn Reader, dir: &Path) {
 }
 
 fn no_checkpoints(dir: &Path) -> Refusal {
-    Refusal::new(Exit::Failed, format!("{} has no partition-N.json", dir.display()))
-        .hint("'almanac consumer' writes them")
+    let dir = dir.display().to_string();
+    let consumer = command_line("almanac consumer", &[("-d", &dir)]);
+    Refusal::new(Exit::Failed, format!("{dir} has no partition-N.json"))
+        .hint(format!("run `{consumer}` to write them, or name another directory with --dir"))
 }
 
 /// The directory of a local Kafka's data, unless another is named.
@@ -206,7 +207,7 @@ fn data_dir(options: &cli::LocalKafka) -> Result<PathBuf> {
     };
     options.data.clone().or_else(|| data_home().map(|home| home.join("almanac/kafka"))).ok_or_else(|| {
         Refusal::new(Exit::Failed, "neither HOME nor XDG_DATA_HOME is set")
-            .hint("say where the local Kafka keeps its data with --data DIR")
+            .hint("name a directory for the local Kafka with --data DIR")
             .into()
     })
 }

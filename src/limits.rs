@@ -47,16 +47,17 @@ pub fn explained(fact: &str) -> Option<(String, String)> {
         return None;
     }
     if fact.contains("Too many open files in system") {
-        return Some((fact.to_owned(), "end other programs, or raise `sysctl fs.file-max`".to_owned()));
+        let hint = "end other programs, or raise `sysctl fs.file-max`";
+        return Some((fact.to_owned(), hint.to_owned()));
     }
     let (limit, more) = match open_files() {
         Some(limit) => (format!("; the limit is {limit}"), limit.saturating_mul(2).max(USUAL)),
         None => (String::new(), USUAL),
     };
-    Some((format!("{fact}{limit}"), start_with(more)))
+    Some((format!("{fact}{limit}"), open_files_hint(more)))
 }
 
-fn start_with(files: u64) -> String {
+fn open_files_hint(files: u64) -> String {
     format!("start almanac where `ulimit -Hn` is {files} or more ({WHERE})")
 }
 
@@ -64,7 +65,7 @@ fn start_with(files: u64) -> String {
 pub fn warn_before_kafka() {
     if let Some(limit) = open_files().filter(|limit| *limit < USUAL) {
         tracing::warn!(
-            hint = start_with(USUAL),
+            hint = open_files_hint(USUAL),
             "the limit of open files is {limit}, and Kafka needs about 200 and 4 for each partition"
         );
     }
@@ -90,7 +91,7 @@ impl Needed {
     }
 
     pub fn hint(self) -> String {
-        start_with(self.files() as u64)
+        open_files_hint(self.files() as u64)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::note;
 use crate::report::Decoder;
 use crate::source::Sent;
 use crate::stop::Stop;
+use crate::text::quoted;
 
 pub use sender::{Acknowledged, Sender, Stuck, Undelivered};
 
@@ -68,19 +69,20 @@ impl Failure for ProduceError {
         let hint = match self {
             ProduceError::Kafka(error) => return error.hint(),
             ProduceError::WouldDelete { .. } => {
-                "--recreate deletes it with all its records and starts over, --append adds to it"
+                "add --append to keep its records, or --recreate to delete them"
             }
             ProduceError::CreatedByOthers { .. } => {
-                "stop what creates it (auto.create.topics.enable on the broker?) and run this again"
+                "stop what creates it, such as the broker's auto.create.topics.enable, and run the command again"
             }
             ProduceError::OtherPlace { first, .. } => {
                 return Some(format!(
-                    "name another --topic, or add --station-id \"{first}\" if the days are of that place"
+                    "name another --topic, or add --station-id {} if the days are of that place",
+                    quoted(first)
                 ));
             }
             ProduceError::Undelivered(Dates(Undelivered { hint: Some(hint), .. })) => hint,
             ProduceError::Undelivered(_) => {
-                "run the producer with --append, or 'up' again, to send what is missing"
+                "run `almanac producer` with --append, or `almanac up` again, to send what is missing"
             }
             ProduceError::NotGone { .. } | ProduceError::NotThere { .. } => return None,
         };

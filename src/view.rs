@@ -104,6 +104,6 @@ pub mod tests {
         let view = facts.view(NOW);
         assert_eq!((view.partition, view.state, view.bytes), (2, PartitionState::Unreadable, Some(1)));
         assert!(view.error.unwrap().contains("partition-2.json: "));
-        assert!(view.hint.unwrap().starts_with("nothing was overwritten"));
+        assert!(view.hint.unwrap().starts_with("fix the file"));
     }
 }

@@ -14,8 +14,21 @@ use jiff::civil::Date;
 use crate::failure::{Exit, Failure};
 use crate::place::{Place, STATION_BYTES_MAX};
 use crate::report::{MONTHS, is_valid_degrees, parse_date};
+use crate::text::quoted;
 
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The options that most commands have, with their defaults.
+const DEFAULTS: [(&str, &str); 3] = [("-b", "localhost:9092"), ("-t", "temperatures"), ("-d", "files")];
+
+/// A command as a user types it in a shell, without the options that have their default.
+pub fn command_line(command: &str, options: &[(&str, &str)]) -> String {
+    let mut line = command.to_owned();
+    for (option, value) in options.iter().filter(|option| !DEFAULTS.contains(option)) {
+        line.extend([" ", option, " ", &quoted(value)]);
+    }
+    line
+}
 
 /// `HOST:PORT`; an IPv6 address stands in brackets.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -133,7 +146,7 @@ pub struct HostPortError {
 
 impl Failure for HostPortError {
     fn hint(&self) -> Option<String> {
-        Some("for example 127.0.0.1:9092 or [::1]:9092".to_owned())
+        Some("write it as in 127.0.0.1:9092 or [::1]:9092".to_owned())
     }
 
     fn exit(&self) -> Exit {
@@ -278,6 +291,15 @@ pub fn parse_degrees(text: &str) -> Result<f64, String> {
 pub fn parse_start(text: &str) -> Result<Date, String> {
     parse_date(text.as_bytes())
         .ok_or_else(|| "it is not a day from 0001-01-01 to 9999-12-31, as YYYY-MM-DD".to_owned())
+}
+
+/// A name as Kafka allows it.
+pub fn parse_topic(text: &str) -> Result<String, String> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    match (1..=249).contains(&text.len()) && text.bytes().all(is_allowed) && !matches!(text, "." | "..") {
+        true => Ok(text.to_owned()),
+        false => Err("it is not 1 to 249 letters, digits, dots, hyphens and underscores".to_owned()),
+    }
 }
 
 pub fn parse_partition(text: &str) -> Result<i32, String> {

@@ -38,6 +38,15 @@ fn escape(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// A word as a shell reads it.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:,@%+=".contains(character);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => Cow::Borrowed(word),
+        false => Cow::Owned(format!("'{}'", word.replace('\'', r"'\''"))),
+    }
+}
+
 /// JSON with such characters escaped as JSON has it. They can only stand in its strings, where serde leaves those above
 /// ASCII as they are.
 pub fn escaped_json(json: &str) -> Cow<'_, str> {

@@ -83,36 +83,40 @@ impl Failure for BrokerError {
             BrokerError::NoJava | BrokerError::OldJava { .. } | BrokerError::UnknownJava { .. } => {
                 JAVA_HINT.to_owned()
             }
-            BrokerError::BadJavaHome(_) => "unset it, or set it to a JDK".to_owned(),
-            BrokerError::NoMaven => "sudo apt install maven".to_owned(),
-            BrokerError::Maven { log, .. } => format!("its whole output is in {}", log.display()),
-            BrokerError::NoCache => "ALMANAC_CACHE=DIR".to_owned(),
-            BrokerError::ColonInCache(_) => "ALMANAC_CACHE=DIR with another DIR".to_owned(),
-            BrokerError::PortInUse { option, .. } => {
-                format!("{option} with another port{}", free_port(option))
+            BrokerError::BadJavaHome(_) => "unset JAVA_HOME, or set it to a JDK".to_owned(),
+            BrokerError::NoMaven => "run `sudo apt install maven`".to_owned(),
+            BrokerError::Maven { log, .. } => format!("read the whole output in {}", log.display()),
+            BrokerError::NoCache => "set ALMANAC_CACHE to a directory".to_owned(),
+            BrokerError::ColonInCache(_) => {
+                "set ALMANAC_CACHE to a directory without a colon in its path".to_owned()
             }
-            BrokerError::CannotListen { option, .. } => format!("{option} with an address of this machine"),
+            BrokerError::PortInUse { option, .. } => {
+                format!("name another port with {option}{}", free_port(option))
+            }
+            BrokerError::CannotListen { option, .. } => {
+                format!("name an address of this machine with {option}")
+            }
             BrokerError::NothingToAdvertise { hint, .. } => hint.clone(),
             BrokerError::BadListener { .. } => {
-                "for example --set listeners=PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.1:9093".to_owned()
+                "write it as in --set listeners=PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.1:9093".to_owned()
             }
             BrokerError::NoClientListener { .. } => {
-                "for example --set listeners=PLAINTEXT://127.0.0.1:9092".to_owned()
+                "add one, as in --set listeners=PLAINTEXT://127.0.0.1:9092".to_owned()
             }
-            BrokerError::NotInQuorum { .. } => "--node with one of its numbers".to_owned(),
-            BrokerError::DataInUse { .. } => "stop that one, or use another --data".to_owned(),
-            BrokerError::NotOurs { .. } => {
-                "use another --data; a directory that is not there yet is made".to_owned()
+            BrokerError::NotInQuorum { .. } => "name one of its numbers with --node".to_owned(),
+            BrokerError::DataInUse { .. } => {
+                "stop that one, or name another directory with --data".to_owned()
             }
+            BrokerError::NotOurs { .. } => "name a directory that does not exist yet with --data".to_owned(),
             BrokerError::OtherCluster { recorded, .. } => {
-                format!("put back the {LOGS} of cluster {recorded}, or use another --data")
+                format!("put back the {LOGS} of cluster {recorded}, or name another directory with --data")
             }
             BrokerError::NotThatCluster { found, .. } => {
-                format!("use another --data, or --cluster-id {found}")
+                format!("name another directory with --data, or set --cluster-id {found}")
             }
-            BrokerError::OtherNode { .. } => "use another --data".to_owned(),
+            BrokerError::OtherNode { .. } => "name another directory with --data".to_owned(),
             BrokerError::Damaged { data, .. } => {
-                format!("use another --data, or remove {} to start over", data.display())
+                format!("name another directory with --data, or remove {} to start over", data.display())
             }
             BrokerError::Ended { last_words, .. } | BrokerError::Exited { last_words, .. }
                 if is_full(last_words) =>
@@ -120,9 +124,9 @@ impl Failure for BrokerError {
                 "free space on the disk of --data, and start Kafka again".to_owned()
             }
             BrokerError::Exited { log, .. } | BrokerError::NotReady { log, .. } => {
-                format!("the whole log is {}", log.display())
+                format!("read the whole log in {}", log.display())
             }
-            BrokerError::Spawn { .. } => "`setpriv` is needed: sudo apt install util-linux".to_owned(),
+            BrokerError::Spawn { .. } => "install setpriv with `sudo apt install util-linux`".to_owned(),
             BrokerError::OwnProperty { .. }
             | BrokerError::Format { .. }
             | BrokerError::Ended { .. }
@@ -135,13 +139,20 @@ impl Failure for BrokerError {
     }
 
     fn exit(&self) -> Exit {
-        Exit::Kafka
+        match self {
+            BrokerError::NothingToAdvertise { .. }
+            | BrokerError::BadListener { .. }
+            | BrokerError::NoClientListener { .. }
+            | BrokerError::NotInQuorum { .. }
+            | BrokerError::OwnProperty { .. } => Exit::Usage,
+            _ => Exit::Kafka,
+        }
     }
 }
 
 /// The other nodes have to know a controller's port.
 fn free_port(option: &str) -> &'static str {
-    if option == "--quorum" { "" } else { " (0 picks a free one)" }
+    if option == "--quorum" { "" } else { ", or 0 for a free one" }
 }
 
 /// Whether Kafka's log says that its disk is full. It ends when it can't write.
@@ -153,7 +164,7 @@ fn because_full(last_words: &str) -> &'static str {
     if is_full(last_words) { " because its disk is full" } else { "" }
 }
 
-const JAVA_HINT: &str = "sudo apt install openjdk-17-jdk-headless (openjdk-21-jdk-headless on newer systems)";
+const JAVA_HINT: &str = "run `sudo apt install default-jdk-headless`, or on Ubuntu 22.04 `sudo apt install openjdk-17-jdk-headless`";
 
 impl BrokerError {
     /// For a command that has an option of its own for where Kafka listens.

@@ -84,8 +84,8 @@ impl Listeners {
         if let Some(listener) = everywhere.filter(|_| last(set, "advertised.listeners").is_none()) {
             let (address, port) = (listener.advertised().to_string(), listener.address.port);
             let hint = match last(set, "listeners") {
-                Some(_) => format!("--set advertised.listeners={}://HOST:{port}", listener.name),
-                None => format!("--advertise HOST:{port}"),
+                Some(_) => format!("add --set advertised.listeners={}://HOST:{port}", listener.name),
+                None => format!("add --advertise HOST:{port}"),
             };
             return Err(BrokerError::NothingToAdvertise { address, hint });
         }
@@ -349,7 +349,7 @@ mod tests {
         let error = told(&Listeners::choose(&settings).unwrap_err());
         assert_eq!(
             error,
-            "node 3 is not in the quorum 1@127.0.0.1:9093,2@kafka-2:9093\nhint: --node with one of its numbers"
+            "node 3 is not in the quorum 1@127.0.0.1:9093,2@kafka-2:9093\nhint: name one of its numbers with --node"
         );
     }
 
@@ -357,9 +357,9 @@ mod tests {
     fn every_address_needs_one_to_advertise() {
         let error = |settings: &Settings| told(&Listeners::choose(settings).unwrap_err());
         let nothing = error(&settings("0.0.0.0:0", &[]));
-        assert!(nothing.contains("clients can't connect to it\nhint: --advertise HOST:"), "{nothing}");
+        assert!(nothing.contains("clients can't connect to it\nhint: add --advertise HOST:"), "{nothing}");
         let nothing = error(&settings("127.0.0.1:0", &[("listeners", "SSL://:0")]));
-        assert!(nothing.contains("\nhint: --set advertised.listeners=SSL://HOST:"), "{nothing}");
+        assert!(nothing.contains("\nhint: add --set advertised.listeners=SSL://HOST:"), "{nothing}");
         let advertised = [("listeners", "PLAINTEXT://:0"), ("advertised.listeners", "PLAINTEXT://host:1")];
         let listeners = Listeners::choose(&settings("127.0.0.1:0", &advertised)).unwrap();
         assert!(listeners.bootstrap.starts_with("127.0.0.1:"), "{}", listeners.bootstrap);
@@ -396,13 +396,13 @@ mod tests {
         let error = choose(&settings(&address, &[]));
         assert_eq!(
             told(&error),
-            format!("{address} is in use\nhint: --listen with another port (0 picks a free one)")
+            format!("{address} is in use\nhint: name another port with --listen, or 0 for a free one")
         );
         let error = error.with_listen_option("--brokers");
-        assert_eq!(hint(error), "--brokers with another port (0 picks a free one)");
+        assert_eq!(hint(error), "name another port with --brokers, or 0 for a free one");
         let listeners = format!("PLAINTEXT://{address}");
         let error = choose(&settings("127.0.0.1:0", &[("listeners", &listeners)]));
         let error = error.with_listen_option("--brokers");
-        assert_eq!(hint(error), "--set listeners with another port (0 picks a free one)");
+        assert_eq!(hint(error), "name another port with --set listeners, or 0 for a free one");
     }
 }

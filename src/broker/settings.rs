@@ -112,7 +112,7 @@ pub struct VoterError(String);
 
 impl Failure for VoterError {
     fn hint(&self) -> Option<String> {
-        Some("for example 1@kafka-1:9093".to_owned())
+        Some("write it as in 1@kafka-1:9093".to_owned())
     }
 
     fn exit(&self) -> Exit {

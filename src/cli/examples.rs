@@ -71,7 +71,9 @@ pub fn examples_of(command: &str) -> &'static [(&'static str, &'static str)] {
                 "Print the first difference of each partition, or null:",
             ),
         ],
-        "store" => &[("almanac store check s3://weather/almanac", "Check a bucket before DIR is in it:")],
+        "store" | "check" => {
+            &[("almanac store check s3://weather/almanac", "Check a bucket before DIR is in it:")]
+        }
         "status" => &[
             ("almanac status --watch", "Show the table, and update it every second:"),
             (

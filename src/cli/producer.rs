@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use jiff::civil::Date;
 
-use super::shared::{Kafka, Metrics, choice};
+use super::shared::{Kafka, Metrics, choice, whole};
 use crate::arguments::{parse_degrees, parse_duration, parse_place, parse_rate, parse_start, parse_station};
 use crate::feed::Input;
 use crate::source::{Decimal, InputFormat, Options, Plausible, Unit};
@@ -28,11 +28,11 @@ pub struct Producer {
     pub recreate: bool,
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value = "4",
-          value_parser = clap::value_parser!(i32).range(1..=10_000))]
+          value_parser = whole::<i32>(1..=10_000))]
     pub partitions: i32,
     /// Replicas of each partition
     #[arg(long, value_name = "N", default_value = "1", hide_short_help = true,
-          value_parser = clap::value_parser!(i32).range(1..=100))]
+          value_parser = whole::<i32>(1..=100))]
     pub replication: i32,
     #[command(flatten)]
     pub metrics: Metrics,
@@ -48,25 +48,26 @@ pub struct Pace {
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_duration)]
     pub interval: Duration,
     /// Stop after this many distinct days
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     pub days: Option<u64>,
     /// Mean number of duplicates of a day [default: 0.05; 0 with --file]
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub duplicates: Option<f64>,
     /// Degrees of the duplicates, in °C, so that counting one shows
     #[arg(long, value_name = "DEGREES", hide_short_help = true,
-          value_parser = parse_degrees, allow_negative_numbers = true)]
+          value_parser = parse_degrees)]
     pub duplicate_degrees: Option<f64>,
     /// Longest gap to fill between days in the topic, in years
     #[arg(long, value_name = "YEARS", default_value = "100", hide_short_help = true,
-          value_parser = clap::value_parser!(u32).range(0..=9999))]
+          value_parser = whole::<u32>(0..=9999))]
     pub gap_max: u32,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct Synthetic {
     /// Seed of the synthetic weather
-    #[arg(long, value_name = "N", default_value = "0", help_heading = "Synthetic weather")]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole::<u64>(0..=u64::MAX),
+          help_heading = "Synthetic weather")]
     pub seed: u64,
     /// First day [default: 1990-01-01; with --append, the first in the topic]
     #[arg(long, value_name = "DATE", value_parser = parse_start,
@@ -127,7 +128,7 @@ pub struct Files {
     pub unit: Option<Unit>,
     /// Values that stand for a missing one, besides the usual ones
     #[arg(long, value_name = "VALUE", num_args = 1.., requires = "weather",
-          allow_negative_numbers = true, hide_short_help = true)]
+          hide_short_help = true)]
     pub missing: Vec<String>,
     /// Temperatures in °C that are not refused [default: -100..100]
     #[arg(long, value_name = "MIN..MAX", requires = "weather", value_parser = parse_plausible,
@@ -145,7 +146,8 @@ pub struct Files {
           hide_short_help = true)]
     pub decimal: Option<Decimal>,
     /// Lines before the header of a CSV
-    #[arg(long, value_name = "N", requires = "weather", hide_short_help = true)]
+    #[arg(long, value_name = "N", requires = "weather", value_parser = whole::<u64>(0..=u64::MAX),
+          hide_short_help = true)]
     pub skip_lines: Option<u64>,
 }
 

@@ -1,12 +1,13 @@
 //! Options and parsers that several commands share.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::arguments::{HostPort, Properties, Property, parse_brokers};
+use crate::arguments::{HostPort, Properties, Property, parse_brokers, parse_topic};
 use crate::choice::Choice;
 use crate::failure::{Failure, told};
 
@@ -17,7 +18,7 @@ pub struct Kafka {
           value_parser = parse_brokers)]
     pub brokers: String,
     /// Topic of the reports
-    #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC")]
+    #[arg(short, long, default_value = "temperatures", env = "ALMANAC_TOPIC", value_parser = parse_topic)]
     pub topic: String,
     /// Set a client property, as in kcat: security.*, ssl.*, sasl.*, …
     // The help would show the environment's value, and with it a password.
@@ -49,6 +50,19 @@ pub struct Metrics {
 pub fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
     let values = T::ALL.iter().map(|(_, name, help)| PossibleValue::new(name).help(help));
     PossibleValuesParser::new(values).try_map(|name| T::named(&name).ok_or("it is not in the list"))
+}
+
+/// Parses a whole number within these bounds.
+pub fn whole<T: TryFrom<u64>>(
+    bounds: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.and_then(|number| number.try_into().ok()).ok_or_else(|| match (bounds.start(), bounds.end()) {
+            (min, &u64::MAX) => format!("it is not a whole number from {min} on"),
+            (min, max) => format!("it is not a whole number from {min} to {max}"),
+        })
+    }
 }
 
 /// A value whose errors have a hint, which clap prints with them.

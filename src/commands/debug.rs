@@ -35,6 +35,7 @@ const ASSIGNED_WITHIN: Duration = Duration::from_secs(4);
 pub fn run(options: &cli::Debug) -> Result<()> {
     let stop = Stop::on_signals()?;
     let connection = super::connection(&options.kafka)?;
+    super::named_once(&options.partition)?;
     let (over, reading) = (Stop::default(), Reading::default());
     thread::scope(|scope| {
         scope.spawn(|| {

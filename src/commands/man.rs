@@ -23,7 +23,7 @@ pub fn run(options: &cli::Man) -> Result<()> {
         None => {
             let command = options.command.as_deref().unwrap_or_default();
             Err(Refusal::usage(format!("there is no command {command:?}"))
-                .hint("'almanac -h' lists them")
+                .hint("run `almanac help` to list them")
                 .into())
         }
     }

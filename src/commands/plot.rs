@@ -70,17 +70,20 @@ fn look(options: &cli::Plot) -> Result<Look> {
     let kind = if is_table { Kind::Heatmap } else { options.kind };
     let months = match (&options.month[..], kind) {
         ([], Kind::History) => {
-            return Err(usage("a history is of one month", "say which, as in --kind history --month July"));
+            return Err(usage("a history is of one month", "name one, as in --kind history --month July"));
         }
         ([_, _, ..], Kind::History) => {
-            return Err(usage("a history is of one month, not of several", "run it once for each"));
+            return Err(usage(
+                "a history is of one month, not of several",
+                "run `almanac plot` once for each month",
+            ));
         }
         ([], _) => (0..MONTHS.len()).collect(),
         (months, _) => months.to_vec(),
     };
     if options.format != PlotFormat::Text && options.width.is_some_and(|width| width < plot::WIDTH_MIN) {
         let what = format!("a page is {} pixels wide at the least", plot::WIDTH_MIN);
-        return Err(usage(&what, "--format text has 40 characters and more"));
+        return Err(usage(&what, "name a --width of 280 or more, or add --format text"));
     }
     Ok(Look { months, unit: options.unit, width: options.width, ..Look::of(kind) })
 }
@@ -169,7 +172,7 @@ fn cells(reader: &dyn Reader, look: &Look) -> Result<Vec<Cell>> {
 
 fn no_normal(dir: &Path) -> Refusal {
     let fact = format!("no month in {} has a normal: it takes {YEARS_MIN} complete years", dir.display());
-    Refusal::new(Exit::Failed, fact).hint("draw --kind heatmap instead")
+    Refusal::new(Exit::Failed, fact).hint("draw another picture, such as --kind heatmap")
 }
 
 fn nothing_to_draw(reader: &dyn Reader, dir: &Path, months: &[usize]) -> Result<Refusal> {
@@ -177,8 +180,7 @@ fn nothing_to_draw(reader: &dyn Reader, dir: &Path, months: &[usize]) -> Result<
     let place = dir.display();
     let failed = |fact| Refusal::new(Exit::Failed, fact);
     Ok(match files {
-        0 => failed(format!("{place} has no partition-N.json"))
-            .hint("'almanac consumer' writes them; --dir names their directory"),
+        0 => super::no_checkpoints(dir),
         _ if months.len() < MONTHS.len() => {
             let names: Vec<&str> = months.iter().filter_map(|month| MONTHS.get(*month).copied()).collect();
             failed(format!("no day of {} has been counted in {place} yet", names.join(", ")))

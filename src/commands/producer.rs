@@ -229,7 +229,7 @@ impl Weather {
                  that gap",
                 HumanCount(days)
             );
-            let hint = format!("--gap-max {years} fills it; --start DATE or --days N sends less");
+            let hint = format!("fill it with --gap-max {years}, or send less with --start DATE or --days N");
             return Err(Refusal::usage(fact).hint(hint));
         }
         let (Missing { first, last, days, .. }, total) = (&missing, HumanCount(missing.days));

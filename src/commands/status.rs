@@ -66,7 +66,7 @@ fn warn(view: &PartitionView) {
             );
         }
         PartitionState::Stalled => tracing::warn!(
-            hint = "its consumer says why on stderr, with -v in full",
+            hint = "read the stderr of its consumer, with -v for more",
             "partition {number} has stalled: no checkpoint for {} s, lag {}{}",
             view.seconds_in_state(),
             view.lag.map_or("unknown".to_owned(), |lag| lag.to_string()),
@@ -76,7 +76,7 @@ fn warn(view: &PartitionView) {
     }
     if let Some(AllRejected { records, first_reason }) = view.all_rejected {
         tracing::warn!(
-            hint = format!("look at the reasons in partition-{number}.rejected.jsonl"),
+            hint = format!("read the reasons in partition-{number}.rejected.jsonl"),
             "partition {number}: all {records} records that its consumer has read are rejected{}",
             first_reason.map_or(String::new(), |reason| format!(", the first as {reason}"))
         );

@@ -18,11 +18,11 @@ use crate::arguments::BROKER_PORT;
 use crate::broker::{Broker, BrokerError, HostPort, Listening, is_loopback, kafka_version, who_listens};
 use crate::cli::{self, DASHBOARD_AT};
 use crate::dashboard::{Dashboard, DashboardError, Settings};
-use crate::failure::{Failure, fact};
+use crate::failure::fact;
 use crate::feed::{Feed, Health};
 use crate::kafka::{self, Admin, Connection, REQUEST_TIMEOUT};
 use crate::note;
-use crate::pipeline::{self, PipelineError, Policy};
+use crate::pipeline::{self, Policy};
 use crate::producer::{self, TopicPlan, Trouble};
 use crate::report::Decoder;
 use crate::source::{Sent, Synthetic};
@@ -49,7 +49,7 @@ pub fn run(options: &cli::Up) -> Result<()> {
     let health = Arc::new(Health::default());
     let mut feed = open_feed(&options.files, &health)?;
     // Before anything is sent, deleted or started: another 'up' may be at work.
-    store::refuse_owned(dir, 0..PARTITIONS).map_err(|error| Counting(error.into()))?;
+    store::refuse_owned(dir, 0..PARTITIONS)?;
     let found = find_kafka(options)?;
     let page = Page::open(options, feed.as_ref().map(|_| &health))?;
     // Before Kafka is started: a bad file must cost nothing.
@@ -92,25 +92,6 @@ pub fn run(options: &cli::Up) -> Result<()> {
     stopped?;
     note!("stopped; the data is kept, and the next start continues");
     Ok(())
-}
-
-/// An error of the consumer: its hints name options of another command.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(super) struct Counting(PipelineError);
-
-impl Failure for Counting {
-    fn hint(&self) -> Option<String> {
-        let hint = self.0.hint();
-        match self.0 {
-            PipelineError::Kafka(_) => hint,
-            _ => hint.map(|hint| format!("with 'almanac consumer' instead of 'up': {hint}")),
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        self.0.exit()
-    }
 }
 
 /// The option --listen of `broker` is --brokers here.
@@ -281,11 +262,8 @@ impl Machine<'_> {
                 });
                 watched_for_failure(sent.map_err(Into::into))
             });
-            let consumer = scope.spawn(|| {
-                watched_for_failure(
-                    pipeline::run(&settings, &consuming).map_err(|error| Counting(error).into()),
-                )
-            });
+            let consumer =
+                scope.spawn(|| watched_for_failure(pipeline::run(&settings, &consuming).map_err(Into::into)));
             let watched = view.keep(&self.stop, &failed, self.broker.as_mut(), (&client, &trouble));
             // The reports first, then what is made of them.
             producing.ask();
@@ -366,8 +344,7 @@ impl<'a> Ownership<'a> {
                      would be mixed with them",
                     self.connection.brokers
                 );
-                let hint =
-                    "--topic NAME begins another topic; --adopt adds to this one, --adopt --fresh deletes it";
+                let hint = "name another --topic, or add to this one with --adopt, or delete it with --adopt --fresh";
                 return Err(Refusal::usage(fact).hint(hint).into());
             }
         }

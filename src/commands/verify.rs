@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::progress::{self, Reached};
 use super::{Exit, Refusal};
+use crate::arguments::command_line;
 use crate::checkpoint::Checkpoint;
 use crate::cli::{self, Format};
 use crate::kafka::{self, Account, Admin, Connection, REQUEST_TIMEOUT, Span, Topic, read_all_of_spans};
@@ -334,8 +335,11 @@ impl<'a> Log<'a> {
             .into());
         }
         if log.is_starting_over {
-            return Err(unverifiable(format!("partition {number} is on its way to the archive"))
-                .hint(format!("'almanac consumer {number}' goes on with that"))
+            let dir = dir.display().to_string();
+            let given = [("-b", self.connection.brokers.as_str()), ("-t", self.name), ("-d", &dir)];
+            let consumer = command_line(&format!("almanac consumer {number}"), &given);
+            return Err(unverifiable(format!("partition {number} is being archived"))
+                .hint(format!("run `{consumer}` to finish that"))
                 .into());
         }
         Ok((log, checkpoint))

@@ -174,7 +174,7 @@ pub fn not_ready(snapshot: &Snapshot, stall_after: Duration, now: Timestamp) -> 
         return vec![failure.fact.clone()];
     }
     if snapshot.partitions.is_empty() {
-        return vec!["there is no partition-N.json yet; 'almanac consumer' writes them".to_owned()];
+        return vec!["there is no partition-N.json yet".to_owned()];
     }
     hindrances(&snapshot.views(now), stall_after)
 }
@@ -187,6 +187,6 @@ mod tests {
     #[test]
     fn a_dir_without_checkpoints_is_not_ready() {
         let none = not_ready(&Snapshot::default(), Duration::ZERO, NOW);
-        assert_eq!(none, ["there is no partition-N.json yet; 'almanac consumer' writes them"]);
+        assert_eq!(none, ["there is no partition-N.json yet"]);
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use super::error::DashboardError;
 use crate::broker::HostPort;
+use crate::failure::told;
 use crate::stop::Stop;
 
 /// Connections at a time, and at most half of the files that the process may have open, as the other half is needed to
@@ -209,8 +210,8 @@ fn is_name(text: &str) -> bool {
 
 async fn refuse_strangers(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
     if !hosts.are_meant_by(&request) {
-        let hint = "not asked by a name of this server; --allow-host NAME of 'dashboard' and 'up' adds one\n";
-        return (StatusCode::MISDIRECTED_REQUEST, hint).into_response();
+        let text = format!("{}\n", told(&DashboardError::UnknownHost));
+        return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], "read only\n")

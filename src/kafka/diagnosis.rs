@@ -114,9 +114,7 @@ impl Cause {
             }
             Cause::Disk => "free space on the disks of the broker's log.dirs, and start the broker again",
             Cause::HostName => "check the host name in --brokers",
-            Cause::Closed => {
-                "check -X security.protocol: a listener with TLS or passwords closes other connections"
-            }
+            Cause::Closed => "set -X security.protocol to that of the listener, such as SSL or SASL_SSL",
         }
     }
 }

@@ -39,12 +39,10 @@ impl Failure for KafkaError {
             }
             KafkaError::AccessRefused { reason, .. } => {
                 let hint = hint_for(reason);
-                Some(hint.unwrap_or("check the -X properties: security.protocol, ssl.*, sasl.*").to_owned())
+                Some(hint.unwrap_or("check the -X properties security.protocol, ssl.* and sasl.*").to_owned())
             }
             KafkaError::Client { reason, .. } => hint_for(reason).map(str::to_owned),
-            KafkaError::Denied { permission, .. } => {
-                Some(format!("allow it with '{}'", permission.command()))
-            }
+            KafkaError::Denied { permission, .. } => Some(permission.hint()),
             KafkaError::Property { key, .. } if key == "sasl.mechanism" => {
                 Some("set -X sasl.mechanism to PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512".to_owned())
             }
@@ -67,9 +65,9 @@ impl Failure for KafkaError {
 /// A Kafka can be started on this machine only, at the very address.
 fn unreachable_hint(brokers: &str) -> String {
     let start = match brokers {
-        "localhost:9092" | "127.0.0.1:9092" => "start one with 'almanac broker'".to_owned(),
+        "localhost:9092" | "127.0.0.1:9092" => "start one with `almanac broker`".to_owned(),
         _ if is_loopback(brokers) && !brokers.contains([',', '/']) => {
-            format!("start one with 'almanac broker --listen {brokers}'")
+            format!("start one with `almanac broker --listen {brokers}`")
         }
         _ => "check that Kafka runs there".to_owned(),
     };

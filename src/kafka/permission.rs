@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::quoted;
+
 /// An operation on a topic or a group. Read, Write and Delete include Describe.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Permission {
@@ -40,14 +42,18 @@ impl Permission {
         matches!(self.resource, Resource::Group(_))
     }
 
-    /// The command that allows it.
-    pub(super) fn command(&self) -> String {
+    /// The command that allows it. Whoever may run it fills in the address and the name.
+    pub(super) fn hint(&self) -> String {
         let Permission { operation, resource } = self;
         let (kind, name) = match resource {
             Resource::Topic(name) => ("topic", name),
             Resource::Group(name) => ("group", name),
         };
-        format!("kafka-acls.sh --add --allow-principal User:NAME --operation {operation:?} --{kind} {name}")
+        format!(
+            "allow it with `kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:NAME --operation \
+             {operation:?} --{kind} {}`",
+            quoted(name)
+        )
     }
 }
 

@@ -31,12 +31,11 @@ impl Kafka {
     /// Warns of a topic from which Kafka removes records before, or after, they are counted. Without the right to see its
     /// configuration nothing is said.
     pub(super) fn warn_of_removal(&self, settings: &Settings) {
-        let topic = &settings.topic;
+        let (topic, brokers) = (&settings.topic, &settings.connection.brokers);
         match self.clients.first.cleanup_policy(topic, SHORT_REQUEST_TIMEOUT) {
             Ok(Some(policy)) if policy.contains("compact") => tracing::warn!(
                 hint = format!(
-                    "set cleanup.policy=delete with 'kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=delete'",
-                    settings.connection.brokers
+                    "set cleanup.policy=delete with `kafka-configs.sh --bootstrap-server {brokers} --alter --topic {topic} --add-config cleanup.policy=delete`"
                 ),
                 "topic {topic} has cleanup.policy={policy}: Kafka keeps only the newest record of each month, so almanac may miss days"
             ),

@@ -292,14 +292,15 @@ impl<'a> Consumer<'a> {
             1 => tracing::warn!(
                 "partition {number}: can't read the batch at offset {from}: {reason}; reading it again"
             ),
-            DAMAGE_SEEN_MIN => tracing::warn!(
-                hint = format!(
-                    "restore it from another replica, or stop the consumer and leave out offsets {from} to {} with '{} --continue'",
-                    to - 1,
-                    self.settings.recover_command(Some(number))
-                ),
-                "partition {number}: the batch at offset {from} still can't be read: {reason}"
-            ),
+            DAMAGE_SEEN_MIN => {
+                let (last, recover) = (to - 1, self.settings.recover_command(Some(number)));
+                tracing::warn!(
+                    hint = format!(
+                        "restore it from another replica, or stop the consumer and leave out offsets {from} to {last} with `{recover} --continue`"
+                    ),
+                    "partition {number}: the batch at offset {from} still can't be read: {reason}"
+                );
+            }
             _ => {}
         }
     }

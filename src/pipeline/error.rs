@@ -59,32 +59,32 @@ impl Failure for PipelineError {
             PipelineError::Store(error) => return error.hint(),
             PipelineError::OpenFiles { needed, .. } => needed.hint(),
             PipelineError::Unclear { .. } => {
-                "run the command again, once the topic does not change".to_owned()
+                "run the command again once the topic does not change".to_owned()
             }
             PipelineError::NoSuchPartition { .. } => {
-                "name partitions that it has, or none to be assigned some".to_owned()
+                "name partitions that the topic has, or none to have the group assign some".to_owned()
             }
             PipelineError::Gap { offset, low, high, recover, .. } => {
                 let nearest = if offset < low { low } else { high };
                 format!(
-                    "continue at offset {nearest} with '{recover} --continue', or count again what is left with \
-                     '{recover} --restart'"
+                    "continue at offset {nearest} with `{recover} --continue`, or count again what is left with \
+                     `{recover} --restart`"
                 )
             }
             PipelineError::Truncated { recover, .. } => {
-                format!("count the log again with '{recover} --restart'")
+                format!("count the log again with `{recover} --restart`")
             }
             PipelineError::OtherLog { recover, .. } => {
-                format!("name another --dir, or archive what was counted with '{recover} --new-log'")
+                format!("name another --dir, or archive what was counted with `{recover} --new-log`")
             }
             PipelineError::OtherStation { .. } => "name another --dir, or leave --station out".to_owned(),
             PipelineError::WithoutLog { recover, .. } => {
                 format!(
-                    "move it away to count again, or take it for one of this topic with '{recover} --adopt'"
+                    "move the checkpoint away to count again, or accept it as one of this topic with `{recover} --adopt`"
                 )
             }
             PipelineError::Repartitioned { recover, .. } => {
-                format!("recreate the topic with all its history, or continue with '{recover} --repartition'")
+                format!("recreate the topic with all its history, or continue with `{recover} --repartition`")
             }
         };
         Some(hint)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::arguments::command_line;
 use crate::kafka::Connection;
 use crate::status::Board;
 
@@ -33,30 +34,13 @@ pub struct Settings {
     pub board: Board,
 }
 
-/// The defaults of the options.
-const DEFAULTS: [(&str, &str); 3] = [("-b", "localhost:9092"), ("-t", "temperatures"), ("-d", "files")];
-
 impl Settings {
     /// The command by which the user decides about one partition, or about all in DIR.
     pub(super) fn recover_command(&self, partition: Option<i32>) -> String {
-        let given = [self.connection.brokers.clone(), self.topic.clone(), self.dir.display().to_string()];
-        let mut command = "almanac recover".to_owned();
-        command.extend(partition.map(|partition| format!(" {partition}")));
-        for ((option, default), value) in DEFAULTS.iter().zip(given) {
-            if value != *default {
-                command.extend([" ", option, " ", &quoted(&value)]);
-            }
-        }
-        command
-    }
-}
-
-/// As a shell reads it.
-fn quoted(word: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:,@%+=".contains(char);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
+        let partition = partition.map_or(String::new(), |partition| format!(" {partition}"));
+        let dir = self.dir.display().to_string();
+        let given = [("-b", self.connection.brokers.as_str()), ("-t", &self.topic), ("-d", &dir)];
+        command_line(&format!("almanac recover{partition}"), &given)
     }
 }
 

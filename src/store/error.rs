@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use almanac_core::owner::Owner;
 
+use crate::arguments::command_line;
 use crate::failure::{Exit, Failure};
 
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,7 @@ pub enum StoreError {
     )]
     Evicted { partition: i32, path: PathBuf },
 
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}; nothing was overwritten", path.display())]
     Unreadable { path: PathBuf, reason: String },
 
     #[error("there is no directory {}", dir.display())]
@@ -57,29 +58,30 @@ impl Failure for StoreError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             StoreError::Held { .. } => {
-                "stop that process, or take the partition from it with --take-over".to_owned()
+                "stop that process, or add --take-over to `almanac consumer` or `almanac recover`".to_owned()
             }
             StoreError::DirGone { dir } => {
-                format!("start the command again to keep checkpoints in {} as it is now", dir.display())
+                format!("run the command again to keep checkpoints in {} as it is now", dir.display())
             }
             StoreError::Evicted { .. } => {
-                "start the command again to continue with the files that are there now".to_owned()
+                "run the command again to continue with the files that are there now".to_owned()
             }
-            StoreError::Unreadable { .. } => "nothing was overwritten; fix the file, or move it away, the \
-                                              partition's checkpoint with it, to count again"
-                .to_owned(),
-            StoreError::NoDir { .. } => "'almanac consumer' makes it; --dir names another".to_owned(),
+            StoreError::Unreadable { .. } => {
+                "fix the file, or move it and the partition's checkpoint away to count again".to_owned()
+            }
+            StoreError::NoDir { dir } => {
+                let consumer = command_line("almanac consumer", &[("-d", &dir.display().to_string())]);
+                format!("run `{consumer}` to create it, or name another with --dir")
+            }
             StoreError::Away { .. } => {
                 "check the endpoint and the network, then run the command again".to_owned()
             }
             StoreError::Denied { .. } => {
-                "name a bucket that is there, and give almanac the access that docs/OBJECT-STORE.md lists"
+                "name a bucket that exists, and give almanac the access that docs/OBJECT-STORE.md lists"
                     .to_owned()
             }
             StoreError::BadUrl { .. } => "name a bucket and a prefix, as in s3://bucket/prefix".to_owned(),
-            StoreError::Racy { .. } => {
-                "use another object store; docs/OBJECT-STORE.md names some that are known to work".to_owned()
-            }
+            StoreError::Racy { .. } => "use an object store that docs/OBJECT-STORE.md names".to_owned(),
             StoreError::TakenOver { .. } | StoreError::Io { .. } => return None,
         };
         Some(hint)

@@ -69,7 +69,7 @@ fn on_another_machine_nothing_is_deleted_unasked() {
     let producer = ["producer", "--brokers", &remote, "--interval", "0", "--days", "1"];
     let refused = place.almanac(&producer).fails(2).stderr;
     assert!(refused.contains(&format!("topic {} is there already, on {remote}", place.topic)), "{refused}");
-    assert!(refused.contains("hint: --recreate deletes it"), "{refused}");
+    assert!(refused.contains("hint: add --append to keep its records, or --recreate"), "{refused}");
     let present: BTreeSet<Date> = kafka().dates(&place.topic).into_iter().collect();
     assert!(present.into_iter().eq(first_days(3)), "nothing was deleted");
     place.almanac(&[&producer[..], &["--recreate"]].concat()).succeeds();
@@ -95,7 +95,7 @@ fn a_day_far_from_all_others_does_not_fill_centuries() {
                     "almanac: error: topic {name} has no days between 1990-01-03 and 2999-12-31, and 368,891 days of \
                      made-up weather would fill that gap"
                 ),
-                "hint: --gap-max 1010 fills it; --start DATE or --days N sends less"
+                "hint: fill it with --gap-max 1010, or send less with --start DATE or --days N"
             ]
         );
     }

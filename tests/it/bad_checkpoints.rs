@@ -66,7 +66,7 @@ fn refuse(place: &Place, commands: &[&[&str]], path: &Path, reason: &str) {
         assert_eq!(ended.code, Some(5), "{command:?}, {reason}: {ended:#?}");
         says(ended, &format!("{}: ", path.display()));
         says(ended, reason);
-        says(ended, "hint: nothing was overwritten");
+        says(ended, "hint: fix the file, or move it");
     }
     assert!(contents(place) == before, "{commands:?}, {reason}: a file has changed");
 }

@@ -61,10 +61,26 @@ fn other_invalid_arguments() {
         (&["producer", "--start", "0000-01-01"], "it is not a day from 0001-01-01 to 9999-12-31"),
         (&["producer", "--interval", "soon"], "it is not a time such as 100ms"),
         (&["producer", "--interval=-1s"], "it is not a time such as 100ms"),
-        (&["producer", "--duplicates", "-1"], "'-1'"),
+        (&["producer", "--duplicates", "-1"], "it is not from 0 to 1000"),
+        (&["producer", "--interval", "-1s"], "it is not a time such as 100ms"),
+        (&["producer", "--days", "-1"], "it is not a whole number from 0 on"),
+        (&["producer", "--days", "1.5"], "it is not a whole number from 0 on"),
+        (&["producer", "--seed", "x"], "it is not a whole number from 0 on"),
+        (&["producer", "--gap-max", "-1"], "it is not a whole number from 0 to 9999"),
+        (&["plot", "--width", "99999"], "it is not a whole number from 40 to 4000"),
+        (&["debug", "--count", "0"], "it is not a whole number from 1 on"),
+        (&["debug", "--partition", "0", "0"], "partition 0 is named twice"),
+        (&["store", "check", "s3://a/b", "--races", "-1"], "it is not a whole number from 1 to 100000"),
+        (
+            &["consumer", "--topic", "a/b"],
+            "it is not 1 to 249 letters, digits, dots, hyphens and underscores",
+        ),
+        (&["consumer", "--topic", ""], "it is not 1 to 249 letters"),
+        (&["consumer", "--group", ""], "a value is required for '--group <GROUP>'"),
+        (&["broker", "--set", "node.id=3"], "the server property node.id is the broker's own"),
         (&["producer", "--duplicates", "NaN"], "it is not from 0 to 1000"),
         (&["producer", "--duplicate-degrees", "1e10"], "it is not a number of degrees"),
-        (&["producer", "--partitions", "0"], "0 is not in 1..=10000"),
+        (&["producer", "--partitions", "0"], "it is not a whole number from 1 to 10000"),
         (&["producer", "--append", "--recreate"], "cannot be used with"),
         (&["producer", "--station", "X"], "--file"),
         (&["plot", "--month", "Janvier"], "it is not a month's English name"),
@@ -212,7 +228,7 @@ fn an_unreachable_broker_is_named_soon_once_and_without_noise() {
         ended.stderr,
         format!(
             "almanac: error: no Kafka broker answers at {address}: Connection refused\n\
-             hint: start one with 'almanac broker --listen {address}', or name yours with --brokers\n"
+             hint: start one with `almanac broker --listen {address}`, or name yours with --brokers\n"
         )
     );
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());

@@ -153,7 +153,10 @@ fn a_used_port_is_reported_with_the_process_that_uses_it() {
     let address = taken.local_addr().unwrap().to_string();
     let settings = Settings { listen: parse(&address), ..dir.settings() };
     let error = told(&start(&settings).unwrap_err());
-    assert!(error.starts_with(&format!("{address} is in use\nhint: --listen")), "{error}");
+    assert!(
+        error.starts_with(&format!("{address} is in use\nhint: name another port with --listen")),
+        "{error}"
+    );
     assert_eq!(who_listens(&settings.listen, &mut is_kafka), Listening::SomethingElse);
 }
 
@@ -248,7 +251,10 @@ fn an_old_java_is_reported() {
     settings.env.java_home = Some(dir.temp.path().join("jdk-11"));
     let error = told(&start(&settings).unwrap_err());
     assert!(error.starts_with(&format!("{} is Java 11, and Apache Kafka", home.display())), "{error}");
-    assert!(error.contains("needs Java 17 or later\nhint: sudo apt install openjdk-"), "{error}");
+    assert!(
+        error.contains("needs Java 17 or later\nhint: run `sudo apt install default-jdk-headless`"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -258,7 +264,7 @@ fn a_missing_java_is_reported() {
     settings.env = Environment { path: Some(dir.temp.path().into()), ..Environment::default() };
     let error = told(&start(&settings).unwrap_err());
     assert!(error.starts_with("no Java found"), "{error}");
-    assert!(error.contains("\nhint: sudo apt install openjdk-"), "{error}");
+    assert!(error.contains("\nhint: run `sudo apt install default-jdk-headless`"), "{error}");
 
     settings.env.java_home = Some(dir.temp.path().join("nothing"));
     let error = told(&start(&settings).unwrap_err());
@@ -273,7 +279,7 @@ fn a_missing_maven_is_reported_if_it_is_needed() {
         Environment { java_home: Some(java_home()), path: None, cache: Some(dir.temp.path().join("cache")) };
     let error = told(&start(&settings).unwrap_err());
     assert!(error.starts_with("Maven is needed to download Apache Kafka"), "{error}");
-    assert!(error.ends_with("\nhint: sudo apt install maven"), "{error}");
+    assert!(error.ends_with("\nhint: run `sudo apt install maven`"), "{error}");
 }
 
 #[test]
@@ -290,7 +296,7 @@ fn an_interrupted_download_does_not_count() {
     for _ in 0..2 {
         let error = told(&start(&settings).unwrap_err());
         assert!(error.contains("Maven could not get Apache Kafka"), "{error}");
-        assert!(error.contains(": no route to host\nhint: its whole output is in"), "{error}");
+        assert!(error.contains(": no route to host\nhint: read the whole output in"), "{error}");
     }
     // Now with the real Maven: what the other left behind is not used.
     settings.env = Environment { cache: Some(cache), ..Environment::from_process() };

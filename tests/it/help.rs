@@ -1,5 +1,7 @@
 //! The help of each command.
 
+use almanac::cli;
+
 use crate::support::almanac;
 
 pub const COMMANDS: [&str; 14] = [
@@ -53,6 +55,28 @@ fn each_command() {
         insta::assert_snapshot!(format!("{command}_h"), short);
         insta::assert_snapshot!(format!("{command}_help"), help(&[command, "--help"]));
     }
+}
+
+#[test]
+fn texts_are_short_and_in_their_order() {
+    let mut wrong = Vec::new();
+    for command in cli::command().get_subcommands() {
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            let text = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            let said = text.split(" [default").next().unwrap();
+            if said.chars().count() > 70 || !said.starts_with(char::is_uppercase) || said.ends_with('.') {
+                wrong.push(format!("{} --{}: {said}", command.get_name(), argument.get_id()));
+            }
+        }
+        let name = command.get_name();
+        let short = help(&[name, "-h"]);
+        assert!(!short.contains("[env:"), "{short}");
+        let long = help(&[name, "--help"]);
+        let is_heading = |line: &&str| line.ends_with(':') && line.starts_with(char::is_uppercase);
+        let headings: Vec<&str> = long.lines().filter(is_heading).collect();
+        assert!(headings.ends_with(&["Global options:", "Examples:"]), "{headings:?}");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file of `src` or `core/src`, without its tests and comments.
-struct Source {
+pub struct Source {
     /// As in `kafka/admin.rs`, or `core/report.rs`.
-    name: String,
-    code: String,
+    pub name: String,
+    pub code: String,
 }
 
 impl Source {
@@ -22,7 +22,7 @@ impl Source {
     }
 }
 
-fn sources() -> Vec<Source> {
+pub fn sources() -> Vec<Source> {
     let mut sources = Vec::new();
     for (dir, prefix) in [("src", ""), ("core/src", "core/")] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);

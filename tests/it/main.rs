@@ -24,6 +24,7 @@ mod fuzz;
 mod group;
 mod head_chain;
 mod help;
+mod hints;
 mod hostile_batches;
 mod instructions;
 mod kafka_away;

@@ -267,7 +267,7 @@ fn the_producer_stamps_reports_and_refuses_other_places() {
     let ended = produce(&["--append", "--file", "midway.csv"]).fails(2);
     let expected = format!(
         "topic {} holds reports of station \"USW00014837\", and these are of station \"USW00014819\"\n\
-         hint: name another --topic, or add --station-id \"USW00014837\" if the days are of that place\n",
+         hint: name another --topic, or add --station-id USW00014837 if the days are of that place\n",
         place.topic
     );
     assert!(ended.stderr.ends_with(&expected), "{}", ended.stderr);

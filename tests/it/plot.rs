@@ -176,7 +176,7 @@ fn a_history_is_of_one_month() {
     let ended = dir.almanac(&["plot", "--kind", "history"]).fails(2);
     assert_eq!(
         ended.stderr,
-        "almanac: error: a history is of one month\nhint: say which, as in --kind history --month July\n"
+        "almanac: error: a history is of one month\nhint: name one, as in --kind history --month July\n"
     );
     let ended = dir.almanac(&["plot", "--kind", "history", "--month", "May", "July"]).fails(2);
     assert!(ended.stderr.contains("not of several\nhint: "), "{}", ended.stderr);
@@ -236,7 +236,7 @@ fn an_empty_plot_is_reported_with_a_command_to_type() {
 fn a_dir_that_is_not_there_is_named() {
     for command in ["plot", "status"] {
         let ended = almanac(&[command, "--dir", "no/such"]).fails(7);
-        let hint = "hint: 'almanac consumer' makes it; --dir names another";
+        let hint = "hint: run `almanac consumer -d no/such` to create it, or name another with --dir";
         assert_eq!(ended.stderr, format!("almanac: error: there is no directory no/such\n{hint}\n"));
     }
 }

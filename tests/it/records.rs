@@ -274,7 +274,7 @@ fn the_first_rejected_record_of_a_run_is_warned_of_once_for_each_partition() {
     }
     let ended = place.almanac(&["status", "--format", "json"]).succeeds();
     let warning = "partition 2: all 8 records that its consumer has read are rejected, the first as \
-                   malformed_protobuf\nhint: look at the reasons in partition-2.rejected.jsonl\n";
+                   malformed_protobuf\nhint: read the reasons in partition-2.rejected.jsonl\n";
     assert!(ended.stderr.contains(warning), "{}", ended.stderr);
     let json: Value = serde_json::from_str(&ended.stdout).unwrap();
     let expected = json!({"records": 8, "first_reason": "malformed_protobuf"});

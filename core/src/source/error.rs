@@ -9,6 +9,7 @@ use super::options::InputFormat;
 use crate::choice::Choice;
 use crate::failure::{Exit, Failure};
 use crate::schedule::Again;
+use crate::text::quoted;
 
 /// How much of a field is shown; a field can be as long as its file.
 const SHOWN_LENGTH_MAX: usize = 40;
@@ -145,7 +146,7 @@ impl Failure for SourceError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             SourceError::Fetch { reason, .. } if reason.contains("certificate") => {
-                "set SSL_CERT_FILE to the certificate of who signed the server's"
+                "set SSL_CERT_FILE to a file with the CA of the server's certificate"
             }
             SourceError::Fetch { .. } => return None,
             SourceError::UnknownFormat { hint, .. }
@@ -160,23 +161,26 @@ impl Failure for SourceError {
             }
             SourceError::Implausible { found, .. } => {
                 return Some(format!(
-                    "if it stands for a missing value, add `--missing {found}`; if it is right, `--plausible MIN..MAX`"
+                    "if it stands for a missing value, add `--missing {}`, otherwise `--plausible MIN..MAX`",
+                    quoted(found)
                 ));
             }
             SourceError::Suspicious { found, .. } => {
                 return Some(format!(
-                    "if it does here, add `--missing {found}`; if it is right, `--plausible MIN..MAX`"
+                    "if it does here, add `--missing {}`, otherwise `--plausible MIN..MAX`",
+                    quoted(found)
                 ));
             }
             SourceError::LikelyPlaces { column, .. } => {
                 return Some(format!(
-                    "if it names places, add `--station-column {column:?}` and `--station`"
+                    "if it names places, add `--station-column {} --station ID`",
+                    quoted(column)
                 ));
             }
             SourceError::SeveralColumns { .. } => "pick one with `--degrees-column NAME`",
             SourceError::SeveralMembers { .. } => "unpack it and name one of them",
             SourceError::NoMember { .. } => {
-                "unpack it and read the file with `--input-format` or `--date-column`"
+                "unpack it and read the file with `--input-format FORMAT` or `--date-column NAME`"
             }
             SourceError::NoHeader { .. } => "leave `--input-format` out, or name another",
             SourceError::MissingFlag { flag, value, .. } => return Some(format!("add `{flag} {value}`")),
@@ -188,9 +192,9 @@ impl Failure for SourceError {
             SourceError::OptionOfText { .. } => "leave it out",
             SourceError::FieldCount { .. } => "if the file is cut off or damaged there, fetch it again",
             SourceError::OpenQuote { .. } => "if the file is cut off, fetch it again",
-            SourceError::TextAfterQuote { .. } => "a quote inside a field is written \"\"",
+            SourceError::TextAfterQuote { .. } => "write a quote inside a field as \"\"",
             SourceError::LongJson { .. } => "split it by place",
-            SourceError::TooManyStations { .. } => "`--input-format` says which format it is",
+            SourceError::TooManyStations { .. } => "name the format with `--input-format FORMAT`",
             SourceError::Refusal { .. } => "correct the request and fetch it again",
             SourceError::SeveralPlaces { .. } => {
                 "send each place to a topic of its own, or add `--station-id ID` if all are of one place"

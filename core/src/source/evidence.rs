@@ -68,7 +68,7 @@ impl Evidence {
             } else {
                 names(&possible, " or ")
             };
-            let options = names(if possible.is_empty() { &all } else { &possible }, "|");
+            let options = names(if possible.is_empty() { &all } else { &possible }, "` or `--unit ");
             return Err(SourceError::UnknownUnit {
                 name: collected.name.to_owned(),
                 min,

@@ -161,7 +161,7 @@ const GHCN: Credit = Credit {
 };
 
 pub(super) const OPEN_METEO_VARIABLE: &str = "temperature_2m_max";
-pub(super) const OPEN_METEO_ADVICE: &str = "ask Open-Meteo for `daily=temperature_2m_max`";
+pub(super) const OPEN_METEO_ADVICE: &str = "request `daily=temperature_2m_max` from Open-Meteo";
 pub(super) const OPEN_METEO: Credit = Credit {
     definition: "https://open-meteo.com/en/docs",
     source: Some("Open-Meteo"),

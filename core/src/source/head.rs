@@ -7,6 +7,7 @@ use super::numbers::{Decimal, parse_number};
 use super::options::{InputFormat, Options, Unit};
 use super::rows::split;
 use crate::choice::Choice;
+use crate::text::quoted;
 
 /// The separators of fields, the likeliest first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -184,7 +185,7 @@ pub(super) fn unknown(name: &str, head: &[u8], options: &Options) -> SourceError
     let name = name.to_owned();
     let Some(start) = likely_header(head, options) else {
         let found = format!("its first line is {:?}, without a separator", first_line(head));
-        let hint = "say what separates its fields with `--delimiter`, or unpack it".to_owned();
+        let hint = "say what separates its fields with `--delimiter CHARACTER`, or unpack it".to_owned();
         return SourceError::UnknownFormat { name, found, hint };
     };
     let separator = match start.delimiter {
@@ -250,18 +251,15 @@ impl Guess {
     }
 
     fn hint(&self, file: &str) -> String {
-        let column = |name: &Option<String>| name.as_ref().map_or("NAME".to_owned(), |name| quoted(name));
-        let mut command = format!(
-            "almanac producer --file {} --date-column {} --degrees-column {} --unit {}",
-            quoted(file),
-            column(&self.date),
-            column(&self.degrees),
-            self.unit.unwrap_or(Unit::Celsius).name()
-        );
-        if let Some(format) = self.date_format {
-            command += &format!(" --date-format {format}");
-        }
-        format!("check the unit and run `{command}`")
+        let column = |name: &Option<String>| name.clone().unwrap_or_else(|| "NAME".to_owned());
+        let (file, date, degrees) = (quoted(file), column(&self.date), column(&self.degrees));
+        let (date, degrees) = (quoted(&date), quoted(&degrees));
+        let unit = self.unit.unwrap_or(Unit::Celsius).name();
+        let pattern = self.date_format.map_or(String::new(), |pattern| format!(" --date-format {pattern}"));
+        format!(
+            "check the unit and run `almanac producer --file {file} --date-column {date} --degrees-column {degrees} \
+             --unit {unit}{pattern}`"
+        )
     }
 }
 
@@ -287,15 +285,5 @@ fn pattern_of(dates: &[&[u8]]) -> Option<&'static str> {
         ('-', true, _) => Some("%d-%m-%Y"),
         ('-', false, _) => Some("%m-%d-%Y"),
         _ => Some("%m.%d.%Y"),
-    }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }

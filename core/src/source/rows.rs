@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(
             rows("\"a\",\"b\n\"c\",\"d\"\n").unwrap_err(),
             "f.csv, line 2, column 2: there is text behind the closing quote\n\
-             hint: a quote inside a field is written \"\""
+             hint: write a quote inside a field as \"\""
         );
     }
 }

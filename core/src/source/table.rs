@@ -99,10 +99,10 @@ pub(super) fn read_any<'a>(
     let missing = |flag, value| SourceError::MissingFlag { name: collected.name.to_owned(), flag, value };
     let mut columns = date_columns(options);
     if columns.is_empty() {
-        return Err(missing("--date-column", "HEADER"));
+        return Err(missing("--date-column", "NAME"));
     }
-    columns.push(options.degrees_column.as_deref().ok_or_else(|| missing("--degrees-column", "HEADER"))?);
-    let unit = options.unit.ok_or_else(|| missing("--unit", "c|f|tenths-c"))?;
+    columns.push(options.degrees_column.as_deref().ok_or_else(|| missing("--degrees-column", "NAME"))?);
+    let unit = options.unit.ok_or_else(|| missing("--unit", "c`, `--unit f` or `--unit tenths-c"))?;
     let start = find_header(head, &columns, options).or_else(|| likely_header(head, options));
     let lines = options.skip_lines.unwrap_or(0);
     let start = start.unwrap_or(Start { delimiter: b',', lines, length: 0, is_header: true });

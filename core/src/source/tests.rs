@@ -154,7 +154,7 @@ fn a_unit_is_not_guessed() {
         (order.0, order.1),
         &Options::default(),
         "noaa_order.csv does not say in which unit its temperatures are, and from 23.0 to 50.0 they can be tenths-c or f\n\
-         hint: say which it is with `--unit tenths-c|f`",
+         hint: say which it is with `--unit tenths-c` or `--unit f`",
     );
     let rows = |values: &[&str]| {
         let rows = values.iter().zip(1..).map(|(value, day)| format!("X,2024-01-{day:02},{value}\n"));
@@ -175,7 +175,10 @@ fn a_unit_is_not_guessed() {
     check(("vc.csv", hot), &Options::default(), "2024-01-01 -5, 2024-07-01 35");
     let mild = &hot[..hot.len() - "X,2024-07-01,95,70\n".len()];
     let message = text_of(("vc.csv", mild), &Options::default());
-    assert!(message.contains("they can be c or f\nhint: say which it is with `--unit c|f`"), "{message}");
+    assert!(
+        message.contains("they can be c or f\nhint: say which it is with `--unit c` or `--unit f`"),
+        "{message}"
+    );
 }
 
 /// Hourly values, daily means and other elements are not daily maxima.
@@ -187,19 +190,19 @@ fn what_is_no_daily_maximum_is_refused() {
             "latitude,longitude,elevation,utc_offset_seconds,timezone,timezone_abbreviation\n1,2,3,0,GMT,GMT\n\n\
              time,temperature_2m (°C)\n2024-01-01T00:00,1.5\n",
             "there is no column \"temperature_2m_max\"",
-            "ask Open-Meteo for `daily=temperature_2m_max`",
+            "request `daily=temperature_2m_max` from Open-Meteo",
         ),
         (
             "om.json",
             r#"{"hourly":{"time":["2024-01-01T00:00"],"temperature_2m":[1.5]}}"#,
             "there is no daily.temperature_2m_max, only hourly values",
-            "ask Open-Meteo for `daily=temperature_2m_max`",
+            "request `daily=temperature_2m_max` from Open-Meteo",
         ),
         (
             "om_hours.csv",
             "time,temperature_2m_max (°C)\n2024-01-01T00:00,1.5\n2024-01-01T01:00,1.5\n",
             "\"2024-01-01T01:00\" is an hour, not a day",
-            "ask Open-Meteo for `daily=temperature_2m_max`",
+            "request `daily=temperature_2m_max` from Open-Meteo",
         ),
         (
             "dwd.txt",
@@ -321,7 +324,7 @@ fn several_places_without_a_column_of_stations_are_noticed() {
         ("x.csv", text.as_bytes()),
         &columns("date", "tmax", Unit::Celsius),
         "x.csv has other values for 2 of its 2 days, and its column \"Ort\" differs\n\
-         hint: if it names places, add `--station-column \"Ort\"` and `--station`",
+         hint: if it names places, add `--station-column Ort --station ID`",
     );
     let ort = |station: Option<&str>| Options {
         station_column: Some("ort".to_owned()),
@@ -360,7 +363,7 @@ fn the_only_member_with_temperatures_is_read_from_an_archive() {
     assert_eq!(
         told_of(&[notes], &options).unwrap_err(),
         "kl.zip is an archive without a file of daily temperatures: Metadaten_Parameter_klima_tag_00001.txt\n\
-         hint: unpack it and read the file with `--input-format` or `--date-column`"
+         hint: unpack it and read the file with `--input-format FORMAT` or `--date-column NAME`"
     );
     assert_eq!(
         told_of(&[("a.txt", dwd.1), ("b.txt", dwd.1)], &options).unwrap_err(),
@@ -414,12 +417,12 @@ fn a_csv_is_described_in_full_or_not_read() {
     check(
         ANY,
         &csv,
-        "any.csv is to be read as csv, but `--date-column` is missing\nhint: add `--date-column HEADER`",
+        "any.csv is to be read as csv, but `--date-column` is missing\nhint: add `--date-column NAME`",
     );
     check(
         ANY,
         &Options { unit: None, ..columns("day", "max", Unit::Celsius) },
-        "any.csv is to be read as csv, but `--unit` is missing\nhint: add `--unit c|f|tenths-c`",
+        "any.csv is to be read as csv, but `--unit` is missing\nhint: add `--unit c`, `--unit f` or `--unit tenths-c`",
     );
     check(
         ANY,
@@ -557,7 +560,7 @@ fn numbers_that_are_no_temperatures_are_placed() {
         "1e300",
         &Options::default(),
         "access.csv does not say in which unit its temperatures are, and from -15.0 to 1e300 they can be in none that it \
-         may have\nhint: say which it is with `--unit tenths-c|f|c`",
+         may have\nhint: say which it is with `--unit tenths-c` or `--unit f` or `--unit c`",
     );
     check_changed(
         FIXED_WIDTH,
