@@ -292,7 +292,7 @@ fn the_producer_stamps_reports_and_refuses_other_places() {
         "{}",
         ended.stderr
     );
-    assert!(ended.stderr.contains("add --station-id \"\" if the days"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("add --station-id '' if the days"), "{}", ended.stderr);
     produce(&["--append", "--file", "midway.csv", "--station-id", ""]).succeeds();
 }
 
