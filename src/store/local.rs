@@ -211,6 +211,13 @@ impl Store for Home {
     }
 }
 
+impl Drop for LocalClaim {
+    /// A child that was just forked may have the file open for a moment longer.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
+}
+
 impl Claim for LocalClaim {
     fn partition(&self) -> i32 {
         self.paths.partition()
