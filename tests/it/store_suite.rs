@@ -327,6 +327,7 @@ const SUITE: &[Test] = &[
 /// Where the suite runs in the child process: it has the store's settings in its environment.
 const URL: &str = "STORE_SUITE_URL";
 
+#[allow(clippy::print_stdout, reason = "captured, and shown where a case fails")]
 fn run(root: &Path) {
     for (name, test) in SUITE {
         println!("{name}");
