@@ -208,13 +208,13 @@ impl Admin {
     /// The first offset of a partition of this very topic; nothing where only librdkafka can reach the brokers.
     ///
     /// Other requests for offsets have the topic's name only. A leader that was paused while the topic was created again
-    /// answers them from the former log. A fetch has the topic ID.
+    /// answers them from the former log. A fetch has the topic ID. It is made at `end`, where there are few records or none.
     pub fn first_offset(
         &self,
         topic: &str,
         topic_id: &str,
         partition: i32,
-        expected: i64,
+        end: i64,
         timeout: Duration,
     ) -> Result<Option<i64>, KafkaError> {
         const LIMITS: Limits = Limits { wait_ms: 0, min_bytes: 0, bytes: 1, partition_bytes: 1 };
@@ -222,7 +222,7 @@ impl Admin {
         let action = || format!("can't request the first offset of {topic} [{partition}]");
         let id = topic_id_of(topic_id).ok_or_else(|| KafkaError::code(action(), Code::UnknownTopicId))?;
         let start = |fetched: Fetched| Ok(fetched.log_start_offset);
-        let found = cluster.fetch(topic, &id, partition, expected, LIMITS, timeout, start);
+        let found = cluster.fetch(topic, &id, partition, end, LIMITS, timeout, start);
         found.map(Some).map_err(|error| error.needing_on(Operation::Read, topic))
     }
 

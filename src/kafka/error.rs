@@ -307,6 +307,8 @@ impl KafkaError {
                 code,
                 Code::BrokerTransportFailure
                     | Code::AllBrokersDown
+                    // librdkafka has replaced its connection to a broker, with the request in it.
+                    | Code::DestroyBroker
                     | Code::Resolve
                     | Code::OperationTimedOut
                     | Code::MessageTimedOut

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::connection::{refuse_other_log, refuse_repartitioned};
+use super::connection::{name_topic, refuse_other_log, refuse_repartitioned};
 use super::consumer::Consumer;
 use super::contact::list;
 use super::decision::{Because, Decision, Facts, How, Reaches, decide};
@@ -38,7 +38,10 @@ impl Consumer<'_> {
         refuse_repartitioned(self.settings, self.store, &self.kafka)?;
         self.settle_place()?;
         self.store_contact.answered();
-        let Some(partitions) = &self.settings.partitions else { return Ok(self.kafka.reader.subscribe()?) };
+        let Some(partitions) = &self.settings.partitions else {
+            name_topic(self.settings, self.store, &self.kafka)?;
+            return Ok(self.kafka.reader.subscribe()?);
+        };
         let has = self.kafka.identity.topic.partitions;
         if let Some(&partition) = partitions.iter().find(|partition| **partition >= has) {
             let topic = self.settings.topic.clone();
@@ -48,6 +51,7 @@ impl Consumer<'_> {
         for (_, checked) in self.each_partition(partitions, |partition| self.store.check(partition)) {
             checked.map_err(Interrupt::of_store)?;
         }
+        name_topic(self.settings, self.store, &self.kafka)?;
         let take_over = self.take_over;
         let mut claimed = self.claim_all(partitions, |_| take_over).into_iter();
         claimed.try_for_each(|(partition, claimed)| match claimed {

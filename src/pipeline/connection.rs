@@ -111,25 +111,35 @@ pub(super) fn refuse_other_log(
     if settings.policy.accept_new_log {
         return Ok(());
     }
-    let logs = store.reader().logs().map_err(Interrupt::of_store)?;
     let ours = Named { cluster_id: cluster_id.clone(), topic: topic.clone() };
-    let is_fresh = logs.is_empty();
-    let mut named = logs.into_iter().map(|log| Named { cluster_id: log.cluster_id, topic: log.topic });
-    let other = named.find(|named| *named != ours);
-    if other.is_none() && !is_fresh {
+    let logs = store.reader().logs().map_err(Interrupt::of_store)?.into_iter();
+    let mut named = logs.map(|log| Named { cluster_id: log.cluster_id, topic: log.topic });
+    let Some(other) = named.find(|named| *named != ours) else { return Ok(()) };
+    confirm_cluster(kafka)?;
+    Err(settings.other_log(other.full_name(), ours.full_name()).into())
+}
+
+/// While DIR has no log yet, keeps other topics out of it.
+pub(super) fn name_topic(settings: &Settings, store: &dyn Store, kafka: &Kafka) -> Result<(), Interrupt> {
+    if settings.policy.accept_new_log || !store.reader().logs().map_err(Interrupt::of_store)?.is_empty() {
         return Ok(());
     }
-    // A cluster's id may have been damaged on the way: another client is asked for it.
-    match kafka.clients.second.cluster_id(SHORT_REQUEST_TIMEOUT) {
-        Ok(confirmed) if confirmed == *cluster_id => {}
-        Ok(_) => return Err(Reconnect::ClusterUnknown.into()),
-        Err(error) if error.is_transient() => return Err(Reconnect::ClusterUnknown.into()),
-        Err(error) => return Err(error.into()),
-    }
-    let other = other.map_or_else(|| store.join(&ours), |other| Ok(Some(other)));
-    match other.map_err(Interrupt::of_store)? {
+    confirm_cluster(kafka)?;
+    let (cluster_id, topic) = (kafka.identity.cluster_id.clone(), settings.topic.clone());
+    let ours = Named { cluster_id, topic };
+    match store.join(&ours).map_err(Interrupt::of_store)? {
         Some(other) => Err(settings.other_log(other.full_name(), ours.full_name()).into()),
         None => Ok(()),
+    }
+}
+
+/// A cluster's id may have been damaged on the way: another client is asked for it.
+fn confirm_cluster(kafka: &Kafka) -> Result<(), Interrupt> {
+    match kafka.clients.second.cluster_id(SHORT_REQUEST_TIMEOUT) {
+        Ok(confirmed) if confirmed == kafka.identity.cluster_id => Ok(()),
+        Ok(_) => Err(Reconnect::ClusterUnknown.into()),
+        Err(error) if error.is_transient() => Err(Reconnect::ClusterUnknown.into()),
+        Err(error) => Err(error.into()),
     }
 }
 

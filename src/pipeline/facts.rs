@@ -72,7 +72,7 @@ impl Question {
         let (mut first_offset, end) = admin.watermarks(topic, self.partition, SHORT_REQUEST_TIMEOUT)?;
         if self.is_second {
             let (id, timeout) = (&identity.topic.id, SHORT_REQUEST_TIMEOUT);
-            let found = admin.first_offset(topic, id, self.partition, first_offset, timeout)?;
+            let found = admin.first_offset(topic, id, self.partition, end, timeout)?;
             first_offset = found.unwrap_or(first_offset);
         }
         let log = Log {
