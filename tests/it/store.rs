@@ -319,7 +319,7 @@ fn campaign() {
 
 #[test]
 fn the_campaign_can_fail() {
-    let Some(store) = Objects::start() else { return skip("there is no object store") };
+    let Some(store) = Objects::start_on_small_disk() else { return skip("there is no object store") };
     let outcome = fight(&store, 12, Random(1), true);
     assert!(
         !outcome.violations.is_empty(),

@@ -316,6 +316,13 @@ impl Kafka {
         self.high_watermarks(topic).iter().sum()
     }
 
+    /// The same of a topic that may be gone.
+    pub fn records_if_any(&self, topic: &str) -> Option<i64> {
+        let admin = Admin::new(&self.connection()).unwrap();
+        let high = |partition| Some(admin.watermarks(topic, partition, Duration::from_secs(10)).ok()?.1);
+        (0..self.describe(topic)?.partitions).map(high).sum()
+    }
+
     pub fn high_watermarks(&self, topic: &str) -> Vec<i64> {
         let admin = Admin::new(&self.connection()).unwrap();
         let partitions = self.describe(topic).unwrap().partitions;
