@@ -95,12 +95,13 @@ impl LocalClaim {
     /// Starts over, on another log or on the same: what was counted of `former` goes to `archive/TOPIC-ID/`, and a
     /// fresh checkpoint takes its place.
     ///
-    /// `log.json` changes last, so that after a crash in between the former log is still there, or the mark that it is
-    /// being started over. The change then begins again, and each step finds its own result. The checkpoint never
-    /// vanishes meanwhile. Without a former log, `log.json` comes first, so that the log of a checkpoint is always known.
+    /// `log.json` is marked first, and changes last. So after a crash in between, the change begins again, and each step finds
+    /// its own result; also on the former log, if the user has gone back to it. The checkpoint never vanishes meanwhile.
+    /// Without a former log, `log.json` comes first, so that the log of a checkpoint is always known.
     pub fn start_over(&mut self, former: Option<&Log>, log: &Log) -> Result<Checkpoint, StoreError> {
-        if former.is_some_and(|former| former.topic_id == log.topic_id) {
-            self.write_log(&Log { is_starting_over: true, ..log.clone() })?;
+        if let Some(former) = former {
+            let marked = if former.topic_id == log.topic_id { log } else { former };
+            self.write_log(&Log { is_starting_over: true, ..marked.clone() })?;
         }
         self.archive(&former.unwrap_or(log).topic_id)?;
         self.rejected = self.epoch.put_bytes(&self.paths.rejected(), b"", Durability::Synced)?;

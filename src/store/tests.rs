@@ -387,7 +387,11 @@ fn another_log_starts_over_and_the_former_is_archived() {
 #[test]
 fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
     type Step = fn(&mut LocalClaim);
-    let steps: [Step; 6] = [
+    let steps: [Step; 7] = [
+        |claim| {
+            let marked = Log { is_starting_over: true, ..log("one-------------------") };
+            claim.write_log(&marked).unwrap();
+        },
         |claim| create_dir_durably(&claim.paths.archive("one-------------------")).unwrap(),
         |claim| {
             let target = claim.paths.archive("one-------------------").join(CHECKPOINT);
@@ -410,6 +414,9 @@ fn starting_over_is_finished_after_a_crash_between_any_two_steps() {
         }
         drop(claim);
         let (mut claim, loaded) = dir.claim();
+        // Who goes back to the former topic finds the mark, and counts it from its start.
+        let former = loaded.log.clone().filter(|log| log.topic_id == "one-------------------");
+        assert!(crash_after == 0 || former.is_none_or(|former| former.is_starting_over));
         let fresh = if loaded.log == Some(log("two-------------------")) {
             loaded.checkpoint.unwrap()
         } else {
