@@ -2,7 +2,7 @@
 //!
 //! DIR is a directory, or a prefix of an object store (`object`). This is about the directory.
 //!
-//! This is the only place that renames and syncs. The right to write is the owner epoch, a directory
+//! Only the store renames and syncs a partition's files. The right to write is the owner epoch, a directory
 //! `.almanac/N/EPOCH`: every file is written there first and renamed into place from there. A new owner
 //! removes the epochs below its own. A former owner that wakes up finds its directory gone: its
 //! rename fails, and nothing of the new owner's is overwritten. The lock only says who is alive.

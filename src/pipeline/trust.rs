@@ -54,7 +54,7 @@ pub(super) enum Reconnect {
     AnswersDiffer { partition: i32 },
     #[error("two requests for the cluster's id were answered differently, or one was not answered")]
     ClusterUnknown,
-    /// librdkafka did not start to read in time.
+    /// The brokers did not answer in time.
     #[error("{0}")]
     NotStarted(KafkaError),
     /// Nothing protects a batch's first offset on the way from the broker.
@@ -82,7 +82,7 @@ pub(super) enum Reconnect {
     /// The group's leader may have asked a broker that did not know the topic, and librdkafka does not ask again.
     #[error("the group has assigned no partition to this member, although some have no owner; joining again")]
     Unassigned,
-    /// Before any partition was claimed.
+    /// The consumer waits for it.
     #[error("{0}")]
     StoreAway(StoreError),
 }
