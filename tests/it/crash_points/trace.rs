@@ -102,6 +102,12 @@ impl Call {
         self.name == "fsync" || self.name == "fdatasync"
     }
 
+    pub fn removes_temp_of_place(&self) -> bool {
+        self.name == "unlinkat"
+            && self.path.components().any(|part| part.as_os_str() == "places")
+            && self.path.extension().is_some_and(|extension| extension == "tmp")
+    }
+
     pub fn only_looks(&self) -> bool {
         match self.name.as_str() {
             "openat" => !self.creates(),
