@@ -17,6 +17,7 @@ pub mod limits;
 pub mod lock;
 pub mod logging;
 pub mod output;
+mod parallel;
 pub mod pipeline;
 pub mod producer;
 pub mod source;

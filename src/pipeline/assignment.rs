@@ -14,9 +14,9 @@ use super::open::open;
 use super::opening::{Awaited, Opening};
 use super::partition::Partition;
 use super::trust::{Interrupt, Reconnect};
-use super::writing::each_of;
 use crate::failure::{Failure, fact};
 use crate::kafka::RebalanceEvent;
+use crate::parallel::each_of;
 use crate::store::{Log, StoreError};
 
 /// How long a partition that was taken away is left to its new owner, who locks it with its first status.
@@ -231,6 +231,10 @@ impl Consumer<'_> {
         for (question, answer) in answers {
             self.hear(&question, answer)?;
         }
+        // Two that begin in a fresh DIR at the same time see each other's logs by now.
+        if is_over && std::mem::take(&mut self.has_begun) {
+            refuse_other_log(self.settings, self.store, &self.kafka)?;
+        }
         if is_over {
             let now = Instant::now();
             let due = self.opening.values().filter(|opening| opening.ask_at <= now);
@@ -295,7 +299,8 @@ impl Consumer<'_> {
             return Ok(());
         };
         self.report_opening(number, &how, &facts.log);
-        let (is_begun, is_resumed) = (how == How::Begin, matches!(how, How::Resume(_) | How::ResumeWith(_)));
+        self.has_begun |= how == How::Begin;
+        let is_resumed = matches!(how, How::Resume(_) | How::ResumeWith(_));
         let (log, checkpoint) = match open(how, &mut *claim, loaded, &facts.log) {
             Ok(opened) => opened,
             Err(StoreError::Away { reason, .. }) => {
@@ -319,8 +324,7 @@ impl Consumer<'_> {
         }
         self.owned.insert(number, partition);
         self.failures.remove(&number);
-        // Two that begin in a fresh DIR at the same time see each other's logs by now.
-        if is_begun { refuse_other_log(self.settings, self.store, &self.kafka) } else { Ok(()) }
+        Ok(())
     }
 
     /// Warns of what is done beyond continuing; of another topic once for all partitions of this process.

@@ -62,6 +62,8 @@ pub(super) struct Consumer<'a> {
     /// Claimed, while the brokers are asked what their logs are.
     pub opening: BTreeMap<i32, Opening>,
     pub asking: Option<Asking>,
+    /// Whether one was opened that had not been counted before, and other topics have not been looked for since.
+    pub has_begun: bool,
     /// Open: their records are read and counted.
     pub owned: BTreeMap<i32, Partition>,
     /// No longer owned, and still read: the client takes their removal for the answer to a rebalance, if there is one.
@@ -130,6 +132,7 @@ impl<'a> Consumer<'a> {
             awaited: BTreeMap::new(),
             opening: BTreeMap::new(),
             asking: None,
+            has_begun: false,
             owned: BTreeMap::new(),
             given_up: Vec::new(),
             failures: BTreeMap::new(),

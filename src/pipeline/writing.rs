@@ -1,16 +1,14 @@
 //! Checkpoints in flight to the disk. They are made of what a partition has taken up to then, so that its fold can go
 //! on meanwhile.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::checkpoint::Checkpoint;
+use crate::parallel::each_of;
 use crate::status::Durable;
 use crate::store::{Change, Claim, Log, Rejected, StoreError};
-
-/// Checkpoints that are written, and partitions that are claimed, at the same time.
-const WRITERS_MAX: usize = 8;
 
 /// One checkpoint to write, with the claim, which comes back when it is durable.
 pub(super) struct Write {
@@ -65,31 +63,6 @@ pub(super) fn write_all(writes: Vec<Write>) -> Done {
     Done { written, took: at - start, at }
 }
 
-/// Does the same with each of several, at the same time, as they mostly wait. The results are in no order.
-pub(super) fn each_of<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = items.len().min(WRITERS_MAX);
-    let (waiting, done) = (Mutex::new(items), Mutex::new(Vec::new()));
-    let next = || locked(&waiting).pop();
-    let work = || {
-        while let Some(item) = next() {
-            let result = work(item);
-            locked(&done).push(result);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            // Fewer threads also do.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Writes that go on while the fold continues.
 pub(super) enum Writing {
     OnTheirWay(JoinHandle<Done>),
@@ -134,9 +107,10 @@ impl Writing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parallel::THREADS_MAX;
     use crate::store::{self, LocalClaim, Paths};
 
-    const PARTITIONS: i32 = WRITERS_MAX as i32 * 2 + 3;
+    const PARTITIONS: i32 = THREADS_MAX as i32 * 2 + 3;
 
     fn writes(dir: &std::path::Path) -> Vec<Write> {
         let claim = |partition| {

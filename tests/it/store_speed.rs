@@ -150,8 +150,9 @@ fn campaign() {
     let seconds = |time: Duration| time.as_secs_f64();
 
     let place = Place::new();
-    let days = (2_857_000 * size.min(50) / 50).to_string();
-    place.produce(&["--days", &days, "--duplicates", "2.5"]);
+    // 155 years, each day many times: ten million records at the full size.
+    let repeats = (3.5 * size.min(50) as f64).to_string();
+    place.produce(&["--days", "56602", "--duplicates", &repeats]);
     let records = kafka().records(&place.topic);
     let mut rates: [Vec<f64>; 2] = Default::default();
     for round in 0..size.clamp(1, 3) {

@@ -1,7 +1,6 @@
 //! The right to replace the head of a partition: the version of it that this claim wrote last.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use almanac_core::head::{Head, Meta, Segment};
@@ -13,9 +12,10 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 use object_store::UpdateVersion;
 
-use super::client::{Client, PATIENCE, Put};
+use super::client::{Begun, Client, Object, PATIENCE, Put};
 use super::reading::{
-    SEGMENT_BYTES_MAX, archive_name, head_name, head_of, records_in, segment_name, status_name,
+    HEAD_BYTES_MAX, SEGMENT_BYTES_MAX, archive_name, head_name, head_of, records_in, segment_name,
+    status_name,
 };
 use crate::checkpoint::Checkpoint;
 use crate::status::{Durable, State, Status};
@@ -61,7 +61,9 @@ pub(super) struct ObjectClaim {
 struct Written {
     status: Status,
     at: Instant,
-    is_under_way: Arc<AtomicBool>,
+    /// The head's version at that time.
+    version: UpdateVersion,
+    begun: Arc<Begun>,
 }
 
 impl ObjectClaim {
@@ -120,18 +122,7 @@ impl ObjectClaim {
         let name = head_name(self.partition);
         match self.client.replace(&name, &pending.body, &self.version, patience)? {
             Put::Landed(version) => self.version = version,
-            Put::Lost(found) => {
-                self.is_lost = true;
-                let Some(found) = found else {
-                    return Err(StoreError::Evicted {
-                        partition: self.partition,
-                        path: self.client.path(&name),
-                    });
-                };
-                let meta = head_of(&self.client, self.partition, &found).ok().and_then(|head| head.meta);
-                let owner = meta.map(|meta| meta.owner.owner).unwrap_or_default();
-                return Err(StoreError::TakenOver { partition: self.partition, owner });
-            }
+            Put::Lost(found) => return Err(self.lost_to(found.as_ref())),
         }
         if let Some(Pending { head, body, .. }) = self.pending.take() {
             self.durable = Durable::of(&head.checkpoint, body.len() as u64, Some(Timestamp::now()));
@@ -139,6 +130,32 @@ impl ObjectClaim {
             self.meta = head.meta.unwrap_or_else(|| self.meta.clone());
         }
         Ok(self.durable)
+    }
+
+    /// Another writer's head is there, or none.
+    fn lost_to(&mut self, found: Option<&Object>) -> StoreError {
+        self.is_lost = true;
+        let partition = self.partition;
+        let Some(found) = found else {
+            return StoreError::Evicted { partition, path: self.client.path(&head_name(partition)) };
+        };
+        let meta = head_of(&self.client, partition, found).ok().and_then(|head| head.meta);
+        StoreError::TakenOver { partition, owner: meta.map(|meta| meta.owner.owner).unwrap_or_default() }
+    }
+
+    /// An owner that has nothing to write learns here that it has lost the partition.
+    fn check_owned(&mut self) -> Result<(), StoreError> {
+        let is_same = |written: &Written| written.version.e_tag == self.version.e_tag;
+        let is_seen = |written: &Written| is_same(written) && written.begun.has_seen_change();
+        if self.pending.is_some() || !self.status.as_ref().is_some_and(is_seen) {
+            return Ok(());
+        }
+        // Only a look at the whole head decides. A store that is away is found by the next write.
+        match self.client.get(&head_name(self.partition), HEAD_BYTES_MAX) {
+            Ok(Some(found)) if found.version.e_tag == self.version.e_tag => Ok(()),
+            Ok(found) => Err(self.lost_to(found.as_ref())),
+            Err(_) => Ok(()),
+        }
     }
 
     /// The segments with these records added, and the one that has to be written. As long as the last one is no larger than
@@ -193,15 +210,19 @@ impl ObjectClaim {
 
     fn write_status(&mut self, status: &Status) -> Result<(), StoreError> {
         let bytes = Bytes::from(json_line(status));
-        let is_under_way = self.client.begin_overwrite(&status_name(self.partition), bytes)?;
-        self.status = Some(Written { status: status.clone(), at: Instant::now(), is_under_way });
+        let (head, version) = (head_name(self.partition), self.version.clone());
+        // Where heads are written, those writes tell.
+        let is_idle = self.status.as_ref().is_some_and(|last| last.version.e_tag == version.e_tag);
+        let watched = is_idle.then(|| (head.as_str(), version.clone()));
+        let begun = self.client.begin_overwrite(&status_name(self.partition), bytes, watched)?;
+        self.status = Some(Written { status: status.clone(), at: Instant::now(), version, begun });
         Ok(())
     }
 
     /// Waits for the status under way, so that none comes after the last one.
     fn await_status(&self) {
         let until = Instant::now() + LAST_PATIENCE;
-        let is_under_way = || self.status.as_ref().is_some_and(|it| it.is_under_way.load(Ordering::Relaxed));
+        let is_under_way = || self.status.as_ref().is_some_and(|written| !written.begun.is_done());
         while is_under_way() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -279,6 +300,10 @@ impl Claim for ObjectClaim {
 
     /// Begun only, and not more often than a reader needs it.
     fn set_status(&mut self, status: &Status) -> Result<(), StoreError> {
+        if self.is_lost {
+            return Ok(());
+        }
+        self.check_owned()?;
         let mut status = Status { written_every: Some(STATUS_EVERY.as_secs()), ..status.clone() };
         if status.state == State::Stopped {
             self.await_status();
@@ -292,7 +317,7 @@ impl Claim for ObjectClaim {
         let is_urgent = status.state != last.status.state || status.waiting_for != last.status.waiting_for;
         let every = if is_changed { STATUS_EVERY } else { STATUS_EVERY_IDLE };
         let is_due = is_urgent || last.at.elapsed() >= every;
-        if !is_due || last.is_under_way.load(Ordering::Relaxed) {
+        if !is_due || !last.begun.is_done() {
             return Ok(());
         }
         status.written = written;

@@ -1,6 +1,6 @@
 //! Requests to an object store, made from threads that wait for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,24 @@ pub(super) enum Put {
     Lost(Option<Object>),
 }
 
+/// What has come of a write that was begun only.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    is_done: AtomicBool,
+    is_changed: AtomicBool,
+}
+
+impl Begun {
+    pub(super) fn is_done(&self) -> bool {
+        self.is_done.load(Ordering::Acquire)
+    }
+
+    /// Whether the object that was watched had another version, or was gone.
+    pub(super) fn has_seen_change(&self) -> bool {
+        self.is_done() && self.is_changed.load(Ordering::Relaxed)
+    }
+}
+
 /// Why a request failed.
 #[derive(Debug)]
 struct Failed {
@@ -100,7 +118,7 @@ impl Client {
         }
         Key::parse(prefix).map_err(|error| bad(reason_of(&error)))?;
         let runtime = runtime().map_err(|error| bad(error.to_string()))?;
-        let store = connect(scheme, &format!("{scheme}://{bucket}")).map_err(bad)?;
+        let store = self::bucket(scheme, &format!("{scheme}://{bucket}")).map_err(bad)?;
         Ok(Client {
             url: url.to_owned(),
             prefix: prefix.to_owned(),
@@ -257,21 +275,30 @@ impl Client {
         }
     }
 
-    /// The same, begun only: nobody waits for it. Gives whether it is still under way.
-    pub(super) fn begin_overwrite(&self, name: &str, bytes: Bytes) -> Result<Arc<AtomicBool>, StoreError> {
+    /// The same, begun only: nobody waits for it. Looks then whether `watched` still has this version.
+    pub(super) fn begin_overwrite(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        watched: Option<(&str, UpdateVersion)>,
+    ) -> Result<Arc<Begun>, StoreError> {
         let (key, store) = (self.key(name)?, Arc::clone(&self.store));
-        let is_under_way = Arc::new(AtomicBool::new(true));
-        let flag = Arc::clone(&is_under_way);
+        let watched = watched.map(|(name, version)| Ok((self.key(name)?, version))).transpose()?;
+        let begun = Arc::new(Begun::default());
+        let result = Arc::clone(&begun);
         self.runtime.spawn(async move {
-            let put = store.put(&key, bytes.into());
-            match tokio::time::timeout(REQUEST_MAX, put).await {
+            match tokio::time::timeout(REQUEST_MAX, store.put(&key, bytes.into())).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a status was not written"),
                 Err(_) => tracing::debug!("a status was not written in time"),
             }
-            flag.store(false, Ordering::Relaxed);
+            if let Some((key, version)) = watched {
+                let looked = tokio::time::timeout(REQUEST_MAX, store.head(&key)).await;
+                result.is_changed.store(is_changed(&looked, &version), Ordering::Relaxed);
+            }
+            result.is_done.store(true, Ordering::Release);
         });
-        Ok(is_under_way)
+        Ok(begun)
     }
 
     pub(super) fn delete(&self, name: &str) -> Result<(), StoreError> {
@@ -379,6 +406,15 @@ impl Client {
     }
 }
 
+/// Whether an answer shows another version than this. No answer shows nothing.
+fn is_changed<T>(looked: &Result<Result<ObjectMeta, Error>, T>, version: &UpdateVersion) -> bool {
+    match looked {
+        Ok(Ok(meta)) => meta.e_tag != version.e_tag,
+        Ok(Err(error)) => matches!(error, Error::NotFound { .. }),
+        Err(_) => false,
+    }
+}
+
 impl Failed {
     fn unknown(reason: String) -> Failed {
         Failed { answer: Answer::Unknown, is_missing: false, is_unmodified: false, reason }
@@ -461,6 +497,18 @@ fn runtime() -> io::Result<&'static Runtime> {
     let runtime =
         Builder::new_multi_thread().worker_threads(1).thread_name("objects").enable_all().build()?;
     Ok(RUNTIME.get_or_init(|| runtime))
+}
+
+/// One client for each bucket: to make one takes longer than all of a start, as it reads the system's certificates twice.
+fn bucket(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
+    static KNOWN: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(store) = known.get(url) {
+        return Ok(Arc::clone(store));
+    }
+    let store = connect(scheme, url)?;
+    known.insert(url.to_owned(), Arc::clone(&store));
+    Ok(store)
 }
 
 /// Credentials, region and endpoint come from the environment, as each cloud's own tools take them.

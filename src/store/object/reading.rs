@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::client::{Client, Object};
 use crate::checkpoint::Checkpoint;
+use crate::parallel::each_of;
 use crate::report::RejectReason;
 use crate::status::Status;
 use crate::store::error::StoreError;
@@ -247,9 +248,9 @@ impl Reader for Objects {
 
     fn logs(&self) -> Result<Vec<Log>, StoreError> {
         let mut logs = Vec::new();
-        for partition in self.partitions()? {
-            match self.load(partition) {
-                Ok(loaded) => logs.extend(loaded.log),
+        for log in each_of(self.partitions()?, |partition| self.log(partition)) {
+            match log {
+                Ok(log) => logs.extend(log),
                 Err(error) if error.is_away() => return Err(error),
                 Err(_) => {}
             }

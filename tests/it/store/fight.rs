@@ -1,6 +1,7 @@
 //! Members on hosts of their own fight for the partitions of three prefixes, while they are killed, paused and cut off, and the
 //! store is restarted, busy, slow and full. A stream goes on meanwhile, and its topic is created again now and then.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use crate::head_chain::Heads;
 use crate::kills::{Feed, Sender};
 use crate::objects::{Fault, Objects, Request, version_of, with_store, without_member};
 use crate::second_fold::{Fold, Log, read_topic};
-use crate::support::{Almanac, Kafka, Place, Random, Running, almanac_under, eventually, free_address};
+use crate::support::{Almanac, Kafka, Place, Random, Running, almanac_under, eventually_or, free_address};
 
 const PARTITIONS: usize = 4;
 const RECORDS_PER_SECOND: u32 = 150;
@@ -184,7 +185,8 @@ pub fn fight(store: &Objects, size: usize, mut random: Random, is_unsafe: bool) 
                 })
             })
             .collect();
-        let (for_store, for_stream) = (Random(random.next()), Random(random.next()));
+        let (for_store, for_stream, for_end) =
+            (Random(random.next()), Random(random.next()), Random(random.next()));
         let is_store_fine = scope.spawn(|| {
             let _guard = StopOnPanic(&fight);
             fight.disturb_store(for_store);
@@ -195,10 +197,10 @@ pub fn fight(store: &Objects, size: usize, mut random: Random, is_unsafe: bool) 
         });
         fight.stream(for_stream);
         is_store_fine.join().unwrap();
-        let members = slots.into_iter().map(|slot| slot.join().unwrap()).collect();
+        let mut members: Vec<Running> = slots.into_iter().map(|slot| slot.join().unwrap()).collect();
         fight.hosts.iter().for_each(|host| host.proxy.set(|_| Fault::None));
         if !is_unsafe {
-            fight.await_end();
+            fight.await_end(&mut members, for_end);
         }
         fight.is_over.store(true, Ordering::Relaxed);
         reader.join().unwrap();
@@ -419,16 +421,40 @@ impl Fight<'_> {
         serde_json::from_str(&bytes.unwrap_or_default()).unwrap_or_default()
     }
 
-    fn await_end(&self) {
+    fn await_end(&self, members: &mut [Running], mut random: Random) {
         let id = self.kafka.describe(&self.place.topic).unwrap().id;
         let ends = self.kafka.high_watermarks(&self.place.topic);
-        let is_at_end = |prefix: &String| {
-            (0..PARTITIONS).all(|partition| {
-                let head = self.head(prefix, partition);
-                head["almanac"]["log"]["topic_id"] == id.as_str() && head["offset"] == ends[partition]
-            })
+        let position = |head: &Value| (head["almanac"]["log"]["topic_id"].clone(), head["offset"].clone());
+        let behind = || -> Vec<String> {
+            let all =
+                self.prefixes.iter().flat_map(|prefix| (0..PARTITIONS).map(move |number| (prefix, number)));
+            let found =
+                all.map(|(prefix, number)| (path_of(prefix, number), number, self.head(prefix, number)));
+            let behind = found
+                .filter(|(_, number, head)| position(head) != (id.as_str().into(), ends[*number].into()));
+            behind
+                .map(|(path, _, head)| format!("{path}: {} of {}", head["offset"], head["almanac"]))
+                .collect()
         };
-        eventually("the heads pass every record", || self.prefixes.iter().all(is_at_end));
+        let members = RefCell::new(members);
+        let said = || {
+            let members = members.borrow();
+            let said = members.iter().map(|member| format!("{}:\n{}", member.pid(), member.stderr()));
+            format!("not {ends:?} of {id}: {:#?}\n{}", behind(), said.collect::<String>())
+        };
+        eventually_or("the heads pass every record", said, || {
+            // Two that take partitions from each other at the same time both end.
+            for (first, pair) in members.borrow_mut()[..NAMED].chunks_mut(2).enumerate() {
+                if !pair.iter_mut().any(Running::is_running) {
+                    let ended = pair[0].ended();
+                    if ended.code != Some(6) {
+                        self.violated(format!("member {} ended: {ended:?}", 2 * first));
+                    }
+                    pair[0] = self.start(2 * first, &mut random);
+                }
+            }
+            behind().is_empty()
+        });
     }
 
     /// All that there is at the end.
