@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::decision::{Facts, Reaches};
 use crate::kafka::{Admin, Connection, KafkaError, SHORT_REQUEST_TIMEOUT, Topic};
+use crate::parallel::each_of;
 use crate::store::{Loaded, Log};
 
 /// How long a partition's leader may take to answer, while the other partitions wait.
@@ -115,8 +116,8 @@ impl Question {
 
 pub(super) type Answer = Result<Option<Facts>, KafkaError>;
 
-/// Requests that are made by a thread of their own, one after the other: a leader that hangs must not hold up the
-/// partitions that are read already.
+/// Requests that are made by threads of their own: a leader that hangs must not hold up the partitions that are read
+/// already, nor those of other leaders.
 pub(super) struct Asking {
     answers: Receiver<(Question, Answer)>,
     thread: Option<JoinHandle<()>>,
@@ -163,11 +164,9 @@ fn ask_all(
     questions: Vec<Question>,
     answers: &Sender<(Question, Answer)>,
 ) {
-    for question in questions {
+    each_of(questions, |question| {
         let answer = question.ask(clients, topic, identity);
-        // Nobody waits for it any more.
-        if answers.send((question, answer)).is_err() {
-            break;
-        }
-    }
+        // Where nobody waits for it any more, that is all right.
+        let _ = answers.send((question, answer));
+    });
 }
