@@ -5,6 +5,7 @@
 //! accepted versions form one chain. A claim is such a write: a former owner's version is gone, and whatever it sends is
 //! refused, however late it lands. Everything else (the owner's name, statuses, clocks) is a courtesy.
 
+mod bucket;
 mod check;
 mod claim;
 mod client;

@@ -1,27 +1,22 @@
 //! Requests to an object store, made from threads that wait for them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path as Key;
 use object_store::{
-    ClientOptions, Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    RetryConfig, UpdateVersion,
+    Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
-use super::crypto::OpenSsl;
+use super::bucket::{open_bucket, runtime};
 use super::decision::{Answer, Fate, Found, Next, Write, fate, next};
 use crate::store::error::StoreError;
 
@@ -118,7 +113,7 @@ impl Client {
         }
         Key::parse(prefix).map_err(|error| bad(reason_of(&error)))?;
         let runtime = runtime().map_err(|error| bad(error.to_string()))?;
-        let store = self::bucket(scheme, &format!("{scheme}://{bucket}")).map_err(bad)?;
+        let store = open_bucket(scheme, &format!("{scheme}://{bucket}")).map_err(bad)?;
         Ok(Client {
             url: url.to_owned(),
             prefix: prefix.to_owned(),
@@ -452,7 +447,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// The innermost cause in one line, and of a store's page of XML its message.
-fn reason_of(error: &dyn std::error::Error) -> String {
+pub(super) fn reason_of(error: &dyn std::error::Error) -> String {
     let text = innermost(error);
     let message = text.split_once("<Message>").and_then(|(_, rest)| rest.split_once("</Message>"));
     let line = match message {
@@ -488,77 +483,10 @@ fn timestamp(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or_default()
 }
 
-/// Shared by all, and never dropped: a reader may be let go on a thread of another runtime.
-fn runtime() -> io::Result<&'static Runtime> {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(runtime);
-    }
-    let runtime =
-        Builder::new_multi_thread().worker_threads(1).thread_name("objects").enable_all().build()?;
-    Ok(RUNTIME.get_or_init(|| runtime))
-}
-
-/// One client for each bucket: to make one takes longer than all of a start, as it reads the system's certificates twice.
-fn bucket(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
-    static KNOWN: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(store) = known.get(url) {
-        return Ok(Arc::clone(store));
-    }
-    let store = connect(scheme, url)?;
-    known.insert(url.to_owned(), Arc::clone(&store));
-    Ok(store)
-}
-
-/// Credentials, region and endpoint come from the environment, as each cloud's own tools take them.
-fn connect(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
-    // A conditional write that is repeated by the client looks refused although it landed.
-    let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-    let has_http = |name: &str| std::env::var(name).is_ok_and(|endpoint| endpoint.starts_with("http://"));
-    let is_http = ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].into_iter().any(has_http)
-        || std::env::var("AZURE_STORAGE_USE_EMULATOR").is_ok();
-    let options = ClientOptions::new()
-        .with_allow_http(is_http)
-        .with_timeout_disabled()
-        .with_connect_timeout(Duration::from_secs(3));
-    let crypto = Arc::new(OpenSsl);
-    let store: Arc<dyn ObjectStore> = match scheme {
-        "s3" => Arc::new(
-            AmazonS3Builder::from_env()
-                .with_url(url)
-                .with_disable_bulk_delete(true)
-                .with_retry(retry)
-                .with_client_options(options)
-                .with_crypto_provider(crypto)
-                .build()
-                .map_err(|error| reason_of(&error))?,
-        ),
-        "gs" => Arc::new(
-            GoogleCloudStorageBuilder::from_env()
-                .with_url(url)
-                .with_retry(retry)
-                .with_client_options(options)
-                .with_crypto_provider(crypto)
-                .build()
-                .map_err(|error| reason_of(&error))?,
-        ),
-        "az" => Arc::new(
-            MicrosoftAzureBuilder::from_env()
-                .with_url(url)
-                .with_retry(retry)
-                .with_client_options(options)
-                .with_crypto_provider(crypto)
-                .build()
-                .map_err(|error| reason_of(&error))?,
-        ),
-        other => return Err(format!("{other}:// is unknown; s3://, gs:// and az:// are known")),
-    };
-    Ok(store)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
