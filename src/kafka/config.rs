@@ -152,7 +152,7 @@ impl Connection {
             // A killed member's partitions go to another after 10 s, not 45 s.
             ("session.timeout.ms", "10000"),
             // Default 3000 ms: so long another member may not know that it has to join again.
-            ("heartbeat.interval.ms", "1000"),
+            ("heartbeat.interval.ms", "500"),
             ("queued.min.messages", "30000"),
             ("queued.max.messages.kbytes", "16384"),
             ("fetch.message.max.bytes", "262144"),

@@ -17,7 +17,7 @@ use super::partition::Partition;
 use super::progress::{Counters, Moment, Obstacle, Progress};
 use super::settings::Settings;
 use super::split::SplitWatch;
-use super::trust::{Interrupt, Reconnect};
+use super::trust::{Interrupt, Reconnect, Series};
 use super::writing::Writing;
 use crate::failure::{Failure, fact};
 use crate::kafka::{Item, KafkaError, POLL_TIMEOUT, Received};
@@ -89,6 +89,7 @@ pub(super) struct Consumer<'a> {
     /// Partitions that librdkafka found truncated: the checkpoint's offset then, and how often.
     pub truncations: BTreeMap<i32, (i64, u32)>,
     pub is_recreation_reported: bool,
+    reconnects: Series,
 
     /// It knows the station that is counted.
     pub decoder: Decoder,
@@ -147,6 +148,7 @@ impl<'a> Consumer<'a> {
             progress: BTreeMap::new(),
             truncations: BTreeMap::new(),
             is_recreation_reported: false,
+            reconnects: Series::default(),
             decoder: Decoder::default(),
             split: SplitWatch::new(now),
             place: None,
@@ -200,7 +202,7 @@ impl<'a> Consumer<'a> {
             self.report_if_due()?;
         }
         match self.save_at_last() {
-            Err(Interrupt::Reconnect(why)) => why.report(),
+            Err(Interrupt::Reconnect(why)) => why.report(false),
             saved => saved?,
         }
         self.warn_of_split(true);
@@ -471,7 +473,7 @@ impl<'a> Consumer<'a> {
 
     /// Drops what is not durable and connects to the brokers again. `false`: the process is to stop.
     fn reconnect(&mut self, why: &Reconnect) -> Result<bool, PipelineError> {
-        why.report();
+        why.report(self.reconnects.recurs(Instant::now()));
         if let Reconnect::StoreAway(StoreError::Away { reason, .. }) = why {
             self.store_contact.failed(Instant::now(), || reason.clone());
         }
@@ -501,6 +503,7 @@ impl<'a> Consumer<'a> {
             self.is_recreation_reported = false;
             self.kafka.warn_of_removal(self.settings);
         }
+        self.reconnects.ended(Instant::now());
         Ok(true)
     }
 

@@ -1,6 +1,6 @@
 //! Whether what was read may become durable, and every reason to connect to the brokers again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::PipelineError;
 use crate::kafka::KafkaError;
@@ -88,14 +88,19 @@ pub(super) enum Reconnect {
 }
 
 impl Reconnect {
-    /// Prints or logs it, as far as the user must know.
-    pub(super) fn report(&self) {
+    /// Prints or logs it, as far as the user must know. What is over with one new connection is only logged, until it
+    /// `recurs`. Of a store that is away another part warns.
+    pub(super) fn report(&self, recurs: bool) {
         match self {
+            Reconnect::StoreAway(_) => tracing::debug!("{self}"),
+            _ if recurs => {
+                let seconds = RECURS_AFTER.as_secs();
+                tracing::warn!("{self}; the consumer has connected again and again for {seconds} s");
+            }
             Reconnect::OtherTopic
             | Reconnect::AnswersDiffer { .. }
             | Reconnect::ClusterUnknown
             | Reconnect::NotStarted(_)
-            | Reconnect::StoreAway(_)
             | Reconnect::EpochRefused(_) => tracing::debug!("{self}"),
             Reconnect::LogDoubtful(error) if error.is_unknown_topic() => tracing::debug!("{self}"),
             Reconnect::Jump { .. } | Reconnect::UnknownEpoch { .. } => tracing::info!("{self}"),
@@ -116,6 +121,34 @@ impl Reconnect {
             Reconnect::LogDoubtful(error) if !error.is_unknown_topic() => Duration::from_secs(1),
             _ => Duration::from_millis(50),
         }
+    }
+}
+
+/// How long one reconnect may follow another, and the longest pause in between.
+const RECURS_AFTER: Duration = Duration::from_secs(5);
+const SERIES_PAUSE_MAX: Duration = Duration::from_secs(3);
+
+/// Reconnects that follow one another.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    since: Option<Instant>,
+    ended: Option<Instant>,
+    is_reported: bool,
+}
+
+impl Series {
+    /// Takes in a reconnect. Says once in a series that it has gone on for long.
+    pub(super) fn recurs(&mut self, now: Instant) -> bool {
+        if self.ended.is_none_or(|ended| now - ended > SERIES_PAUSE_MAX) {
+            *self = Series { since: Some(now), ..Series::default() };
+        }
+        let is_long = self.since.is_some_and(|since| now - since >= RECURS_AFTER);
+        is_long && !std::mem::replace(&mut self.is_reported, true)
+    }
+
+    /// The new connection is there.
+    pub(super) fn ended(&mut self, now: Instant) {
+        self.ended = Some(now);
     }
 }
 
@@ -150,6 +183,30 @@ impl From<Reconnect> for Interrupt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reconnects_that_follow_one_another_are_reported_once() {
+        let (mut series, start) = (Series::default(), Instant::now());
+        let mut recurs = |millis: u64| {
+            let now = start + Duration::from_millis(millis);
+            let recurs = series.recurs(now);
+            series.ended(now + Duration::from_millis(100));
+            recurs
+        };
+        for (millis, expected) in [
+            (0, false),
+            (2900, false),
+            (5100, true),
+            (5500, false),
+            (8500, false),
+            // It worked for a while.
+            (20_000, false),
+            (23_000, false),
+            (25_100, true),
+        ] {
+            assert_eq!(recurs(millis), expected, "after {millis} ms");
+        }
+    }
 
     #[test]
     fn the_first_answer_that_is_not_yes_decides() {

@@ -11,8 +11,10 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use tokio::runtime::{Builder, Runtime};
 
-use super::client::reason_of;
 use super::crypto::OpenSsl;
+
+/// The longest reason in an error: a store may answer with a page.
+const REASON_CHARS_MAX: usize = 200;
 
 /// Shared by all, and never dropped: a reader may be let go on a thread of another runtime.
 pub(super) fn runtime() -> io::Result<&'static Runtime> {
@@ -81,4 +83,36 @@ fn connect(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
         other => return Err(format!("{other}:// is unknown; s3://, gs:// and az:// are known")),
     };
     Ok(store)
+}
+
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The innermost cause in one line, and of a store's page of XML its message.
+pub(super) fn reason_of(error: &dyn std::error::Error) -> String {
+    let text = innermost(error);
+    let message = text.split_once("<Message>").and_then(|(_, rest)| rest.split_once("</Message>"));
+    let line = match message {
+        Some((message, _)) => message,
+        None => text.lines().next().unwrap_or_default(),
+    };
+    line.trim_end_matches([':', ' ']).chars().take(REASON_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line() {
+        let page = "Server returned non-2xx status code: 503 Service Unavailable: <?xml?><Message>slow\ndown</Message>";
+        let error = io::Error::other(page);
+        assert_eq!(reason_of(&error), "slow\ndown");
+        assert_eq!(reason_of(&io::Error::other("one\ntwo")), "one");
+    }
 }

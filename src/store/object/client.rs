@@ -16,7 +16,7 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
-use super::bucket::{open_bucket, runtime};
+use super::bucket::{innermost, open_bucket, reason_of, runtime};
 use super::decision::{Answer, Fate, Found, Next, Write, fate, next};
 use crate::store::error::StoreError;
 
@@ -33,9 +33,6 @@ pub(super) const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// The pause before the next attempt, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// The longest reason in an error: a store may answer with a page.
-const REASON_CHARS_MAX: usize = 200;
 
 /// An object that was read.
 #[derive(Clone, Debug)]
@@ -438,25 +435,6 @@ impl Failed {
     }
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-/// The innermost cause in one line, and of a store's page of XML its message.
-pub(super) fn reason_of(error: &dyn std::error::Error) -> String {
-    let text = innermost(error);
-    let message = text.split_once("<Message>").and_then(|(_, rest)| rest.split_once("</Message>"));
-    let line = match message {
-        Some((message, _)) => message,
-        None => text.lines().next().unwrap_or_default(),
-    };
-    line.trim_end_matches([':', ' ']).chars().take(REASON_CHARS_MAX).collect()
-}
-
 /// Attempts at the same request.
 struct Attempts {
     until: Instant,
@@ -485,8 +463,6 @@ fn timestamp(seconds: i64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
@@ -503,13 +479,5 @@ mod tests {
         }
         let client = Client::open(Path::new("s3://bucket/prefix/")).unwrap();
         assert_eq!(client.prefix, "prefix");
-    }
-
-    #[test]
-    fn a_reason_is_one_line() {
-        let page = "Server returned non-2xx status code: 503 Service Unavailable: <?xml?><Message>slow\ndown</Message>";
-        let error = io::Error::other(page);
-        assert_eq!(reason_of(&error), "slow\ndown");
-        assert_eq!(reason_of(&io::Error::other("one\ntwo")), "one");
     }
 }
