@@ -272,7 +272,7 @@ pub struct Consumer {
     /// Time to wait for a partition's former owner [default: 10s, URL: 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub handover_timeout: Option<Duration>,
-    /// Time between checkpoints [default: at most 10 GB of disk a day]
+    /// Time between checkpoints [default: by load, at most 20s; URL: 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub checkpoint_every: Option<Duration>,
     /// Warn when there is lag but no new checkpoint for this long

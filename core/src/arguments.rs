@@ -232,7 +232,7 @@ pub fn parse_brokers(text: &str) -> Result<String, String> {
         if broker.is_empty() {
             return Err(match text.trim().is_empty() {
                 true => "it names no broker".to_owned(),
-                false => "there is no broker before or after a comma".to_owned(),
+                false => "a broker is missing before or after a comma".to_owned(),
             });
         }
         let address = match broker.split_once("://") {
@@ -384,8 +384,8 @@ mod tests {
         }
         for (text, reason) in [
             ("", "it names no broker"),
-            ("localhost:9092,", "there is no broker before or after a comma"),
-            (",localhost:9092", "there is no broker before or after a comma"),
+            ("localhost:9092,", "a broker is missing before or after a comma"),
+            (",localhost:9092", "a broker is missing before or after a comma"),
             ("localhost:99999", "\"localhost:99999\": port \"99999\" is not a number from 0 to 65535"),
             ("a:1,localhost:abc", "\"localhost:abc\": port \"abc\" is not a number from 0 to 65535"),
             (":9092", "\":9092\": it has no host"),

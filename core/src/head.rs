@@ -39,7 +39,7 @@ pub struct Meta {
     pub log: Option<Log>,
     /// The objects with the rejected records that the checkpoint has passed, in the order of offsets.
     pub rejected: Vec<Segment>,
-    /// Whether there is no checkpoint yet: offset and months say nothing.
+    /// Whether the checkpoint has not begun: offset and months say nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_fresh: bool,
 }

@@ -13,7 +13,7 @@ const TEXT_CHARS_MAX: usize = 500;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Place {
-    /// `station_id` of its reports; empty for reports that carry none, which are of one place, too.
+    /// `station_id` of its reports; empty for reports that carry none, which are also of one place.
     pub station: String,
     /// For example `Madison, Wisconsin`.
     pub name: Option<String>,
@@ -63,8 +63,8 @@ impl Place {
         json.to_string().into_bytes()
     }
 
-    /// Reads a header's value. A header that is too long or not such an object is nothing. Whoever writes to the topic
-    /// wrote it, so texts are shortened and lose control characters, and impossible numbers are left out.
+    /// Reads a header's value. A header that is too long or not such an object is nothing. Any writer of the
+    /// topic can set it, so texts are shortened and lose control characters, and impossible numbers are left out.
     pub fn from_header(bytes: &[u8]) -> Option<Place> {
         // serde reads an array of the fields as well.
         if bytes.len() > HEADER_BYTES_MAX || !bytes.starts_with(b"{") {

@@ -340,11 +340,18 @@ impl<'a> Ownership<'a> {
                 || Ok::<_, Error>(self.is_begun(&found.id, records == 0)? || self.is_made_up(&spans)?);
             if !self.options.adopt && !may_delete && !is_own()? {
                 let fact = format!(
-                    "topic {topic} on {} has {records} records, and 'up' did not begin it: its made-up weather \
-                     would be mixed with them",
+                    "topic {topic} on {} has {records} records, and 'up' did not create it: its weather would be \
+                     mixed with them",
                     self.connection.brokers
                 );
-                let hint = "name another --topic, or add to this one with --adopt, or delete it with --adopt --fresh";
+                let hint = match self.is_own_kafka {
+                    true => {
+                        "start over with --fresh, or name another --topic, or add to this one with --adopt"
+                    }
+                    false => {
+                        "name another --topic, or add to this one with --adopt, or delete it with --adopt --fresh"
+                    }
+                };
                 return Err(Refusal::usage(fact).hint(hint).into());
             }
         }
@@ -380,12 +387,10 @@ impl<'a> Ownership<'a> {
         Ok(false)
     }
 
-    /// Whether a topic of a Kafka of its own, of which nothing is noted, as earlier versions noted nothing, has the made-up
-    /// weather of this seed and nothing else.
+    /// Whether a topic of a Kafka of its own has the made-up weather of this seed and nothing else, as `almanac producer`
+    /// sends it.
     fn is_made_up(&self, spans: &[kafka::Span]) -> Result<bool> {
-        let is_noted =
-            || self.dirs.iter().any(|dir| store::begun_in(dir).is_ok_and(|noted| !noted.is_empty()));
-        if !self.is_own_kafka || is_noted() {
+        if !self.is_own_kafka {
             return Ok(false);
         }
         let (weather, mut decoder) = (Synthetic::new(self.options.synthetic.seed), Decoder::default());

@@ -199,7 +199,7 @@ fn an_invalid_address_is_wrong_usage() {
     for (arguments, reason) in [
         (&["debug", "-b", "localhost:99999"][..], "port \"99999\" is not a number from 0 to 65535"),
         (&["consumer", "-b", "localhost:abc"], "port \"abc\" is not a number from 0 to 65535"),
-        (&["verify", "-b", "a:9092,"], "there is no broker before or after a comma"),
+        (&["verify", "-b", "a:9092,"], "a broker is missing before or after a comma"),
         (&["producer", "-b", ":9092"], "it has no host"),
         (&["producer", "-b", "::1:9092"], "an IPv6 address stands in brackets"),
         (&["up", "-b", ""], "it names no broker"),

@@ -6,6 +6,12 @@ use crate::dashboard::get;
 use crate::support::{Almanac, Kafka, Place, Running, almanac, eventually};
 
 #[test]
+fn it_is_short() {
+    let words = include_str!("../../README.md").split_whitespace().count();
+    assert!(words <= 1000, "{words} words");
+}
+
+#[test]
 fn the_commands_work_as_written() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let kafka = Kafka::start(&[]);

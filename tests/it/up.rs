@@ -28,13 +28,13 @@ fn up_continues_what_is_there_and_leaves_nothing_running() {
     up.signal(Signal::INT);
     machine.is_stopped(&mut up);
 
-    // As an earlier version left it, which noted nothing.
-    for noted in ["files/.almanac/up.json", "data/up.json"] {
-        fs::remove_file(machine.place.dir(noted)).unwrap();
-    }
+    // The producer replaces the topic, and sends the same weather.
+    machine.with_kafka(|| machine.place.produce(&["--days", "50", "--duplicates", "0"]));
     // At once, and with all that it was doing.
     let mut up = machine.up(&["--interval", "5ms", "--duplicates", "0"]);
+    eventually("it counts the new topic", || (0..4).all(|partition| machine.log_id(partition) != topic));
     machine.counts_past(&up, days + 200);
+    let topic = machine.log_id(0);
     up.kill_9();
     eventually("its JVM is gone", || machine.jvms().is_empty());
 
@@ -43,7 +43,16 @@ fn up_continues_what_is_there_and_leaves_nothing_running() {
     up.signal(Signal::TERM);
     machine.is_stopped(&mut up);
     assert_eq!(machine.log_id(0), topic);
-    machine.holds_what_the_log_holds();
+    machine.with_kafka(|| machine.holds_what_the_log_holds());
+
+    // The weather of others is left alone, in the same Kafka.
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/weather/access.csv");
+    machine.with_kafka(|| machine.place.produce(&["--file", file]));
+    let refused = machine.up(&[]).ended();
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("and 'up' did not create it"), "{}", refused.stderr);
+    let hint = "hint: start over with --fresh, or name another --topic, or add to this one with --adopt\n";
+    assert!(refused.stderr.ends_with(hint), "{}", refused.stderr);
 
     let former = machine.place.files("files");
     let mut up = machine.up(&["--interval", "5ms", "--fresh"]);
@@ -74,8 +83,8 @@ fn a_topic_that_up_did_not_begin_is_left_alone() {
             ended.stderr
         );
         let refused = format!(
-            "almanac: error: topic {} on {} has 5 records, and 'up' did not begin it: its made-up weather would be \
-             mixed with them\nhint: name another --topic, or add to this one with --adopt, or delete it with \
+            "almanac: error: topic {} on {} has 5 records, and 'up' did not create it: its weather would be mixed \
+             with them\nhint: name another --topic, or add to this one with --adopt, or delete it with \
              --adopt --fresh\n",
             place.topic, place.brokers
         );
@@ -95,7 +104,7 @@ fn a_topic_that_up_did_not_begin_is_left_alone() {
     // Until somebody else begins another one of that name.
     place.produce(&["--days", "7", "--duplicates", "0"]);
     let refused = up(&[]).fails(2).stderr;
-    assert!(refused.contains("has 7 records, and 'up' did not begin it"), "{refused}");
+    assert!(refused.contains("has 7 records, and 'up' did not create it"), "{refused}");
     let topic = kafka().describe(&place.topic).unwrap();
     counts_past(up(&["--fresh", "--adopt"]).start(), 7);
     assert_ne!(kafka().describe(&place.topic).unwrap().id, topic.id, "it was deleted");
@@ -230,13 +239,19 @@ impl Machine {
         log["topic_id"].as_str().unwrap().to_owned()
     }
 
+    /// Does something while only its Kafka runs.
+    fn with_kafka(&self, act: impl FnOnce()) {
+        let (place, data) = (&self.place, self.place.dir("data"));
+        let arguments = ["broker", "--listen", &place.brokers, "--data", data.to_str().unwrap()];
+        let mut broker = place.almanac(&arguments).start();
+        broker.stderr_line_with(" answers at ");
+        act();
+        assert_eq!(broker.terminate().code, Some(0), "{}", broker.stderr());
+    }
+
     /// No day was sent twice by the starts that sent no repeats, and every record sent is counted.
     fn holds_what_the_log_holds(&self) {
         let place = &self.place;
-        let set = ["broker", "--listen", &place.brokers, "--data"];
-        let data = place.dir("data");
-        let broker = place.almanac(&[&set[..], &[data.to_str().unwrap()]].concat()).start();
-        broker.stderr_line_with(" answers at ");
         let connection = Connection { brokers: place.brokers.clone(), properties: Vec::new() };
         let dates = Kafka::dates_at(&connection, &place.topic);
         let distinct: BTreeSet<Date> = dates.iter().copied().collect();

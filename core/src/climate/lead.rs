@@ -11,7 +11,7 @@ use crate::report::MONTHS;
 pub struct Lead {
     /// As in `daily maximum, 1869–2023 · 56,602 days, to 31 December 2023`.
     pub span: String,
-    /// As in `December 2023`: the month that the sentence is about, or the month in progress if there is no other.
+    /// As in `December 2023`: the month that the sentence is about, or the month in progress if no month is complete.
     pub month: String,
     /// About the newest complete month, as in
     /// `December 2023 was 4.5 °C warmer than normal: the 3rd warmest of 155 Decembers.`
