@@ -58,6 +58,7 @@ mod secure;
 mod shell;
 mod status;
 mod store;
+mod store_hosts;
 mod store_requests;
 mod store_speed;
 mod store_suite;

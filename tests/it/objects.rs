@@ -158,17 +158,18 @@ impl Objects {
 
     /// The object, by a request.
     pub fn get(&self, prefix: &str, name: &str) -> Option<Vec<u8>> {
-        let answer = forward(&self.address, &self.head("GET", prefix, name, 0), b"")?;
+        let answer = forward(&self.address, &self.request_head("GET", prefix, name, 0), b"")?;
         answer.starts_with(b"HTTP/1.1 200").then(|| body_of(&answer).to_vec())
     }
 
     /// Writes an object, whatever is there.
     pub fn put(&self, prefix: &str, name: &str, bytes: &[u8]) {
-        let answer = forward(&self.address, &self.head("PUT", prefix, name, bytes.len()), bytes).unwrap();
+        let answer =
+            forward(&self.address, &self.request_head("PUT", prefix, name, bytes.len()), bytes).unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     }
 
-    fn head(&self, method: &str, prefix: &str, name: &str, length: usize) -> String {
+    fn request_head(&self, method: &str, prefix: &str, name: &str, length: usize) -> String {
         let (path, host) = (prefix.strip_prefix("s3://").unwrap(), &self.address);
         format!("{method} /{path}/{name} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n")
     }
@@ -196,6 +197,12 @@ impl Objects {
         self.put(prefix, "almanac.json", b"{}");
     }
 
+    /// The head of a partition; null while there is none.
+    pub fn head(&self, prefix: &str, partition: usize) -> Value {
+        let bytes = self.read(prefix, &format!("partition-{partition}.json")).unwrap_or_default();
+        serde_json::from_str(&bytes).unwrap_or_default()
+    }
+
     pub fn kill_9(&self) {
         self.process.lock().unwrap().kill_9();
     }
@@ -221,6 +228,11 @@ pub fn with_store(almanac: Almanac, address: &str, prefix: &str) -> Almanac {
     settings
         .into_iter()
         .fold(almanac.env("ALMANAC_DIR", prefix), |almanac, (name, value)| almanac.env(name, value))
+}
+
+/// Runs a program on a host of this name, so that nobody sees there whether it is alive.
+pub fn on_host(name: &str) -> [&str; 6] {
+    ["unshare", "--uts", "sh", "-c", r#"hostname "$0" && exec "$@""#, name]
 }
 
 /// The environment of such a process.

@@ -10,16 +10,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::kills::{Feed, Sender};
-use crate::objects::{Objects, store, with_store};
+use crate::objects::{Objects, on_host, store, with_store};
 use crate::support::{Campaign, Place, Random, Running, eventually, kafka};
-
-fn head(store: &Objects, prefix: &str, partition: usize) -> Value {
-    let bytes = store.read(prefix, &format!("partition-{partition}.json")).unwrap_or_default();
-    serde_json::from_str(&bytes).unwrap_or_default()
-}
 
 /// The offset that a file begins with: the whole of it would take longer than what is measured.
 fn offset_in(path: &Path) -> i64 {
@@ -95,15 +88,13 @@ fn lose_hosts(store: &Objects, losses: usize, session: u64, mut random: Random) 
     store.skip_check(&prefix);
     place.produce(&["--days", "400"]);
     let session = format!("session.timeout.ms={session}");
-    // With host names of their own, so that nobody sees that a process is gone.
     let start = |host: usize| {
         let name = format!("host-{host}");
-        let wrapper = ["unshare", "--uts", "sh", "-c", r#"hostname "$0" && exec "$@""#, &name];
         let arguments = ["consumer", "--checkpoint-every", "200ms", "-X", &session];
-        with_store(place.almanac_under(&wrapper, &arguments), &store.address, &prefix).start()
+        with_store(place.almanac_under(&on_host(&name), &arguments), &store.address, &prefix).start()
     };
     let mut hosts: Vec<Running> = (0..3).map(start).collect();
-    let owner = |partition| head(store, &prefix, partition)["almanac"]["owner"]["pid"].as_u64();
+    let owner = |partition| store.head(&prefix, partition)["almanac"]["owner"]["pid"].as_u64();
     let sender = Sender::new(&place, &[("partitioner", "murmur2_random")]);
     let mut feed = Feed::new(Random(random.next()));
     let mut send = || {
@@ -126,7 +117,7 @@ fn lose_hosts(store: &Objects, losses: usize, session: u64, mut random: Random) 
         let ends = kafka().high_watermarks(&place.topic);
         eventually("its partitions are counted", || {
             its.iter().all(|&partition| {
-                let head = head(store, &prefix, partition);
+                let head = store.head(&prefix, partition);
                 head["offset"] == ends[partition] && head["almanac"]["owner"]["pid"] != pid
             })
         });

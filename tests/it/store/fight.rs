@@ -416,11 +416,6 @@ impl Fight<'_> {
         }
     }
 
-    fn head(&self, prefix: &str, partition: usize) -> Value {
-        let bytes = self.store.read(prefix, &format!("partition-{partition}.json"));
-        serde_json::from_str(&bytes.unwrap_or_default()).unwrap_or_default()
-    }
-
     fn await_end(&self, members: &mut [Running], mut random: Random) {
         let id = self.kafka.describe(&self.place.topic).unwrap().id;
         let ends = self.kafka.high_watermarks(&self.place.topic);
@@ -428,8 +423,8 @@ impl Fight<'_> {
         let behind = || -> Vec<String> {
             let all =
                 self.prefixes.iter().flat_map(|prefix| (0..PARTITIONS).map(move |number| (prefix, number)));
-            let found =
-                all.map(|(prefix, number)| (path_of(prefix, number), number, self.head(prefix, number)));
+            let found = all
+                .map(|(prefix, number)| (path_of(prefix, number), number, self.store.head(prefix, number)));
             let behind = found
                 .filter(|(_, number, head)| position(head) != (id.as_str().into(), ends[*number].into()));
             behind
