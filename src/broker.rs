@@ -75,7 +75,7 @@ impl Broker {
     ) -> Result<Broker, BrokerError> {
         properties::check_overrides(&settings.set)?;
         let java = java::find(&settings.env)?;
-        let data = DataDir::open(&settings.data, settings.node())?;
+        let data = DataDir::open(&settings.data, settings.node(), &settings.set)?;
         // A used port is reported before the download, not after it.
         Listeners::choose(settings)?;
         let jars = jars::get(&settings.env, progress, stop)?;

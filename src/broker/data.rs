@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::AtomicBool;
@@ -11,14 +12,17 @@ use std::time::{Duration, Instant};
 use super::error::BrokerError;
 use super::files;
 use super::java::Kafka;
-use super::layout::{CLUSTER_ID, FORMATTING, JVM_LOG, KAFKA_LOG, LOG4J, LOGS, PROPERTIES};
+use super::layout::{CLUSTER_ID, FORMATTING, JVM_LOG, KAFKA_LOG, LOCK, LOG4J, LOGS, META, PROPERTIES};
 use super::listeners::Listeners;
 use super::process::Process;
 use super::properties::server_properties;
 use super::settings::Settings;
 
-/// The files that almanac would overwrite. None of it can be there before `cluster-id` is, in a directory of ours.
-const WRITTEN: [&str; 6] = [PROPERTIES, LOG4J, KAFKA_LOG, JVM_LOG, LOGS, "meta.properties"];
+/// A file system of its own has it, and a mounted volume is one.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// A lock holds no more than the number of a process.
+const LOCK_BYTES_MAX: u64 = 64;
 
 /// A JVM that was killed together with its almanac may take a moment to be gone, and holds the lock until then.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
@@ -62,14 +66,15 @@ pub struct DataDir {
 pub struct LogMark(u64);
 
 impl DataDir {
-    /// Makes the directory if it is not there, and locks it. A directory that is not ours is left as it is.
-    pub fn open(path: &Path, node: u32) -> Result<DataDir, BrokerError> {
+    /// Makes the directory if it is not there, and locks it. A directory that is not ours is left as it is. It may hold
+    /// files that server properties `set` name, such as keys.
+    pub fn open(path: &Path, node: u32, set: &[(String, String)]) -> Result<DataDir, BrokerError> {
         fs::create_dir_all(path).map_err(BrokerError::io("make", path))?;
         let path = path.canonicalize().map_err(BrokerError::io("find", path))?;
         if !path.join(CLUSTER_ID).exists()
-            && let Some(found) = WRITTEN.iter().find(|name| path.join(name).exists())
+            && let Some(found) = foreign_file(&path, set)?
         {
-            return Err(BrokerError::NotOurs { found: describe(&path, found), data: path });
+            return Err(BrokerError::NotOurs { found: describe(&path, &found), data: path });
         }
         let lock = lock(&path)?;
         Ok(DataDir { path, node, lock })
@@ -94,7 +99,7 @@ impl DataDir {
                 let (data, wanted) = (self.path.clone(), wanted.to_owned());
                 return Err(BrokerError::NotThatCluster { data, wanted, found: cluster_id });
             }
-            self.check_meta(&logs.join("meta.properties"), &cluster_id)?;
+            self.check_meta(&logs.join(META), &cluster_id)?;
             return Ok(cluster_id);
         }
         // Recorded before there is a log, so there is never a log of ours without its record. The id of an
@@ -204,18 +209,59 @@ impl DataDir {
     }
 }
 
-/// Names what was found for the error; a log names its cluster.
-fn describe(data: &Path, found: &str) -> String {
-    let metas = [data.join("meta.properties"), data.join(LOGS).join("meta.properties")];
-    let text = metas.iter().find_map(|meta| fs::read_to_string(meta).ok()).unwrap_or_default();
-    match property(&text, "cluster.id") {
-        Some(id) => format!("{found} of cluster {id}"),
-        None => found.to_owned(),
+/// A file of others in a directory without `cluster-id`, relative to it. Empty directories count for nothing: `up` may
+/// have created its DIR here.
+fn foreign_file(data: &Path, set: &[(String, String)]) -> Result<Option<PathBuf>, BrokerError> {
+    let named: Vec<_> = set.iter().filter_map(|(_, value)| Path::new(value).canonicalize().ok()).collect();
+    let (lock, lost_and_found) = (data.join(LOCK), data.join(LOST_AND_FOUND));
+    let mut dirs = vec![data.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        let mut entries: Vec<_> = fs::read_dir(&dir)
+            .and_then(Iterator::collect::<io::Result<_>>)
+            .map_err(BrokerError::io("read", &dir))?;
+        // Hidden files last, as they say less.
+        entries
+            .sort_by_key(|entry| (entry.file_name().as_encoded_bytes().starts_with(b"."), entry.file_name()));
+        for entry in entries {
+            let path = entry.path();
+            if path == lost_and_found || (path == lock && is_lock(&path)) || named.contains(&path) {
+                continue;
+            }
+            match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                true => dirs.push(path),
+                false if is_own_output(&path) => {}
+                false => return Ok(Some(path.strip_prefix(data).unwrap_or(&path).to_owned())),
+            }
+        }
     }
+    Ok(None)
+}
+
+/// Whether a shell redirected this process to the file.
+fn is_own_output(path: &Path) -> bool {
+    let place = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let open = ["/proc/self/fd/1", "/proc/self/fd/2"].map(|open| place(Path::new(open)));
+    place(path).is_some_and(|place| open.contains(&Some(place)))
+}
+
+/// Whether this is a lock that names its owner, or is still to.
+fn is_lock(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= LOCK_BYTES_MAX)
+        && fs::read_to_string(path).is_ok_and(|text| text.is_empty() || text.starts_with("pid "))
+}
+
+/// Names what was found for the error; a log names its cluster.
+fn describe(data: &Path, found: &Path) -> String {
+    let of_cluster = |meta: &PathBuf| {
+        let text = fs::read_to_string(data.join(meta)).ok()?;
+        property(&text, "cluster.id").map(|id| format!("{} of cluster {id}", meta.display()))
+    };
+    let metas = [META.into(), Path::new(LOGS).join(META)];
+    metas.iter().find_map(of_cluster).unwrap_or_else(|| found.display().to_string())
 }
 
 fn lock(data: &Path) -> Result<File, BrokerError> {
-    let path = data.join("lock");
+    let path = data.join(LOCK);
     let mut file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -310,6 +356,7 @@ fn full_disk(data: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::{Exit, Failure};
 
     #[test]
     fn the_last_error_is_told_with_its_causes() {
@@ -334,11 +381,11 @@ mod tests {
     #[test]
     fn the_lock_names_its_holder() {
         let temp = tempfile::tempdir().unwrap();
-        let held = DataDir::open(temp.path(), 1).unwrap();
-        let error = DataDir::open(temp.path(), 1).unwrap_err().to_string();
+        let held = DataDir::open(temp.path(), 1, &[]).unwrap();
+        let error = DataDir::open(temp.path(), 1, &[]).unwrap_err().to_string();
         assert!(error.ends_with(&format!("is in use by pid {}", std::process::id())), "{error}");
         drop(held);
-        DataDir::open(temp.path(), 1).unwrap();
+        DataDir::open(temp.path(), 1, &[]).unwrap();
     }
 
     #[test]
@@ -346,19 +393,52 @@ mod tests {
         for (file, text, found) in [
             ("meta.properties", "#\nnode.id=1\ncluster.id=abc\n", "meta.properties of cluster abc"),
             ("server.properties", "", "server.properties"),
+            ("letter.txt", "", "letter.txt"),
+            (".git/config", "", ".git/config"),
+            ("lock", "another program's", "lock"),
         ] {
             let temp = tempfile::tempdir().unwrap();
+            fs::create_dir(temp.path().join(".git")).unwrap();
             fs::write(temp.path().join(file), text).unwrap();
-            let error = DataDir::open(temp.path(), 1).unwrap_err().to_string();
-            assert!(error.contains(&format!("holds {found}, but was not made by almanac")), "{error}");
-            assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+            let before = fs::read_dir(temp.path()).unwrap().count();
+            let error = DataDir::open(temp.path(), 1, &[]).unwrap_err();
+            assert!(
+                error.to_string().contains(&format!("holds {found}, but was not made by almanac")),
+                "{error}"
+            );
+            assert_eq!(error.exit(), Exit::Usage);
+            assert_eq!(fs::read_dir(temp.path()).unwrap().count(), before);
+            assert_eq!(fs::read_to_string(temp.path().join(file)).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_directory_without_files_or_of_an_interrupted_start_is_ours() {
+        let temp = tempfile::tempdir().unwrap();
+        for dir in ["lost+found", "files/.almanac"] {
+            fs::create_dir_all(temp.path().join(dir)).unwrap();
+        }
+        // The first one leaves its lock. The second is interrupted once it has made the cluster ID.
+        for file in ["lost+found/#12", "cluster-id", "note.txt"] {
+            drop(DataDir::open(temp.path(), 1, &[]).unwrap());
+            fs::write(temp.path().join(file), "").unwrap();
+        }
+        drop(DataDir::open(temp.path(), 1, &[]).unwrap());
+    }
+
+    #[test]
+    fn keys_may_be_next_to_the_data() {
+        let temp = tempfile::tempdir().unwrap();
+        let keys = temp.path().join("keys.pem");
+        fs::write(&keys, "").unwrap();
+        let set = ("ssl.keystore.location".to_owned(), keys.display().to_string());
+        drop(DataDir::open(temp.path(), 1, &[set]).unwrap());
     }
 
     #[test]
     fn a_log_that_we_did_not_format_is_refused() {
         let temp = tempfile::tempdir().unwrap();
-        let data = DataDir::open(temp.path(), 1).unwrap();
+        let data = DataDir::open(temp.path(), 1, &[]).unwrap();
         let meta = temp.path().join("meta.properties");
         let check = |text: &str| {
             fs::write(&meta, text).unwrap();

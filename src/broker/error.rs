@@ -107,7 +107,9 @@ impl Failure for BrokerError {
             BrokerError::DataInUse { .. } => {
                 "stop that one, or name another directory with --data".to_owned()
             }
-            BrokerError::NotOurs { .. } => "name a directory that does not exist yet with --data".to_owned(),
+            BrokerError::NotOurs { .. } => {
+                "name an empty directory with --data, or one that does not exist yet".to_owned()
+            }
             BrokerError::OtherCluster { recorded, .. } => {
                 format!("put back the {LOGS} of cluster {recorded}, or name another directory with --data")
             }
@@ -144,7 +146,8 @@ impl Failure for BrokerError {
             | BrokerError::BadListener { .. }
             | BrokerError::NoClientListener { .. }
             | BrokerError::NotInQuorum { .. }
-            | BrokerError::OwnProperty { .. } => Exit::Usage,
+            | BrokerError::OwnProperty { .. }
+            | BrokerError::NotOurs { .. } => Exit::Usage,
             _ => Exit::Kafka,
         }
     }

@@ -192,6 +192,26 @@ fn another_clusters_data_is_refused_untouched() {
 }
 
 #[test]
+fn a_directory_of_others_is_refused_untouched() {
+    for (file, found) in [("letter.txt", "letter.txt"), ("photos/2024/beach.jpg", "photos/2024/beach.jpg")] {
+        let dir = Dir::new();
+        let path = dir.data.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "mine").unwrap();
+        let before = fs::read_dir(&dir.data).unwrap().count();
+        let data = dir.data.to_str().unwrap();
+        let ended = almanac(&["broker", "--listen", "127.0.0.1:0", "--data", data]).fails(2);
+        let expected = format!(
+            "almanac: error: {data} holds {found}, but was not made by almanac; nothing was changed\n\
+             hint: name an empty directory with --data, or one that does not exist yet\n"
+        );
+        assert_eq!(ended.stderr, expected);
+        assert_eq!(fs::read_dir(&dir.data).unwrap().count(), before);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    }
+}
+
+#[test]
 fn a_cluster_keeps_its_id() {
     let dir = Dir::new();
     let of = |cluster_id: &str| {
