@@ -8,9 +8,12 @@ use crate::cli;
 use crate::pipeline::{self, OnGap, Policy, Settings};
 use crate::status::Board;
 use crate::stop::Stop;
+use crate::store;
 
 pub fn run(options: &cli::Recover) -> Result<()> {
     let stop = Stop::on_signals()?;
+    // A DIR that is missing is not created, and no broker is asked.
+    store::reader(&options.dir.dir)?.partitions()?;
     let settings = Settings {
         connection: super::connection(&options.kafka)?,
         topic: options.kafka.topic.clone(),

@@ -45,11 +45,12 @@ struct Unchecked {
 
 pub fn run(options: &cli::Verify) -> Result<()> {
     let connection = super::connection(&options.kafka)?;
-    let log = Log::find(&connection, &options.kafka.topic)?;
     let dir = &options.dir.dir;
     let reader = &*store::reader(dir)?;
     super::warn_of_several_topics(reader, dir);
+    // Before Kafka is asked, which may be away.
     let partitions = partitions(reader, dir, &options.partitions)?;
+    let log = Log::find(&connection, &options.kafka.topic)?;
     let results = check_all(&log, reader, dir, &partitions);
     log.refuse_changed()?;
     let split = split(reader, &partitions);
