@@ -13,7 +13,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use self::shared::{choice, parse, whole};
+use self::shared::{choice, local_path, parse, path_or_url, whole};
 use crate::arguments::{
     HostPort, Properties, parse_cluster_id, parse_duration, parse_month, parse_partition, parse_seconds,
     parse_station,
@@ -129,7 +129,7 @@ pub enum Format {
 #[derive(Args, Clone, Debug)]
 pub struct LocalKafka {
     /// Data directory of the local Kafka [default: ~/.local/share/almanac/kafka]
-    #[arg(long, value_name = "DIR", env = "ALMANAC_DATA")]
+    #[arg(long, value_name = "DIR", env = "ALMANAC_DATA", value_parser = local_path())]
     pub data: Option<PathBuf>,
     /// Set a server property of the local Kafka
     #[arg(long, value_name = "KEY=VALUE", env = "ALMANAC_SET", hide_env_values = true)]
@@ -337,7 +337,7 @@ pub struct Plot {
           value_parser = whole::<u32>(40..=plot::WIDTH_MAX as u64))]
     pub width: Option<u32>,
     /// File to write, - for stdout [default: DIR/month.svg, …; text: -]
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH", value_parser = path_or_url())]
     pub output: Option<PathBuf>,
 }
 
@@ -424,7 +424,7 @@ pub enum StoreAction {
 #[derive(Args, Debug)]
 pub struct StoreCheck {
     /// A bucket and a prefix, as in s3://bucket/prefix
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = path_or_url())]
     pub url: PathBuf,
     /// How many races, of eight writers each
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = whole::<u32>(1..=100_000))]
@@ -444,7 +444,7 @@ pub struct Man {
     #[arg(value_name = "COMMAND")]
     pub command: Option<String>,
     /// Write all pages into this directory
-    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    #[arg(long, value_name = "DIR", conflicts_with = "command", value_parser = local_path())]
     pub into: Option<PathBuf>,
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -147,6 +148,75 @@ pub struct HostPortError {
 impl Failure for HostPortError {
     fn hint(&self) -> Option<String> {
         Some("write it as in 127.0.0.1:9092 or [::1]:9092".to_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+/// The schemes of object stores.
+const STORES: [&str; 3] = ["s3", "gs", "az"];
+
+/// Refuses what looks like a URL, unless it is one of an object store. As a path, it would become directories with odd
+/// names.
+pub fn check_place(path: &Path) -> Result<(), PathError> {
+    let text = path.to_string_lossy();
+    match split_scheme(&text) {
+        Some((scheme, rest)) if STORES.contains(&scheme) && rest.starts_with("//") => Ok(()),
+        Some(_) => Err(PathError::NotStore { text: text.into_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses whatever looks like a URL.
+pub fn check_local(path: &Path) -> Result<(), PathError> {
+    let text = path.to_string_lossy();
+    match split_scheme(&text) {
+        Some(_) => Err(PathError::NotLocal { text: text.into_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// The scheme of a URL, also of a mistyped one, and what follows the colon: two characters or more before `:/`, or an object
+/// store's scheme before any colon. In `a:b` and `./s3:b` there is none.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && scheme.bytes().all(is_part);
+    (is_scheme && (rest.starts_with('/') || is_store(scheme))).then_some((scheme, rest))
+}
+
+fn is_store(scheme: &str) -> bool {
+    STORES.iter().any(|store| store.eq_ignore_ascii_case(scheme))
+}
+
+/// A text that looks like a URL where none, or another one, can be.
+#[derive(Debug, thiserror::Error)]
+pub enum PathError {
+    #[error("it is not the URL of an object store, which begins with s3://, gs:// or az://")]
+    NotStore { text: String },
+    #[error("it is a URL, and this can only be a local path")]
+    NotLocal { text: String },
+}
+
+impl Failure for PathError {
+    fn hint(&self) -> Option<String> {
+        let (PathError::NotStore { text } | PathError::NotLocal { text }) = self;
+        let (scheme, rest) = split_scheme(text)?;
+        let is_file = scheme.eq_ignore_ascii_case("file");
+        Some(match rest.strip_prefix("//").unwrap_or(rest) {
+            path if is_file && path.starts_with('/') => format!("write {path}"),
+            _ if matches!(self, PathError::NotLocal { .. }) => {
+                format!("write ./{text} for a local directory of this name")
+            }
+            _ => {
+                let store = if is_store(scheme) { scheme.to_ascii_lowercase() } else { "s3".to_owned() };
+                format!("write {store}://BUCKET/PREFIX, or ./{text} for a local path")
+            }
+        })
     }
 
     fn exit(&self) -> Exit {

@@ -1,13 +1,15 @@
 //! Options and parsers that several commands share.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::arguments::{HostPort, Properties, Property, parse_brokers, parse_topic};
+use crate::arguments::{
+    HostPort, PathError, Properties, Property, check_local, check_place, parse_brokers, parse_topic,
+};
 use crate::choice::Choice;
 use crate::failure::{Failure, told};
 
@@ -34,7 +36,7 @@ pub fn all_properties(properties: &[Properties]) -> Vec<Property> {
 #[derive(Args, Clone, Debug)]
 pub struct Dir {
     /// Directory of the checkpoints and the plot
-    #[arg(short, long, default_value = "files", env = "ALMANAC_DIR")]
+    #[arg(short, long, default_value = "files", env = "ALMANAC_DIR", value_parser = path_or_url())]
     pub dir: PathBuf,
 }
 
@@ -50,6 +52,19 @@ pub struct Metrics {
 pub fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
     let values = T::ALL.iter().map(|(_, name, help)| PossibleValue::new(name).help(help));
     PossibleValuesParser::new(values).try_map(|name| T::named(&name).ok_or("it is not in the list"))
+}
+
+/// Parses a path, or the URL of an object store.
+pub fn path_or_url() -> impl TypedValueParser<Value = PathBuf> {
+    checked_path(check_place)
+}
+
+pub fn local_path() -> impl TypedValueParser<Value = PathBuf> {
+    checked_path(check_local)
+}
+
+fn checked_path(check: fn(&Path) -> Result<(), PathError>) -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(move |path| check(&path).map(|()| path).map_err(|error| told(&error)))
 }
 
 /// Parses a whole number within these bounds.

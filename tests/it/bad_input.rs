@@ -93,6 +93,65 @@ fn other_invalid_arguments() {
 }
 
 #[test]
+fn what_looks_like_a_url_is_no_path() {
+    let place = Place::at("127.0.0.1:1");
+    let here = || fs::read_dir(place.temp.path()).unwrap().count();
+    let before = here();
+    let urls = [
+        ("s3:/x", "write s3://BUCKET/PREFIX, or ./s3:/x for a local path"),
+        ("s3:x", "write s3://BUCKET/PREFIX, or ./s3:x for a local path"),
+        ("S3://b/p", "write s3://BUCKET/PREFIX, or ./S3://b/p for a local path"),
+        ("gs:/x", "write gs://BUCKET/PREFIX, or "),
+        ("az:", "write az://BUCKET/PREFIX, or "),
+        ("https://b/p", "write s3://BUCKET/PREFIX, or ./https://b/p for a local path"),
+        ("git+ssh:/x", "write s3://BUCKET/PREFIX, or "),
+        ("FILE:///tmp/x", "write /tmp/x\n"),
+        ("file:/tmp/x", "write /tmp/x\n"),
+    ];
+    let places = [
+        &["consumer", "0", "-d"][..],
+        &["recover", "--restart", "-d"],
+        &["verify", "-d"],
+        &["status", "-d"],
+        &["plot", "-d"],
+        &["plot", "-o"],
+        &["dashboard", "-d"],
+        &["up", "-d"],
+        &["store", "check"],
+    ];
+    for (url, hint) in urls {
+        for arguments in places {
+            let ended = place.almanac(&[arguments, &[url]].concat()).fails(2);
+            says(&ended, "it is not the URL of an object store");
+            says(&ended, &format!("\nhint: {hint}"));
+        }
+        let ended = place.almanac(&["status"]).env("ALMANAC_DIR", url).fails(2);
+        says(&ended, &format!("\nhint: {hint}"));
+    }
+    for arguments in [&["broker", "--data"][..], &["up", "--data"], &["man", "--into"]] {
+        for url in ["s3://b/p", "S3:/b", "https://b"] {
+            let ended = place.almanac(&[arguments, &[url]].concat()).fails(2);
+            says(&ended, "it is a URL, and this can only be a local path\nhint: write ./");
+        }
+    }
+    assert_eq!(here(), before, "nothing was created");
+    for path in ["./s3:/x", "a:b", "./a:b", "12:30/x", "c:/x", "/tmp/s3:/x"] {
+        says(&place.almanac(&["status", "-d", path]).fails(7), "there is no directory ");
+    }
+}
+
+#[test]
+fn a_missing_dir_is_reported_without_kafka() {
+    let place = Place::at("127.0.0.1:1");
+    for command in [&["verify"][..], &["verify", "2"], &["recover", "--restart"], &["status"], &["plot"]] {
+        says(&place.almanac(command).fails(7), "there is no directory ");
+    }
+    assert!(!place.dir("files").exists());
+    fs::create_dir(place.dir("files")).unwrap();
+    says(&place.almanac(&["verify"]).fails(1), " has no partition-N.json");
+}
+
+#[test]
 fn a_bad_file_costs_nothing() {
     let place = Place::new();
     place.produce(&["--days", "10"]);
