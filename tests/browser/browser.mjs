@@ -76,20 +76,28 @@ export async function until(what, isSo) {
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** Nothing is against accessibility, in either theme and on a phone. */
+/** How a page is looked at: in either theme, on a desktop and a phone, and printed from them. */
+const LOOKS = ['screen', 'print'].flatMap((media) => ['light', 'dark'].flatMap((theme) => (
+  [1280, 360].map((width) => [media, theme, width])
+)));
+
+/** Nothing is against accessibility, however the page is looked at. */
 export async function isAccessible(page, state) {
   const before = page.viewportSize();
-  for (const [theme, width] of [['light', 1280], ['dark', 1280], ['light', 360]]) {
+  await page.evaluate(axe);
+  for (const [media, theme, width] of LOOKS) {
+    await page.emulateMedia({ media: 'screen' });
     await page.setViewportSize({ width, height: 900 });
     await page.locator(`#theme [value=${theme}]`).click();
-    await page.evaluate(axe);
+    await page.emulateMedia({ media });
     // The rows of a table are alike, and each costs axe as much as a picture.
     const context = { exclude: 'tbody tr:nth-child(n + 4)' };
     const { violations } = await page.evaluate((given) => axe.run(...given), [context, { runOnly: RULES }]);
     const where = ({ target, failureSummary }) => `${target} ${failureSummary}`;
     const said = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(where).join('; ')}`);
-    assert.deepEqual(said, [], `${state}, ${theme}, ${width} px`);
+    assert.deepEqual(said, [], `${state}, ${media}, ${theme}, ${width} px`);
   }
+  await page.emulateMedia({ media: 'screen' });
   await page.setViewportSize(before);
 }
 

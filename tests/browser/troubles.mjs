@@ -1,4 +1,4 @@
-// The page for an empty DIR, a broken checkpoint, consumers that make no progress, and Kafka away.
+// The page for an empty DIR, a broken checkpoint, consumers that make no progress, Kafka away, and short records.
 
 import assert from 'node:assert/strict';
 import { ask, isAccessible, live, open, steps, tolerate } from './browser.mjs';
@@ -77,5 +77,18 @@ await steps({
     assert.equal(await page.locator('figure:visible').count(), 0);
     await ask('mend');
     await page.locator('figure[data-picture=year] [data-tip^="January 1869"]').waitFor();
+  },
+  async 'a month, a year, and more'() {
+    for (const [span, end, last] of [
+      ['1 month', '1869-02-01', '31 January 1869'],
+      ['1 year', '1870-01-01', '31 December 1869'],
+      ['3 years', '1872-01-01', '31 December 1871'],
+      ['30 years', '1899-01-01', '31 December 1898'],
+    ]) {
+      await ask(`until ${end}`);
+      await page.locator('#span', { hasText: `to ${last}` }).waitFor();
+      await page.locator(`figure[data-picture=year] [data-tip^="${last.slice(3)}"]`).waitFor();
+      await isAccessible(page, span);
+    }
   },
 });

@@ -42,17 +42,21 @@ impl Weather {
     fn between(first: Date, end: Date) -> Weather {
         let mut weather = Weather::empty(first);
         weather.begin();
-        while weather.next < end {
-            if weather.next == LOST {
-                weather.next = LOST.tomorrow().unwrap();
-            }
-            weather.count();
-        }
-        for (claim, checkpoint) in &mut weather.partitions {
-            claim.write_checkpoint(checkpoint).unwrap();
-        }
+        weather.continue_until(end);
         weather.say("stopped");
         weather
+    }
+
+    fn continue_until(&mut self, end: Date) {
+        while self.next < end {
+            if self.next == LOST {
+                self.next = LOST.tomorrow().unwrap();
+            }
+            self.count();
+        }
+        for (claim, checkpoint) in &mut self.partitions {
+            claim.write_checkpoint(checkpoint).unwrap();
+        }
     }
 
     /// Takes the partitions, each with an empty checkpoint.
@@ -134,7 +138,10 @@ impl Weather {
                 claim.write_checkpoint(checkpoint).unwrap();
             }
             "empty" => (0..4).for_each(|partition| fs::remove_file(self.checkpoint(partition)).unwrap()),
-            state => self.say(state),
+            wish => match wish.strip_prefix("until ") {
+                Some(end) => self.continue_until(end.parse().unwrap()),
+                None => self.say(wish),
+            },
         }
         String::new()
     }
