@@ -1,4 +1,5 @@
-//! The months as a table: a row for each month of each year, as CSV or as JSON lines.
+//! The months as a table: a row for each month of each year, as CSV or as JSON lines. Parquet would take 11 more crates,
+//! 52 s of processor time in a release build and 0.9 MB; DuckDB makes it of the CSV.
 
 use std::collections::BTreeSet;
 
