@@ -293,6 +293,31 @@ await steps({
     }
   },
 
+  async 'printed, the same from each screen'() {
+    const drawn = () => page.locator('figure:visible svg').evaluateAll((all) => all.map((svg) => svg.getAttribute('width')).join());
+    for (const width of [360, 800, 1920]) {
+      await restart('', { viewport: { width, height: 900 } });
+      for (const name of ['year', 'history', 'anomalies', 'stripes', 'records']) await show(name);
+      const onScreen = await drawn();
+      await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+      assert.equal(await drawn(), '640,640,1280,640,640');
+      // Chromium lays a page of A4 out like this.
+      await page.emulateMedia({ media: 'print' });
+      await page.setViewportSize({ width: 718, height: 1047 });
+      const outside = await page.locator('figure:visible text').evaluateAll((all) => all.filter((text) => {
+        const { left, right } = text.getBoundingClientRect();
+        // Rules and letters begin within a pixel or two of the margin.
+        return left < -2 || right > innerWidth + 2;
+      }).map((text) => text.textContent));
+      assert.deepEqual(outside, [], `from ${width} px`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), 'one page');
+      await page.emulateMedia({ media: 'screen' });
+      await page.setViewportSize({ width, height: 900 });
+      await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+      await eventually(drawn, onScreen);
+    }
+  },
+
   async 'a browser that keeps nothing'() {
     const context = page.context();
     await context.addInitScript(() => Object.defineProperty(window, 'localStorage', {

@@ -36,11 +36,13 @@ function take(news) {
 
 const drawn = [pictures[0], head, ...pictures.slice(1), ...pictures.map((picture) => new Values(picture, draw))];
 let isDrawing = false;
+/** Whether the page has the widths of paper, until it is printed. */
+let isOnPaper = false;
 let drawAgain = null;
 
 /** Draws what has changed, one at a time, so that what is cheap and stands first does not wait for long. */
 async function draw() {
-  if (isDrawing || !connection.isAnswering) return;
+  if (isDrawing || isOnPaper || !connection.isAnswering) return;
   clearTimeout(drawAgain);
   const due = drawn.map((one) => ({ one, at: one.dueAt() })).filter(({ at }) => at !== null);
   const now = performance.now();
@@ -146,6 +148,15 @@ pictures.forEach(({ figure }) => {
   sizes.observe(figure);
 });
 
+addEventListener('beforeprint', () => {
+  isOnPaper = true;
+  pictures.forEach((picture) => picture.showForPaper());
+});
+addEventListener('afterprint', () => {
+  isOnPaper = false;
+  pictures.forEach((picture) => picture.showForScreen());
+  draw();
+});
 addEventListener('popstate', apply);
 document.addEventListener('visibilitychange', () => (document.hidden ? disconnect() : connect()));
 setInterval(() => { if (!document.hidden && connection.stream) poll(); }, POLL_EVERY_MS);

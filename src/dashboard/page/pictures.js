@@ -92,24 +92,47 @@ class Picture extends Drawn {
   }
 
   async fetch() {
-    const text = await get(`plot/${this.name}.svg?${this.query({ width: this.width(), bare: '' })}`);
+    const text = await get(this.path(this.width()));
     showLinks(this);
-    if (text === this.text) return null;
-    return () => {
-      const drawn = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement;
-      if (drawn.nodeName !== 'svg') throw new Error(`${this.name} is not an SVG`);
-      const held = this.marks().find((mark) => mark === document.activeElement);
-      if (held) this.current = this.keyOf(held);
-      this.prepare(drawn);
-      if (this.svg()) morph(this.svg(), drawn);
-      else this.figure.replaceChildren(document.importNode(drawn, true));
-      this.text = text;
-      // It may be another element now, as where a month has come before it.
-      if (held) this.figure.querySelector('[tabindex]')?.focus({ preventScroll: true });
-      if (this.figure.contains(tooltip.mark)) this.loadTips();
-      if (this.figure.contains(tooltip.mark)) showTip(tooltip.mark);
-      if (this.name === 'year') showMonth();
-    };
+    return text === this.text ? null : () => this.show(text);
+  }
+
+  path(width) {
+    return `plot/${this.name}.svg?${this.query({ width, bare: '' })}`;
+  }
+
+  show(text) {
+    const drawn = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement;
+    if (drawn.nodeName !== 'svg') throw new Error(`${this.name} is not an SVG`);
+    const held = this.marks().find((mark) => mark === document.activeElement);
+    if (held) this.current = this.keyOf(held);
+    this.prepare(drawn);
+    if (this.svg()) morph(this.svg(), drawn);
+    else this.figure.replaceChildren(document.importNode(drawn, true));
+    this.text = text;
+    // It may be another element now, as where a month has come before it.
+    if (held) this.figure.querySelector('[tabindex]')?.focus({ preventScroll: true });
+    if (this.figure.contains(tooltip.mark)) this.loadTips();
+    if (this.figure.contains(tooltip.mark)) showTip(tooltip.mark);
+    if (this.name === 'year') showMonth();
+  }
+
+  /** Draws it as wide as paper wants it, whatever the screen. A browser prints at once, and waits for no other request. */
+  showForPaper() {
+    const width = this.figure.closest('section').classList.contains('wide') ? 1280 : 640;
+    if (!this.svg() || this.width() === width) return;
+    const request = new XMLHttpRequest();
+    request.open('GET', this.path(width), false);
+    try {
+      request.send();
+      if (request.status === 200) this.show(request.responseText);
+    } catch {
+      // That of the screen is printed.
+    }
+  }
+
+  showForScreen() {
+    this.shown = null;
   }
 
   clear(words = '') {
