@@ -346,7 +346,7 @@ impl<'a> Ownership<'a> {
                 );
                 let hint = match self.is_own_kafka {
                     true => {
-                        "start over with --fresh, or name another --topic, or add to this one with --adopt"
+                        "start over with `almanac up --fresh`, or name another --topic, or add to this one with --adopt"
                     }
                     false => {
                         "name another --topic, or add to this one with --adopt, or delete it with --adopt --fresh"

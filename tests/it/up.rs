@@ -51,7 +51,7 @@ fn up_continues_what_is_there_and_leaves_nothing_running() {
     let refused = machine.up(&[]).ended();
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(refused.stderr.contains("and 'up' did not create it"), "{}", refused.stderr);
-    let hint = "hint: start over with --fresh, or name another --topic, or add to this one with --adopt\n";
+    let hint = "hint: start over with `almanac up --fresh`, or name another --topic, or add to this one with --adopt\n";
     assert!(refused.stderr.ends_with(hint), "{}", refused.stderr);
 
     let former = machine.place.files("files");
