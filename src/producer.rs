@@ -67,6 +67,10 @@ pub enum ProduceError {
 impl Failure for ProduceError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            // Another producer may have replaced it.
+            ProduceError::Kafka(error) if error.is_unknown_topic() => {
+                "run the command again, with --append to keep what the topic has by now"
+            }
             ProduceError::Kafka(error) => return error.hint(),
             ProduceError::WouldDelete { .. } => {
                 "add --append to keep its records, or --recreate to delete them"

@@ -214,6 +214,7 @@ pub(super) fn code_of(number: c_int) -> Code {
 fn words_of(code: Code) -> String {
     match code {
         Code::KafkaStorageError => STORAGE_ERROR.to_owned(),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => "Kafka does not have the topic".to_owned(),
         code => code.to_string(),
     }
 }
