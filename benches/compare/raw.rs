@@ -37,7 +37,7 @@ pub fn read(brokers: &str, topic: &str, partitions: i32) -> Result<()> {
     let mut requests: Vec<(Vec<u8>, u64)> = Vec::new();
     loop {
         let number = i32::try_from(requests.len())?;
-        let request = wire::fetch_request(number, CLIENT, &topic.id, LIMITS, &wanted);
+        let request = wire::fetch_request(wire::FETCH_VERSION, number, CLIENT, &topic.id, LIMITS, &wanted);
         stream.write_all(&request)?;
         let size = receive(&mut stream, &mut answer)?;
         let mut is_over = true;

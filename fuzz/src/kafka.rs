@@ -15,6 +15,8 @@ pub struct Partition<'a> {
     pub aborted_transactions: Vec<(i64, i64)>,
     /// Epoch and end offset, of a log that diverges.
     pub diverging_epoch: Option<(i32, i64)>,
+    /// Leader and its epoch.
+    pub current_leader: Option<(i32, i32)>,
     pub records: &'a [u8],
 }
 
@@ -114,10 +116,12 @@ pub fn fetched<'a>(mut answer: &'a [u8], topic_id: &[u8; 16]) -> Option<Vec<Part
             })?;
             let _preferred_read_replica = int32(rest)?;
             let records = compact_bytes(rest)?;
-            let mut diverging_epoch = None;
+            let (mut diverging_epoch, mut current_leader) = (None, None);
             for (tag, mut field) in tagged_fields(rest)? {
                 if tag == 0 {
                     diverging_epoch = Some((int32(&mut field)?, int64(&mut field)?));
+                } else if tag == 1 {
+                    current_leader = Some((int32(&mut field)?, int32(&mut field)?));
                 }
             }
             Some(Partition {
@@ -127,6 +131,7 @@ pub fn fetched<'a>(mut answer: &'a [u8], topic_id: &[u8; 16]) -> Option<Vec<Part
                 last_stable_offset,
                 aborted_transactions: aborted,
                 diverging_epoch,
+                current_leader,
                 records,
             })
         })?;

@@ -130,6 +130,7 @@ pub fn fetch(answer: &[u8]) {
         let aborted = found.aborted.iter().map(|aborted| (aborted.producer_id, aborted.first_offset));
         assert!(aborted.eq(expected.aborted_transactions));
         assert_eq!(found.diverging.map(|end| (end.epoch, end.end_offset)), expected.diverging_epoch);
+        assert_eq!(found.leader.map(|leader| (leader.broker, leader.epoch)), expected.current_leader);
         same_batches(found.batches, expected.records);
     }
 }

@@ -75,7 +75,7 @@ impl Admin {
         let is_modern = match self.is_modern.get() {
             Some(is_modern) => *is_modern,
             None => {
-                let is_modern = cluster.has_all_requests(timeout)?;
+                let is_modern = cluster.fetch_version(timeout)?.is_some();
                 *self.is_modern.get_or_init(|| is_modern)
             }
         };

@@ -83,13 +83,13 @@ impl Cluster {
         !known.links.is_empty() || known.cluster_id.is_some()
     }
 
-    /// Whether a broker has all requests that are made here, which those before Kafka 3.1 do not.
-    pub(super) fn has_all_requests(&self, timeout: Duration) -> Result<bool, KafkaError> {
+    /// The version of Fetch for the brokers; nothing if one lacks a request that is made here, as those before Kafka 3.1 do.
+    pub(super) fn fetch_version(&self, timeout: Duration) -> Result<Option<i16>, KafkaError> {
         self.request(
             &To::Any,
             timeout,
             |correlation| lookups::api_versions_request(correlation, self.client_id()),
-            |response, correlation| lookups::has_all_requests(response, correlation).map(Ok),
+            |response, correlation| lookups::fetch_version(response, correlation).map(Ok),
         )
     }
 
@@ -163,7 +163,10 @@ impl Cluster {
         self.request(
             &To::LeaderOf(topic, partition),
             timeout,
-            |correlation| wire::fetch_request(correlation, self.client_id(), topic_id, limits, &wanted),
+            |correlation| {
+                let version = wire::FETCH_VERSION;
+                wire::fetch_request(version, correlation, self.client_id(), topic_id, limits, &wanted)
+            },
             |response, correlation| {
                 let fetched = wire::fetched(response, correlation, topic_id)?;
                 let [fetched] = <[Fetched; 1]>::try_from(fetched).map_err(|_| Malformed)?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use almanac_core::protocol::wire::{self, Broker, Fetched, Limits, Metadata, TopicId, Wanted};
+use almanac_core::protocol::wire::{self, Broker, Fetched, Limits, Metadata, NewLeader, TopicId, Wanted};
 
 use super::admin::topic_id_of;
 use super::assignment::{Position, StartAt};
@@ -41,6 +41,7 @@ pub(super) struct Fetcher {
     cluster: Arc<Cluster>,
     topic: String,
     client_id: String,
+    fetch_version: i16,
     limits: Limits,
     /// Of the topic that the offsets belong to; unknown until a broker has answered.
     topic_id: Option<TopicId>,
@@ -78,14 +79,19 @@ impl Fetcher {
         topic_id: Option<&str>,
     ) -> Result<Option<Fetcher>, KafkaError> {
         let Some(cluster) = Cluster::new(connection)? else { return Ok(None) };
-        if let Ok(false) = cluster.has_all_requests(START_MAX) {
-            tracing::debug!("the brokers are older than Kafka 3.1, so librdkafka reads");
-            return Ok(None);
-        }
+        let fetch_version = match cluster.fetch_version(START_MAX) {
+            Ok(Some(version)) => version,
+            Ok(None) => {
+                tracing::debug!("the brokers are older than Kafka 3.1, so librdkafka reads");
+                return Ok(None);
+            }
+            Err(_) => wire::FETCH_VERSION,
+        };
         let silence = connection.number("socket.timeout.ms").map(Duration::from_millis);
         let mut fetcher = Fetcher {
             topic: topic.to_owned(),
             client_id: connection.client_id().to_owned(),
+            fetch_version,
             limits: connection.fetch_limits(),
             topic_id: topic_id.and_then(topic_id_of),
             follows: false,
@@ -338,8 +344,10 @@ impl Fetcher {
             let requested = wanted
                 .iter()
                 .map(|wanted| Requested { partition: wanted.partition, next_offset: wanted.next_offset });
-            let (client_id, limits) = (&self.client_id, self.limits);
-            let build = |correlation| wire::fetch_request(correlation, client_id, &topic_id, limits, &wanted);
+            let (version, client_id, limits) = (self.fetch_version, &self.client_id, self.limits);
+            let build = |correlation| {
+                wire::fetch_request(version, correlation, client_id, &topic_id, limits, &wanted)
+            };
             let sent = self.links.send(id, requested.collect(), build);
             self.note_failures(sent.err());
         }
@@ -423,12 +431,24 @@ impl Fetcher {
             if reading.link != Some(arrived.link) || !is_wanted {
                 continue;
             }
+            let named = fetched.leader;
             match reading.accept(fetched, bytes, parts, self.rounds) {
                 Outcome::Accepted => reading.clear_obstacle(),
                 Outcome::Doubtful => reading.link = None,
                 Outcome::Refused(error) if error.is_transient() => {
-                    reading.pause();
                     reading.link = None;
+                    // A broker that refuses may name the new leader: that one is asked at once.
+                    match newer_leader(named, self.leaders.get(&partition), &self.brokers) {
+                        Some(leader) => {
+                            tracing::debug!(
+                                partition,
+                                broker = leader.broker,
+                                "the former leader names another"
+                            );
+                            self.leaders.insert(partition, leader);
+                        }
+                        None => reading.pause(),
+                    }
                     reading.set_obstacle(error.to_string());
                     self.refresh.is_wanted = true;
                     self.errors += 1;
@@ -453,6 +473,13 @@ impl Fetcher {
         }
         true
     }
+}
+
+/// The leader that a refusal names, if it is newer than the known one, and its address is known.
+fn newer_leader(named: Option<NewLeader>, known: Option<&Leader>, brokers: &[Broker]) -> Option<Leader> {
+    let NewLeader { broker, epoch } = named?;
+    let is_newer = known.is_none_or(|known| epoch > known.epoch);
+    (is_newer && brokers.iter().any(|known| known.id == broker)).then_some(Leader { broker, epoch })
 }
 
 /// Whether a response has each partition of its request, once. Nothing protects their numbers on the way, and where two

@@ -1,9 +1,18 @@
 import java.io.File;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
 import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
 import java.util.Properties;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.internals.BuiltInPartitioner;
+import org.apache.kafka.common.ElectionType;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.record.internal.FileRecords;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.StringSerializer;
@@ -15,6 +24,7 @@ class Clients {
             case "place" -> place(arguments);
             case "send" -> send(arguments);
             case "dump" -> dump(arguments);
+            case "move" -> move(arguments);
             default -> throw new IllegalArgumentException(arguments[0]);
         }
     }
@@ -31,6 +41,27 @@ class Clients {
                     System.out.println("value " + HexFormat.of().formatHex(value));
                 }
             }
+        }
+    }
+
+    /** move BROKERS TOPIC: each partition gets another of its replicas for its leader. */
+    private static void move(String[] arguments) throws Exception {
+        var properties = new Properties();
+        properties.put("bootstrap.servers", arguments[1]);
+        try (var admin = Admin.create(properties)) {
+            var topics = admin.describeTopics(List.of(arguments[2])).allTopicNames().get();
+            var moved = new HashMap<TopicPartition, Optional<NewPartitionReassignment>>();
+            for (var partition : topics.get(arguments[2]).partitions()) {
+                var replicas = new ArrayList<Integer>();
+                partition.replicas().forEach(replica -> replicas.add(replica.id()));
+                while (replicas.get(0) == partition.leader().id()) {
+                    Collections.rotate(replicas, 1);
+                }
+                var place = new TopicPartition(arguments[2], partition.partition());
+                moved.put(place, Optional.of(new NewPartitionReassignment(replicas)));
+            }
+            admin.alterPartitionReassignments(moved).all().get();
+            admin.electLeaders(ElectionType.PREFERRED, moved.keySet()).all().get();
         }
     }
 

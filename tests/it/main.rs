@@ -31,6 +31,7 @@ mod kafka_away;
 mod keys;
 mod kills;
 mod layers;
+mod leader_change;
 mod licences;
 mod limits;
 mod log_faults;

@@ -18,7 +18,7 @@ const PLACES: [&[&str]; 4] = [
 ];
 
 /// Runs `Clients.java` on the jars that the broker runs on, and gives its lines of `KEY PARTITION`.
-fn java(arguments: &[&str]) -> BTreeMap<String, usize> {
+pub fn java(arguments: &[&str]) -> BTreeMap<String, usize> {
     // The broker sees to it that the jars are there.
     kafka();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/Clients.java");

@@ -201,11 +201,12 @@ pub fn api_versions_request(correlation: i32, client_id: &str) -> Vec<u8> {
     Request::without_tags(API_VERSIONS, 0, correlation, client_id).done()
 }
 
-/// Whether a broker has all requests that almanac makes without librdkafka, from its response after the size.
-pub fn has_all_requests(response: &[u8], correlation: i32) -> Result<bool, Malformed> {
+/// The version of Fetch for a broker, from its response after the size; nothing if it lacks any of the requests that almanac
+/// makes without librdkafka.
+pub fn fetch_version(response: &[u8], correlation: i32) -> Result<Option<i16>, Malformed> {
     let mut reader = Reader::of_response_without_tags(response, correlation)?;
     if reader.int16()? != 0 {
-        return Ok(false);
+        return Ok(None);
     }
     let mut missing = vec![
         (wire::FETCH, wire::FETCH_VERSION),
@@ -214,9 +215,13 @@ pub fn has_all_requests(response: &[u8], correlation: i32) -> Result<bool, Malfo
         (OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_VERSION),
         (DESCRIBE_CONFIGS, DESCRIBE_CONFIGS_VERSION),
     ];
+    let mut fetch = wire::FETCH_VERSION;
     for _ in 0..reader.int32()? {
         let (key, least, most) = (reader.int16()?, reader.int16()?, reader.int16()?);
         missing.retain(|(wanted, version)| *wanted != key || !(least..=most).contains(version));
+        if key == wire::FETCH {
+            fetch = most.min(wire::FETCH_VERSION_MAX);
+        }
     }
-    Ok(missing.is_empty())
+    Ok(missing.is_empty().then_some(fetch))
 }

@@ -8,6 +8,8 @@ use super::transactions::Aborted;
 
 pub const FETCH: i16 = 1;
 pub const FETCH_VERSION: i16 = 13;
+/// From this version on, Kafka 3.7 and later name the new leader where they refuse a partition (KIP-951).
+pub const FETCH_VERSION_MAX: i16 = 16;
 pub const METADATA: i16 = 3;
 pub const METADATA_VERSION: i16 = 12;
 
@@ -85,6 +87,8 @@ pub struct Fetched<'a> {
     pub aborted: Vec<Aborted>,
     /// The log does not hold what was read before: where the leader epoch read last ends in it.
     pub diverging: Option<EpochEnd>,
+    /// The leader, if the broker knows a newer one than the request did.
+    pub leader: Option<NewLeader>,
     pub batches: Batches<'a>,
 }
 
@@ -93,6 +97,13 @@ pub struct Fetched<'a> {
 pub struct EpochEnd {
     pub epoch: i32,
     pub end_offset: i64,
+}
+
+/// The id of a broker that leads a partition, and since which leader epoch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NewLeader {
+    pub broker: i32,
+    pub epoch: i32,
 }
 
 /// A request, from its size on.
@@ -108,7 +119,9 @@ pub fn metadata_request(correlation: i32, client_id: &str, topic: &str) -> Vec<u
     request.done()
 }
 
+/// The version is [`FETCH_VERSION`] to [`FETCH_VERSION_MAX`].
 pub fn fetch_request(
+    version: i16,
     correlation: i32,
     client_id: &str,
     topic_id: &TopicId,
@@ -116,11 +129,15 @@ pub fn fetch_request(
     wanted: &[Wanted],
 ) -> Vec<u8> {
     const CONSUMER: i32 = -1;
+    const WITHOUT_REPLICA: i16 = 15;
     const READ_COMMITTED: u8 = 1;
     const NO_SESSION: (i32, i32) = (0, -1);
     const UNKNOWN: i64 = -1;
-    let mut request = Request::new(FETCH, FETCH_VERSION, correlation, client_id);
-    for number in [CONSUMER, limits.wait_ms, limits.min_bytes, limits.bytes] {
+    let mut request = Request::new(FETCH, version, correlation, client_id);
+    if version < WITHOUT_REPLICA {
+        request.int32(CONSUMER);
+    }
+    for number in [limits.wait_ms, limits.min_bytes, limits.bytes] {
         request.int32(number);
     }
     request.bytes(&[READ_COMMITTED]);
@@ -222,11 +239,16 @@ fn fetched_partition<'a>(reader: &mut Reader<'a>) -> Result<Fetched<'a>, Malform
     })?;
     reader.int32()?;
     let records = reader.compact_bytes()?;
-    let mut diverging = None;
+    let (mut diverging, mut leader) = (None, None);
     reader.each_tag(|tag, mut field| {
         const DIVERGING_EPOCH: u64 = 0;
-        if tag == DIVERGING_EPOCH {
-            diverging = Some(EpochEnd { epoch: field.int32()?, end_offset: field.int64()? });
+        const CURRENT_LEADER: u64 = 1;
+        match tag {
+            DIVERGING_EPOCH => {
+                diverging = Some(EpochEnd { epoch: field.int32()?, end_offset: field.int64()? });
+            }
+            CURRENT_LEADER => leader = Some(NewLeader { broker: field.int32()?, epoch: field.int32()? }),
+            _ => {}
         }
         Ok(())
     })?;
@@ -238,6 +260,7 @@ fn fetched_partition<'a>(reader: &mut Reader<'a>) -> Result<Fetched<'a>, Malform
         log_start_offset,
         aborted,
         diverging,
+        leader,
         batches: Batches::new(records),
     })
 }
@@ -328,6 +351,8 @@ pub mod tests {
         pub last_stable_offset: i64,
         pub has_aborted: bool,
         pub is_diverging: bool,
+        /// With its leader epoch.
+        pub leader: Option<(i32, i32)>,
         pub batches: Vec<u8>,
     }
 
@@ -360,6 +385,11 @@ pub mod tests {
                     answer.bytes(&epoch);
                     answer.bytes(&end);
                 }
+                if let Some((broker, epoch)) = said.leader {
+                    answer.bytes(&[1, 1, 9]);
+                    answer.int32(broker);
+                    answer.int32(epoch);
+                }
                 answer.no_tags();
             }
             answer.no_tags();
@@ -379,6 +409,7 @@ pub mod tests {
             Said { is_diverging: true, ..said() },
             Said { has_aborted: true, ..said() },
             Said { error: 6, ..said() },
+            Said { error: 6, leader: Some((2, 7)), ..said() },
         ] {
             let answer = fetch_answer(7, 0, std::slice::from_ref(&said));
             let fetched = fetched(&answer, 7, &TOPIC_ID).unwrap();
@@ -387,6 +418,7 @@ pub mod tests {
             let diverging = said.is_diverging.then_some(EpochEnd { epoch: 2, end_offset: 80 });
             let aborted = Aborted { producer_id: 1, first_offset: 2 };
             assert_eq!(fetched.diverging, diverging);
+            assert_eq!(fetched.leader, said.leader.map(|(broker, epoch)| NewLeader { broker, epoch }));
             assert_eq!(fetched.aborted.contains(&aborted), said.has_aborted);
             assert_eq!((fetched.high_watermark, fetched.last_stable_offset), (120, 100));
             assert_eq!(fetched.log_start_offset, 70);
