@@ -355,23 +355,19 @@ impl<'a> Ownership<'a> {
                 return Err(Refusal::usage(fact).hint(hint).into());
             }
         }
-        match found {
-            // It may be deleted by now, or not, when a crash comes: both are known then.
-            Some(found) if self.options.fresh => self.note(Some(found.id), true),
-            Some(found) => self.note(Some(found.id), false),
-            None => self.note(None, true),
-        }
+        // If it is to be deleted, it may be, or not, when a crash comes: both are known then.
+        self.note(found.map(|found| found.id))
     }
 
     /// After the topic was created, and before anything is sent to it.
     fn note_created(&self) -> Result<()> {
         let found = self.admin.describe(&self.options.kafka.topic, REQUEST_TIMEOUT)?;
-        self.note(found.map(|found| found.id), false)
+        self.note(found.map(|found| found.id))
     }
 
-    fn note(&self, topic_id: Option<String>, is_being_created: bool) -> Result<()> {
+    fn note(&self, topic_id: Option<String>) -> Result<()> {
         let (cluster_id, topic) = (self.cluster_id.clone(), self.options.kafka.topic.clone());
-        let begun = Begun { cluster_id, topic, topic_id, is_being_created };
+        let begun = Begun { cluster_id, topic, topic_id };
         self.dirs.iter().try_for_each(|dir| store::note_begun(dir, &begun))?;
         Ok(())
     }

@@ -19,17 +19,15 @@ const BYTES_MAX: u64 = 1 << 20;
 pub struct Begun {
     pub cluster_id: String,
     pub topic: String,
-    /// Nothing before it was created.
+    /// Nothing before it was created. Until it is noted, nothing is sent to the topic.
     pub topic_id: Option<String>,
-    /// Noted before the topic is created, for a crash between that and its id. Until then nothing is sent to it.
-    pub is_being_created: bool,
 }
 
 impl Begun {
-    /// Whether the topic that is there is this one.
+    /// Whether the topic that is there is this one. An empty one may be one that a crash left without a note; a broker may also
+    /// create it long after that.
     pub fn is(&self, cluster_id: &str, topic: &str, topic_id: &str, is_empty: bool) -> bool {
-        self.is_about(cluster_id, topic)
-            && (self.topic_id.as_deref() == Some(topic_id) || (self.is_being_created && is_empty))
+        self.is_about(cluster_id, topic) && (is_empty || self.topic_id.as_deref() == Some(topic_id))
     }
 
     fn is_about(&self, cluster_id: &str, topic: &str) -> bool {
@@ -70,33 +68,29 @@ fn file_in(dir: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn begun(topic: &str, topic_id: Option<&str>, is_being_created: bool) -> Begun {
+    fn begun(topic: &str, topic_id: Option<&str>) -> Begun {
         let topic_id = topic_id.map(str::to_owned);
-        Begun { cluster_id: "c".to_owned(), topic: topic.to_owned(), topic_id, is_being_created }
+        Begun { cluster_id: "c".to_owned(), topic: topic.to_owned(), topic_id }
     }
 
     #[test]
-    fn a_topic_is_the_one_that_was_begun_by_its_id_or_while_it_is_new() {
-        let (done, new) = (begun("t", Some("1"), false), begun("t", None, true));
+    fn a_topic_is_the_one_that_was_begun_by_its_id_or_while_it_is_empty() {
+        let (done, new) = (begun("t", Some("1")), begun("t", None));
         for is_empty in [false, true] {
             assert!(done.is("c", "t", "1", is_empty));
-            assert!(!done.is("c", "t", "2", is_empty));
+            assert_eq!(done.is("c", "t", "2", is_empty), is_empty);
+            assert_eq!(new.is("c", "t", "1", is_empty), is_empty);
             assert!(!done.is("d", "t", "1", is_empty));
             assert!(!done.is("c", "u", "1", is_empty));
-            assert_eq!(new.is("c", "t", "1", is_empty), is_empty);
         }
-        // About to be created again: the former one is still its own.
-        let again = begun("t", Some("1"), true);
-        assert!(again.is("c", "t", "1", false) && again.is("c", "t", "2", true));
-        assert!(!again.is("c", "t", "2", false));
     }
 
     #[test]
     fn the_last_note_of_a_topic_holds() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(begun_in(dir.path()).unwrap(), []);
-        let (one, two) = (begun("t", Some("1"), false), begun("u", None, true));
-        for begun in [&begun("t", None, true), &two, &one] {
+        let (one, two) = (begun("t", Some("1")), begun("u", None));
+        for begun in [&begun("t", None), &two, &one] {
             note_begun(dir.path(), begun).unwrap();
         }
         assert_eq!(begun_in(dir.path()).unwrap(), [two, one]);
