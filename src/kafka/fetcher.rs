@@ -42,6 +42,9 @@ pub(super) struct Fetcher {
     topic: String,
     client_id: String,
     fetch_version: i16,
+    /// Whether each broker has answered a fetch of this version. One that failed before it did may be older than the one that
+    /// was asked, as in a rolling upgrade.
+    has_version: BTreeMap<i32, bool>,
     limits: Limits,
     /// Of the topic that the offsets belong to; unknown until a broker has answered.
     topic_id: Option<TopicId>,
@@ -92,6 +95,7 @@ impl Fetcher {
             topic: topic.to_owned(),
             client_id: connection.client_id().to_owned(),
             fetch_version,
+            has_version: BTreeMap::new(),
             limits: connection.fetch_limits(),
             topic_id: topic_id.and_then(topic_id_of),
             follows: false,
@@ -344,7 +348,11 @@ impl Fetcher {
             let requested = wanted
                 .iter()
                 .map(|wanted| Requested { partition: wanted.partition, next_offset: wanted.next_offset });
-            let (version, client_id, limits) = (self.fetch_version, &self.client_id, self.limits);
+            let version = match self.has_version.get(&id.broker) {
+                Some(false) => wire::FETCH_VERSION,
+                _ => self.fetch_version,
+            };
+            let (client_id, limits) = (&self.client_id, self.limits);
             let build = |correlation| {
                 wire::fetch_request(version, correlation, client_id, &topic_id, limits, &wanted)
             };
@@ -396,6 +404,7 @@ impl Fetcher {
 
     fn note_failures(&mut self, failures: impl IntoIterator<Item = Failure>) {
         for failure in failures {
+            self.has_version.entry(failure.link.broker).or_insert(false);
             self.set_obstacle(&failure);
             self.count_error(failure.text);
         }
@@ -422,6 +431,7 @@ impl Fetcher {
         if !has_each_once(&fetched, &arrived.requested) {
             return false;
         }
+        self.has_version.entry(arrived.link.broker).or_insert(true);
         for fetched in fetched {
             let partition = fetched.partition;
             let Some(reading) = self.readings.get_mut(&partition) else { continue };

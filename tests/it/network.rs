@@ -552,6 +552,23 @@ fn a_first_offset_of_the_former_log_is_not_believed() {
     assert_eq!(place.days("files"), 40);
 }
 
+/// As in a rolling upgrade: one broker has told the versions that it knows, and another one knows less.
+#[test]
+fn a_broker_that_knows_no_new_fetch_is_read() {
+    let network = Network::start(1);
+    let proxy = &network.lanes[0];
+    let place = Place::on(&network.kafka);
+    place.produce(&["--days", "400"]);
+    proxy.limit_fetch(13);
+    let consumer = place.almanac_in("files", &["consumer", "0", "1", "2", "3"]);
+    let mut consumer = consumer.env("ALMANAC_BROKERS", &proxy.address).start();
+    place.caught_up(&network.kafka, "files");
+    place.produce(&["--append", "--days", "100"]);
+    place.caught_up(&network.kafka, "files");
+    assert_eq!(consumer.terminate().code, Some(0));
+    assert_eq!(place.days("files"), 500);
+}
+
 /// The partition that the partitioner of all clients chooses for a day's month.
 fn partition_of(date: Date) -> i32 {
     match date.month() {

@@ -119,6 +119,8 @@ struct Plan {
     storm: Option<Storm>,
     /// What a partition's first offset is said to be, if it is 0.
     listed_start: Option<i64>,
+    /// The highest version of Fetch that the broker knows.
+    fetch_max: Option<i16>,
     done: HashMap<Fault, u64>,
 }
 
@@ -247,6 +249,11 @@ impl Proxy {
         locked(&self.shared.plan).listed_start = Some(offset);
     }
 
+    /// From now on the broker closes a connection on which it gets a fetch of a higher version, as it does not know that.
+    pub fn limit_fetch(&self, version: i16) {
+        locked(&self.shared.plan).fetch_max = Some(version);
+    }
+
     /// From now on everything comes through as it is.
     pub fn calm(&self) {
         let mut plan = locked(&self.shared.plan);
@@ -329,6 +336,9 @@ impl Shared {
             if link.is_black.load(Ordering::SeqCst) {
                 continue;
             }
+            if way == Way::ToBroker && self.is_unknown(&frame) {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
             let fields = link.fields(way, &frame);
             if has(&fields, Field::Covered) {
                 self.pass();
@@ -338,6 +348,11 @@ impl Shared {
                 Some(fault) => link.send_with(fault, to, &frame)?,
             }
         }
+    }
+
+    fn is_unknown(&self, request: &[u8]) -> bool {
+        let (is_fetch, version) = (number(&request[4..6]) == i64::from(FETCH), number(&request[6..8]));
+        is_fetch && locked(&self.plan).fetch_max.is_some_and(|most| version > i64::from(most))
     }
 
     /// Waits where frames with records are held.
